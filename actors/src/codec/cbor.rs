@@ -1,0 +1,267 @@
+//! CBOR: walked over without building values. Every integer width, definite and indefinite lengths are taken.
+
+use super::{Kind, Malformed, Raw, Serializer, json::NOT_A_LIST, raw::Elements};
+use std::borrow::Cow;
+
+/// Why a walk stopped.
+enum Stop {
+    Broken(&'static str),
+    TooDeep,
+}
+
+const TRUNCATED: Stop = Stop::Broken("it ends in the middle of a value");
+const BREAK: u8 = 0xff;
+
+/// The major types (RFC 8949 section 3.1).
+mod major {
+    pub(super) const UNSIGNED: u8 = 0;
+    pub(super) const NEGATIVE: u8 = 1;
+    pub(super) const BINARY: u8 = 2;
+    pub(super) const STRING: u8 = 3;
+    pub(super) const LIST: u8 = 4;
+    pub(super) const DICT: u8 = 5;
+    pub(super) const TAG: u8 = 6;
+    pub(super) const SIMPLE: u8 = 7;
+}
+
+/// What stands at the head of a value.
+#[derive(Clone, Copy)]
+struct Head {
+    major: u8,
+    /// The low five bits: the argument itself, or how it is encoded.
+    info: u8,
+    /// The number, the length or the bits of a float; `None` for an indefinite length.
+    argument: Option<u64>,
+}
+
+/// A position in the bytes.
+struct Walk<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Walk<'a> {
+    fn take(&mut self, count: u64) -> Result<&'a [u8], Stop> {
+        let count = usize::try_from(count).map_err(|_| TRUNCATED)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn head(&mut self) -> Result<Head, Stop> {
+        let [first] = self.array()?;
+        let (major, info) = (first >> 5, first & 0x1f);
+        let argument = match info {
+            0..=23 => Some(info.into()),
+            24 => Some(u8::from_be_bytes(self.array()?).into()),
+            25 => Some(u16::from_be_bytes(self.array()?).into()),
+            26 => Some(u32::from_be_bytes(self.array()?).into()),
+            27 => Some(u64::from_be_bytes(self.array()?)),
+            31 if matches!(major, major::BINARY..=major::DICT) => None,
+            31 if major == major::SIMPLE => return Err(Stop::Broken("a break stands where a value is due")),
+            _ => return Err(Stop::Broken("a length is encoded in a reserved way")),
+        };
+        if major == major::SIMPLE && info == 24 && argument < Some(32) {
+            return Err(Stop::Broken("a simple value is encoded in a reserved way"));
+        }
+        Ok(Head { major, info, argument })
+    }
+
+    /// Steps over the break that ends something of indefinite length, if it stands here.
+    fn is_over(&mut self) -> bool {
+        match self.rest {
+            [BREAK, rest @ ..] => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Calls `step` for each item: so often as `count` says or, without, up to the break.
+    fn each(
+        &mut self,
+        count: Option<u64>,
+        mut step: impl FnMut(&mut Self) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        match count {
+            Some(count) => {
+                for _ in 0..count {
+                    step(self)?;
+                }
+            }
+            None => {
+                while !self.is_over() {
+                    step(self)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps over the octets of a string or binary, and hands out each chunk of it.
+    fn chunks(
+        &mut self,
+        head: Head,
+        mut chunk: impl FnMut(&'a [u8]) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        match head.argument {
+            Some(count) => chunk(self.take(count)?),
+            None => self.each(None, |walk| match walk.head()? {
+                Head { major, argument: Some(count), .. } if major == head.major => chunk(walk.take(count)?),
+                Head { .. } => Err(Stop::Broken("a chunk is not of the kind of its string")),
+            }),
+        }
+    }
+
+    /// Steps over one value, in which lists, dicts and tags may stand `depth` deep.
+    fn skip(&mut self, depth: usize) -> Result<(), Stop> {
+        let head = self.head()?;
+        let inside = || depth.checked_sub(1).ok_or(Stop::TooDeep);
+        match head.major {
+            major::BINARY => self.chunks(head, |_| Ok(())),
+            major::STRING => self.chunks(head, |text| match std::str::from_utf8(text) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Stop::Broken("a string is not UTF-8")),
+            }),
+            major::LIST => {
+                let depth = inside()?;
+                self.each(head.argument, |walk| walk.skip(depth))
+            }
+            major::DICT => {
+                let depth = inside()?;
+                self.each(head.argument, |walk| {
+                    walk.skip(depth)?;
+                    walk.skip(depth)
+                })
+            }
+            major::TAG => self.skip(inside()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Steps over one value and hands it out.
+    fn value(&mut self, depth: usize) -> Result<Raw<'a>, Stop> {
+        let start = self.rest;
+        self.skip(depth)?;
+        let length = start.len() - self.rest.len();
+        Ok(Raw { serializer: Serializer::Cbor, bytes: start.get(..length).unwrap_or_default() })
+    }
+}
+
+pub(super) fn elements(bytes: &[u8], depth: usize) -> Result<Elements<'_>, Malformed> {
+    let malformed = |stop| match stop {
+        Stop::Broken(problem) => Malformed::syntax(Serializer::Cbor, problem),
+        Stop::TooDeep => Malformed::TooDeep { limit: depth },
+    };
+    let mut walk = Walk { rest: bytes };
+    let head = walk.head().map_err(malformed)?;
+    if head.major != major::LIST {
+        return Err(Malformed::shape(NOT_A_LIST));
+    }
+    let mut elements = Elements::new();
+    let each = walk.each(head.argument, |walk| {
+        let element = walk.value(depth.saturating_sub(1))?;
+        if !elements.spilled() {
+            elements.push(element);
+        }
+        Ok(())
+    });
+    each.map_err(malformed)?;
+    match walk.rest {
+        [] => Ok(elements),
+        _ => Err(Malformed::syntax(Serializer::Cbor, "something follows the list")),
+    }
+}
+
+/// The head of a value that was walked over before.
+fn head(bytes: &[u8]) -> Option<Head> {
+    Walk { rest: bytes }.head().ok()
+}
+
+pub(super) fn kind(bytes: &[u8]) -> Kind {
+    match head(bytes).map(|head| (head.major, head.info)) {
+        Some((major::UNSIGNED | major::NEGATIVE, _)) => Kind::Integer,
+        Some((major::BINARY, _)) => Kind::Binary,
+        Some((major::STRING, _)) => Kind::String,
+        Some((major::LIST, _)) => Kind::List,
+        Some((major::DICT, _)) => Kind::Dict,
+        Some((major::SIMPLE, 20 | 21)) => Kind::Bool,
+        Some((major::SIMPLE, 22 | 23)) => Kind::Null,
+        Some((major::SIMPLE, 25..=27)) => Kind::Float,
+        _ => Kind::Other,
+    }
+}
+
+pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
+    head(bytes).filter(|head| head.major == major::UNSIGNED)?.argument
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the width of the float is what was read")]
+pub(super) fn float(bytes: &[u8]) -> Option<f64> {
+    let head = head(bytes).filter(|head| head.major == major::SIMPLE)?;
+    let bits = head.argument?;
+    match head.info {
+        25 => Some(half::f16::from_bits(bits as u16).into()),
+        26 => Some(f32::from_bits(bits as u32).into()),
+        27 => Some(f64::from_bits(bits)),
+        _ => None,
+    }
+}
+
+pub(super) fn boolean(bytes: &[u8]) -> Option<bool> {
+    match bytes {
+        [0xf4] => Some(false),
+        [0xf5] => Some(true),
+        _ => None,
+    }
+}
+
+pub(super) fn string(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let mut walk = Walk { rest: bytes };
+    let head = walk.head().ok().filter(|head| head.major == major::STRING)?;
+    if head.argument.is_some() {
+        return std::str::from_utf8(walk.rest).ok().map(Cow::Borrowed);
+    }
+    let mut text = Vec::new();
+    let collect = walk.chunks(head, |chunk| {
+        text.extend_from_slice(chunk);
+        Ok(())
+    });
+    collect.ok()?;
+    String::from_utf8(text).ok().map(Cow::Owned)
+}
+
+pub(super) fn is_empty(bytes: &[u8]) -> bool {
+    let is_container = |head: &Head| matches!(head.major, major::LIST | major::DICT);
+    let argument = head(bytes).filter(is_container).map(|head| head.argument);
+    argument == Some(Some(0)) || argument == Some(None) && matches!(bytes, [_, BREAK])
+}
+
+pub(super) fn items(bytes: &[u8]) -> Option<Vec<Raw<'_>>> {
+    let mut walk = Walk { rest: bytes };
+    let head = walk.head().ok().filter(|head| head.major == major::LIST)?;
+    let mut items = Vec::new();
+    let collect = walk.each(head.argument, |walk| {
+        items.push(walk.value(usize::MAX)?);
+        Ok(())
+    });
+    collect.ok().map(|()| items)
+}
+
+pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, Raw<'_>)>> {
+    let mut walk = Walk { rest: bytes };
+    let head = walk.head().ok().filter(|head| head.major == major::DICT)?;
+    let mut entries = Vec::new();
+    let collect = walk.each(head.argument, |walk| {
+        let key = walk.value(usize::MAX)?.string().ok_or(Stop::Broken("a key is not a string"))?;
+        entries.push((key, walk.value(usize::MAX)?));
+        Ok(())
+    });
+    collect.ok().map(|()| entries)
+}

@@ -1,0 +1,244 @@
+//! Writing a message into bytes: shortest integers, definite lengths, keys in the order they are given.
+
+use super::{Payload, Serializer};
+use crate::message::value::Value;
+use serde::Serialize;
+
+/// Writes one message at the end of a buffer.
+pub(crate) struct Writer<'a> {
+    serializer: Serializer,
+    out: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(serializer: Serializer, out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { serializer, out, start }
+    }
+
+    /// Opens a list of `count` items; [`Writer::end_list`] closes it.
+    pub(crate) fn list(&mut self, count: usize) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                self.out.push(b'[');
+            }
+            Serializer::MessagePack => self.msgpack_head(count, (0x90, 15), None, [0xdc, 0xdd]),
+            Serializer::Cbor => self.cbor_head(4, count as u64),
+        }
+    }
+
+    pub(crate) fn end_list(&mut self) {
+        if self.serializer == Serializer::Json {
+            self.out.push(b']');
+        }
+    }
+
+    /// Opens a dict of `count` entries; [`Writer::end_dict`] closes it.
+    pub(crate) fn dict(&mut self, count: usize) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                self.out.push(b'{');
+            }
+            Serializer::MessagePack => self.msgpack_head(count, (0x80, 15), None, [0xde, 0xdf]),
+            Serializer::Cbor => self.cbor_head(5, count as u64),
+        }
+    }
+
+    pub(crate) fn end_dict(&mut self) {
+        if self.serializer == Serializer::Json {
+            self.out.push(b'}');
+        }
+    }
+
+    /// Writes the key of an entry, whose value comes next.
+    pub(crate) fn key(&mut self, key: &str) {
+        self.string(key);
+        if self.serializer == Serializer::Json {
+            self.out.push(b':');
+        }
+    }
+
+    pub(crate) fn integer(&mut self, number: u64) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                json(self.out, &number);
+            }
+            Serializer::MessagePack => self.msgpack_integer(number),
+            Serializer::Cbor => self.cbor_head(0, number),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self, value: bool) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                self.out.extend_from_slice(if value { b"true" } else { b"false" });
+            }
+            Serializer::MessagePack => self.out.push(if value { 0xc3 } else { 0xc2 }),
+            Serializer::Cbor => self.out.push(if value { 0xf5 } else { 0xf4 }),
+        }
+    }
+
+    pub(crate) fn string(&mut self, text: &str) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                json(self.out, text);
+            }
+            Serializer::MessagePack => {
+                self.msgpack_head(text.len(), (0xa0, 31), Some(0xd9), [0xda, 0xdb]);
+                self.out.extend_from_slice(text.as_bytes());
+            }
+            Serializer::Cbor => {
+                self.cbor_head(3, text.len() as u64);
+                self.out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    /// Writes a value that every serializer can carry.
+    pub(crate) fn value(&mut self, value: &Value) {
+        self.separate();
+        // Only a float that JSON lacks can fail, and the router builds none.
+        if encode(self.serializer, value, self.out).is_err() {
+            debug_assert!(false, "{value:?} cannot be carried by {}", self.serializer);
+        }
+    }
+
+    /// How many elements the payload takes.
+    pub(crate) fn payload_elements(payload: &Payload) -> usize {
+        if payload.kwargs.is_some() { 2 } else { usize::from(payload.args.is_some()) }
+    }
+
+    /// Writes the payload as it is. It must be of the serializer written here.
+    pub(crate) fn payload(&mut self, payload: &Payload) {
+        debug_assert!(
+            payload.is_empty() || payload.serializer == self.serializer,
+            "payload of another serializer"
+        );
+        match (&payload.args, &payload.kwargs) {
+            (None, None) => {}
+            (Some(args), None) => self.raw(args),
+            (None, Some(kwargs)) => {
+                self.list(0);
+                self.end_list();
+                self.raw(kwargs);
+            }
+            (Some(args), Some(kwargs)) => {
+                self.raw(args);
+                self.raw(kwargs);
+            }
+        }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.separate();
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// JSON: the comma before every item but the first.
+    fn separate(&mut self) {
+        if self.serializer == Serializer::Json
+            && self.out.len() > self.start
+            && !matches!(self.out.last(), Some(b'[' | b'{' | b':'))
+        {
+            self.out.push(b',');
+        }
+    }
+
+    /// CBOR: a head with its argument in the shortest form.
+    #[expect(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
+    fn cbor_head(&mut self, major: u8, argument: u64) {
+        let major = major << 5;
+        match argument {
+            0..=23 => self.out.push(major | argument as u8),
+            24..=0xff => self.out.extend_from_slice(&[major | 24, argument as u8]),
+            0x100..=0xffff => {
+                self.out.push(major | 25);
+                self.out.extend_from_slice(&(argument as u16).to_be_bytes());
+            }
+            0x1_0000..=0xffff_ffff => {
+                self.out.push(major | 26);
+                self.out.extend_from_slice(&(argument as u32).to_be_bytes());
+            }
+            _ => {
+                self.out.push(major | 27);
+                self.out.extend_from_slice(&argument.to_be_bytes());
+            }
+        }
+    }
+
+    /// MessagePack: a head with a length in the shortest form: in the marker itself up to `most`, else in
+    /// one octet where there is a marker for it, two or four.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each arm has checked the range; no message is over 4 GiB"
+    )]
+    fn msgpack_head(
+        &mut self,
+        count: usize,
+        (short, most): (u8, usize),
+        one: Option<u8>,
+        [two, four]: [u8; 2],
+    ) {
+        match (count, one) {
+            (0.., _) if count <= most => self.out.push(short | count as u8),
+            (0..=0xff, Some(one)) => self.out.extend_from_slice(&[one, count as u8]),
+            (0..=0xffff, _) => {
+                self.out.push(two);
+                self.out.extend_from_slice(&(count as u16).to_be_bytes());
+            }
+            _ => {
+                self.out.push(four);
+                self.out.extend_from_slice(&(count as u32).to_be_bytes());
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
+    fn msgpack_integer(&mut self, number: u64) {
+        match number {
+            0..=0x7f => self.out.push(number as u8),
+            0x80..=0xff => self.out.extend_from_slice(&[0xcc, number as u8]),
+            0x100..=0xffff => {
+                self.out.push(0xcd);
+                self.out.extend_from_slice(&(number as u16).to_be_bytes());
+            }
+            0x1_0000..=0xffff_ffff => {
+                self.out.push(0xce);
+                self.out.extend_from_slice(&(number as u32).to_be_bytes());
+            }
+            _ => {
+                self.out.push(0xcf);
+                self.out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+}
+
+fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Text and integers always have a JSON form, and a vector takes all that is written.
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "text and integers have a JSON form");
+}
+
+/// Appends `value`, or says why the serializer cannot carry it; what was appended then is not a value.
+pub(super) fn encode<T: Serialize>(
+    serializer: Serializer,
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    match serializer {
+        Serializer::Json => serde_json::to_writer(out, value).map_err(|error| error.to_string()),
+        Serializer::MessagePack => rmp_serde::encode::write(out, value).map_err(|error| error.to_string()),
+        Serializer::Cbor => {
+            let bytes = cbor4ii::serde::to_vec(Vec::new(), value).map_err(|error| error.to_string())?;
+            out.extend_from_slice(&bytes);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Roles and the features of the Advanced Profile that peers announce to each other in HELLO and WELCOME
+//! (section "Feature Announcement").
+
+use super::field::Field;
+use crate::codec::{Raw, Writer};
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $feature:ident = $name:literal),+ $(,)?) => {
+        /// A feature of the Advanced Profile.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Feature {
+            $($(#[$doc])* $feature),+
+        }
+
+        impl Feature {
+            /// Every feature known here, whether it works here or not.
+            pub const ALL: &'static [Self] = &[$(Self::$feature),+];
+
+            /// Its name on the wire.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$feature => $name),+ }
+            }
+        }
+    };
+}
+
+features! {
+    /// Results in parts.
+    ProgressiveCallResults = "progressive_call_results",
+    /// Arguments in parts.
+    ProgressiveCallInvocations = "progressive_call_invocations",
+    /// Calls that end after a time.
+    CallTimeout = "call_timeout",
+    /// CANCEL and INTERRUPT.
+    CallCanceling = "call_canceling",
+    /// Another callee answers when one is unavailable.
+    CallReroute = "call_reroute",
+    /// Who calls, told to the callee.
+    CallerIdentification = "caller_identification",
+    /// How far a caller is trusted.
+    CallTrustlevels = "call_trustlevels",
+    /// `wamp.registration.*`.
+    RegistrationMetaApi = "registration_meta_api",
+    /// Registrations of prefixes and wildcards.
+    PatternBasedRegistration = "pattern_based_registration",
+    /// Several callees of one procedure.
+    SharedRegistration = "shared_registration",
+    /// UNREGISTERED unasked.
+    RegistrationRevocation = "registration_revocation",
+    /// `wamp.session.add_testament` and `flush_testaments`.
+    TestamentMetaApi = "testament_meta_api",
+    /// `wamp.session.*`.
+    SessionMetaApi = "session_meta_api",
+    /// Publications for some, or for all but some.
+    SubscriberBlackwhiteListing = "subscriber_blackwhite_listing",
+    /// The publisher is or is not among its receivers.
+    PublisherExclusion = "publisher_exclusion",
+    /// Who publishes, told to the subscribers.
+    PublisherIdentification = "publisher_identification",
+    /// How far a publisher is trusted.
+    PublicationTrustlevels = "publication_trustlevels",
+    /// `wamp.subscription.*`.
+    SubscriptionMetaApi = "subscription_meta_api",
+    /// Subscriptions to prefixes and wildcards.
+    PatternBasedSubscription = "pattern_based_subscription",
+    /// Past events.
+    EventHistory = "event_history",
+    /// The last event of a topic for new subscribers.
+    EventRetention = "event_retention",
+    /// UNSUBSCRIBED unasked.
+    SubscriptionRevocation = "subscription_revocation",
+    /// Payloads that only the endpoints can open.
+    PayloadPassthruMode = "payload_passthru_mode",
+}
+
+/// A set of features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u32);
+
+impl Features {
+    /// The set of these features.
+    pub const fn of(features: &[Feature]) -> Self {
+        let mut set = 0;
+        let mut rest = features;
+        while let [feature, others @ ..] = rest {
+            set |= 1 << *feature as u32;
+            rest = others;
+        }
+        Self(set)
+    }
+
+    /// Whether `feature` is in the set.
+    pub fn contains(self, feature: Feature) -> bool {
+        self.0 & 1 << feature as u32 != 0
+    }
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let mut features = Self::default();
+        for (name, value) in raw.entries()? {
+            // The specification itself spells this one in two ways.
+            let name = if name == "call_cancelling" { "call_canceling" } else { &name };
+            let known = Feature::ALL.iter().find(|feature| feature.name() == name);
+            if let (Some(feature), Some(true)) = (known, value.boolean()) {
+                features.0 |= 1 << *feature as u32;
+            }
+        }
+        Some(features)
+    }
+
+    fn write(self, writer: &mut Writer<'_>) {
+        writer.dict(self.0.count_ones() as usize);
+        for feature in Feature::ALL.iter().filter(|feature| self.contains(**feature)) {
+            writer.key(feature.name());
+            writer.boolean(true);
+        }
+        writer.end_dict();
+    }
+}
+
+/// What a peer plays: the features of each of its roles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// Calls procedures.
+    pub caller: Option<Features>,
+    /// Registers procedures.
+    pub callee: Option<Features>,
+    /// Publishes events.
+    pub publisher: Option<Features>,
+    /// Receives events.
+    pub subscriber: Option<Features>,
+    /// Routes events: the router.
+    pub broker: Option<Features>,
+    /// Routes calls: the router.
+    pub dealer: Option<Features>,
+}
+
+impl Roles {
+    /// Whether there is a role that a client can play.
+    pub fn has_client(&self) -> bool {
+        [self.caller, self.callee, self.publisher, self.subscriber].iter().any(Option::is_some)
+    }
+
+    fn each(&self) -> [(&'static str, Option<Features>); 6] {
+        [
+            ("caller", self.caller),
+            ("callee", self.callee),
+            ("publisher", self.publisher),
+            ("subscriber", self.subscriber),
+            ("broker", self.broker),
+            ("dealer", self.dealer),
+        ]
+    }
+}
+
+impl Field for Roles {
+    const EXPECTED: &'static str = "a dict of roles, each with a dict that may hold a dict of features";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let mut roles = Self::default();
+        for (name, role) in raw.entries()? {
+            let known = match &*name {
+                "caller" => &mut roles.caller,
+                "callee" => &mut roles.callee,
+                "publisher" => &mut roles.publisher,
+                "subscriber" => &mut roles.subscriber,
+                "broker" => &mut roles.broker,
+                "dealer" => &mut roles.dealer,
+                _ => continue,
+            };
+            let features = role.entries()?.into_iter().find(|(key, _)| key == "features");
+            *known = Some(match features {
+                Some((_, features)) => Features::read(features)?,
+                None => Features::default(),
+            });
+        }
+        Some(roles)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.dict(self.each().iter().filter(|(_, features)| features.is_some()).count());
+        for (name, features) in self.each() {
+            let Some(features) = features else { continue };
+            writer.key(name);
+            if features == Features::default() {
+                writer.dict(0);
+            } else {
+                writer.dict(1);
+                writer.key("features");
+                features.write(writer);
+            }
+            writer.end_dict();
+        }
+        writer.end_dict();
+    }
+}

@@ -1,0 +1,459 @@
+//! What the elements and options of messages can be, and the macros that make messages of them.
+
+use super::{
+    id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
+    uri::{Match, Uri},
+    value::{Dict, Value},
+};
+use crate::codec::{Kind, Malformed, Raw, Writer};
+
+/// A value of a known type, as an element of a message or behind a key of its options.
+pub(crate) trait Field: Sized {
+    /// What it must be, as error texts say it.
+    const EXPECTED: &'static str;
+
+    /// Reads it; `None` if the value is of another type.
+    fn read(raw: Raw<'_>) -> Option<Self>;
+
+    /// Writes it.
+    fn write(&self, writer: &mut Writer<'_>);
+}
+
+/// An element of a message: a [`Field`], or a dict of options.
+pub(crate) trait Element: Sized {
+    /// Reads it. `message` and `name` say in an error which element it is.
+    fn read_element(raw: Raw<'_>, message: &str, name: &str) -> Result<Self, Malformed>;
+
+    /// Writes it.
+    fn write_element(&self, writer: &mut Writer<'_>);
+}
+
+impl<T: Field> Element for T {
+    fn read_element(raw: Raw<'_>, message: &str, name: &str) -> Result<Self, Malformed> {
+        T::read(raw).ok_or_else(|| expected(format_args!("{message}.{name}"), T::EXPECTED, raw))
+    }
+
+    fn write_element(&self, writer: &mut Writer<'_>) {
+        self.write(writer);
+    }
+}
+
+/// The error that says what stands where something else must.
+pub(crate) fn expected(place: impl std::fmt::Display, expected: &str, raw: Raw<'_>) -> Malformed {
+    match raw.kind() {
+        kind if expected.contains(&*kind.to_string()) => {
+            Malformed::shape(format_args!("{place} must be {expected}"))
+        }
+        kind => Malformed::shape(format_args!("{place} must be {expected}, not {kind}")),
+    }
+}
+
+impl Field for bool {
+    const EXPECTED: &'static str = "a boolean";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.boolean()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.boolean(*self);
+    }
+}
+
+impl Field for u64 {
+    const EXPECTED: &'static str = "an integer that is not negative";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.integer()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.integer(*self);
+    }
+}
+
+impl Field for Box<str> {
+    const EXPECTED: &'static str = "a string";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.string().map(Into::into)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.string(self);
+    }
+}
+
+impl Field for Uri {
+    const EXPECTED: &'static str = "a string";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.string().map(|uri| Self::from(&*uri))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.string(self);
+    }
+}
+
+macro_rules! id_fields {
+    ($($name:ident)*) => {$(
+        impl Field for $name {
+            const EXPECTED: &'static str = "an id, an integer from 1 to 2^53";
+
+            fn read(raw: Raw<'_>) -> Option<Self> {
+                raw.id().and_then(Self::new)
+            }
+
+            fn write(&self, writer: &mut Writer<'_>) {
+                writer.integer(self.get());
+            }
+        }
+    )*};
+}
+
+id_fields! { SessionId PublicationId RequestId SubscriptionId RegistrationId }
+
+impl Field for Vec<SessionId> {
+    const EXPECTED: &'static str = "a list of ids, integers from 1 to 2^53";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.items()?.into_iter().map(SessionId::read).collect()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        write_list(self, writer);
+    }
+}
+
+impl Field for Vec<Box<str>> {
+    const EXPECTED: &'static str = "a list of strings";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.items()?.into_iter().map(<Box<str>>::read).collect()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        write_list(self, writer);
+    }
+}
+
+fn write_list<T: Field>(items: &[T], writer: &mut Writer<'_>) {
+    writer.list(items.len());
+    for item in items {
+        item.write(writer);
+    }
+    writer.end_list();
+}
+
+impl Field for Dict {
+    const EXPECTED: &'static str = "a dict";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        match raw.value() {
+            Ok(Value::Dict(dict)) => Some(dict),
+            _ => None,
+        }
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.dict(self.iter().count());
+        for (key, value) in self.iter() {
+            writer.key(key);
+            writer.value(value);
+        }
+        writer.end_dict();
+    }
+}
+
+/// Defines a type whose values are words, such as the option `match`.
+macro_rules! words {
+    ($name:ident: $expected:literal { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $name {
+            /// The word that stands for it.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl Field for $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(raw: Raw<'_>) -> Option<Self> {
+                match &*raw.string()? { $($word => Some(Self::$variant),)+ _ => None }
+            }
+
+            fn write(&self, writer: &mut Writer<'_>) {
+                writer.string(self.word());
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! { Match: "a string, one of exact, prefix and wildcard" {
+    Exact = "exact", Prefix = "prefix", Wildcard = "wildcard",
+}}
+
+/// Defines the dict of options or details of a message: each known key with its type, all optional.
+/// Unknown keys are ignored; a known key with null counts as absent.
+macro_rules! options {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $key:ident: $type:ty),* $(,)? })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name {
+            $($(#[$doc])* pub $key: Option<$type>,)*
+        }
+
+        impl $crate::message::field::Element for $name {
+            fn read_element(
+                raw: $crate::codec::Raw<'_>,
+                message: &str,
+                name: &str,
+            ) -> std::result::Result<Self, $crate::codec::Malformed> {
+                let mut options = Self::default();
+                let entries = raw.entries().ok_or_else(|| {
+                    $crate::message::field::expected(format_args!("{message}.{name}"), "a dict", raw)
+                })?;
+                for (key, value) in entries {
+                    match &*key {
+                        $(stringify!($key) => $crate::message::field::read_option(
+                            &mut options.$key, value, format_args!("{message}.{name}.{key}"),
+                        )?,)*
+                        _ => {}
+                    }
+                }
+                Ok(options)
+            }
+
+            fn write_element(&self, writer: &mut $crate::codec::Writer<'_>) {
+                let count = 0 $(+ usize::from(self.$key.is_some()))*;
+                writer.dict(count);
+                $(if let Some(value) = &self.$key {
+                    writer.key(stringify!($key));
+                    $crate::message::field::Field::write(value, writer);
+                })*
+                writer.end_dict();
+            }
+        }
+    )+};
+}
+pub(crate) use options;
+
+/// Reads the value of a known key.
+pub(crate) fn read_option<T: Field>(
+    option: &mut Option<T>,
+    value: Raw<'_>,
+    place: std::fmt::Arguments<'_>,
+) -> std::result::Result<(), Malformed> {
+    if value.kind() == Kind::Null {
+        return Ok(());
+    }
+    if option.is_some() {
+        return Err(Malformed::shape(format_args!("{place} is given twice")));
+    }
+    *option = Some(T::read(value).ok_or_else(|| expected(place, T::EXPECTED, value))?);
+    Ok(())
+}
+
+/// A message of one type: its code, name and elements.
+pub(crate) trait Message: Sized {
+    /// The integer at its head.
+    const CODE: u64;
+    /// Its name in the specification.
+    const NAME: &'static str;
+
+    /// Reads its elements, the code included, which stand in `frame`.
+    fn read(elements: &[Raw<'_>], frame: &bytes::Bytes) -> std::result::Result<Self, Malformed>;
+
+    /// Writes it whole.
+    fn write(&self, writer: &mut Writer<'_>);
+}
+
+/// Defines messages as structs of their elements in order, each with its name in the specification.
+/// `+ payload` at the end stands for the optional arguments.
+macro_rules! message {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident = $code:literal $spec:literal {
+            $($(#[$doc:meta])* $field:ident $element:literal: $type:ty),* $(,)?
+        } $(+ $payload:ident)?
+    )+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+            $(
+                /// The arguments of the application, closed.
+                pub $payload: $crate::codec::Payload,
+            )?
+        }
+
+        impl $crate::message::field::Message for $name {
+            const CODE: u64 = $code;
+            const NAME: &'static str = $spec;
+
+            fn read(
+                elements: &[$crate::codec::Raw<'_>],
+                frame: &bytes::Bytes,
+            ) -> std::result::Result<Self, $crate::codec::Malformed> {
+                const FIXED: usize = 1 $(+ { let _ = $element; 1 })*;
+                const MOST: usize = FIXED $(+ { let _ = stringify!($payload); 2 })?;
+                let wrong_length = || $crate::message::field::wrong_length($spec, elements.len(), FIXED, MOST);
+                if elements.len() > MOST {
+                    return Err(wrong_length());
+                }
+                let mut rest = elements.iter().skip(1);
+                let mut next = || rest.next().copied().ok_or_else(wrong_length);
+                $(let $field = <$type as $crate::message::field::Element>::read_element(next()?, $spec, $element)?;)*
+                $(let $payload = $crate::message::field::read_payload(
+                    elements.get(FIXED..).unwrap_or_default(), frame, $spec,
+                )?;)?
+                let _ = frame;
+                Ok(Self { $($field,)* $($payload)? })
+            }
+
+            fn write(&self, writer: &mut $crate::codec::Writer<'_>) {
+                let count = 1 $(+ { let _ = $element; 1 })*
+                    $(+ $crate::codec::Writer::payload_elements(&self.$payload))?;
+                writer.list(count);
+                writer.integer($code);
+                $($crate::message::field::Element::write_element(&self.$field, writer);)*
+                $(writer.payload(&self.$payload);)?
+                writer.end_list();
+            }
+        }
+    )+};
+}
+pub(crate) use message;
+
+pub(crate) fn wrong_length(message: &str, found: usize, fixed: usize, most: usize) -> Malformed {
+    let found = if found > crate::codec::MOST_ELEMENTS { "more".to_owned() } else { found.to_string() };
+    if fixed == most {
+        Malformed::shape(format_args!("{message} has {fixed} elements, not {found}"))
+    } else {
+        Malformed::shape(format_args!("{message} has {fixed} to {most} elements, not {found}"))
+    }
+}
+
+/// Takes the arguments out of what follows the fixed elements of a message.
+pub(crate) fn read_payload(
+    rest: &[Raw<'_>],
+    frame: &bytes::Bytes,
+    message: &str,
+) -> std::result::Result<crate::codec::Payload, Malformed> {
+    let (args, kwargs) = (rest.first(), rest.get(1));
+    for (element, name, kind) in [(args, "Arguments", Kind::List), (kwargs, "ArgumentsKw", Kind::Dict)] {
+        if let Some(raw) = element
+            && raw.kind() != kind
+        {
+            return Err(expected(format_args!("{message}.{name}"), &kind.to_string(), *raw));
+        }
+    }
+    let serializer = args.map(|raw| raw.serializer);
+    Ok(serializer.map_or(crate::codec::Payload::EMPTY, |serializer| {
+        crate::codec::Payload::cut(serializer, frame, args, kwargs)
+    }))
+}
+
+/// Defines who may send which messages, as an enum that reads no others.
+macro_rules! direction {
+    ($(#[$meta:meta])* $name:ident, $sender:literal { $($variant:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name {
+            $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant($variant),)+
+        }
+
+        impl $name {
+            /// Its name in the specification.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => <$variant as $crate::message::field::Message>::NAME),+ }
+            }
+
+            /// Decodes the message that `frame` holds; lists and dicts may stand `depth` deep in it.
+            pub fn decode(
+                serializer: $crate::codec::Serializer,
+                frame: &bytes::Bytes,
+                depth: usize,
+            ) -> std::result::Result<Self, $crate::codec::Malformed> {
+                let elements = $crate::codec::Raw::elements(serializer, frame, depth)?;
+                let code = $crate::message::code(&elements)?;
+                $(if code == <$variant as $crate::message::field::Message>::CODE {
+                    return <$variant as $crate::message::field::Message>::read(&elements, frame)
+                        .map(Self::$variant);
+                })+
+                Err($crate::message::not_sent_by(code, $sender))
+            }
+
+            /// Appends the message in the form of `serializer`, which must be that of its payload.
+            pub fn encode(&self, serializer: $crate::codec::Serializer, out: &mut Vec<u8>) {
+                let mut writer = $crate::codec::Writer::new(serializer, out);
+                match self {
+                    $(Self::$variant(message) => $crate::message::field::Message::write(message, &mut writer)),+
+                }
+            }
+        }
+
+        $(impl From<$variant> for $name {
+            fn from(message: $variant) -> Self {
+                Self::$variant(message)
+            }
+        })+
+    };
+}
+pub(crate) use direction;
+
+/// Defines the two messages that end something either on request or, with request 0, by the router's will
+/// (sections "Subscription Revocation" and "Registration Revocation").
+macro_rules! revocable {
+    ($(#[$meta:meta])* $name:ident = $code:literal $spec:literal $element:literal: $details:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name {
+            /// It was asked for by this request.
+            Answer(RequestId),
+            /// The router ended it.
+            Revoked($details),
+        }
+
+        impl $crate::message::field::Message for $name {
+            const CODE: u64 = $code;
+            const NAME: &'static str = $spec;
+
+            fn read(
+                elements: &[$crate::codec::Raw<'_>],
+                _: &bytes::Bytes,
+            ) -> std::result::Result<Self, $crate::codec::Malformed> {
+                use $crate::message::field::{Element, expected, wrong_length};
+                match elements {
+                    [_, request] => RequestId::read_element(*request, $spec, $element).map(Self::Answer),
+                    [_, zero, details] if zero.integer() == Some(0) => {
+                        $details::read_element(*details, $spec, "Details").map(Self::Revoked)
+                    }
+                    [_, zero, _] => Err(expected(concat!($spec, ".", $element), "0 before Details", *zero)),
+                    _ => Err(wrong_length($spec, elements.len(), 2, 3)),
+                }
+            }
+
+            fn write(&self, writer: &mut $crate::codec::Writer<'_>) {
+                use $crate::message::field::Element;
+                match self {
+                    Self::Answer(request) => {
+                        writer.list(2);
+                        writer.integer($code);
+                        request.write_element(writer);
+                    }
+                    Self::Revoked(details) => {
+                        writer.list(3);
+                        writer.integer($code);
+                        writer.integer(0);
+                        details.write_element(writer);
+                    }
+                }
+                writer.end_list();
+            }
+        }
+    };
+}
+pub(crate) use revocable;

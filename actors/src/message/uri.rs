@@ -1,0 +1,131 @@
+//! URIs of topics, procedures, errors and realms, and what makes one valid (section "URIs").
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+/// A URI as it was received. Whether it is valid depends on its use: see [`Uri::is_valid`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uri(Arc<str>);
+
+/// How a pattern matches URIs: the option `match` of SUBSCRIBE and REGISTER.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Match {
+    /// The URI itself.
+    #[default]
+    Exact,
+    /// Every URI that begins with the pattern, as plain text.
+    Prefix,
+    /// Every URI of as many components; an empty component of the pattern matches any.
+    Wildcard,
+}
+
+/// What characters a realm allows in the URIs of its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UriRule {
+    /// Anything but white space and `#` in a component.
+    #[default]
+    Loose,
+    /// Lower-case letters, digits and `_` in a component.
+    Strict,
+}
+
+impl Uri {
+    /// Whether the URI can be used with `matching` under `rule`: no empty component in an exact one,
+    /// the last may be empty in a prefix, any in a wildcard.
+    pub fn is_valid(&self, matching: Match, rule: UriRule) -> bool {
+        let allowed = |c: char| match rule {
+            UriRule::Loose => c != '#' && !c.is_whitespace(),
+            UriRule::Strict => matches!(c, 'a'..='z' | '0'..='9' | '_'),
+        };
+        let mut components = self.0.split('.').peekable();
+        while let Some(component) = components.next() {
+            let may_be_empty = match matching {
+                Match::Exact => false,
+                Match::Prefix => components.peek().is_none(),
+                Match::Wildcard => true,
+            };
+            if component.is_empty() && !may_be_empty || !component.chars().all(allowed) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the first component is `wamp`: such a URI is the router's, and no client publishes or
+    /// registers there.
+    pub fn is_reserved(&self) -> bool {
+        self.0.strip_prefix("wamp").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+impl From<&str> for Uri {
+    fn from(uri: &str) -> Self {
+        Self(uri.into())
+    }
+}
+
+impl Deref for Uri {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(matching: Match, rule: UriRule, valid: &[&str], invalid: &[&str]) {
+        for uri in valid {
+            assert!(Uri::from(*uri).is_valid(matching, rule), "{uri:?} should be valid as {matching:?}");
+        }
+        for uri in invalid {
+            assert!(!Uri::from(*uri).is_valid(matching, rule), "{uri:?} should not be valid as {matching:?}");
+        }
+    }
+
+    #[test]
+    fn an_exact_uri_has_no_empty_component() {
+        let valid = ["because", "com.myapp.topic1", "a.B.ä-!/$", "wamp.session.on_join"];
+        let invalid = ["", ".", "a.", ".a", "a..b", "a b", "a.b\n", "a\u{a0}b", "a.#", "\u{2003}"];
+        check(Match::Exact, UriRule::Loose, &valid, &invalid);
+    }
+
+    #[test]
+    fn the_last_component_of_a_prefix_may_be_empty() {
+        check(Match::Prefix, UriRule::Loose, &["", "a", "a.", "a.b."], &[".", "a..", "a..b", ".a", " "]);
+    }
+
+    #[test]
+    fn any_component_of_a_wildcard_may_be_empty() {
+        check(Match::Wildcard, UriRule::Loose, &["", ".", "..", "a..b", ".a.", "a"], &["a. .b", "a.#.b"]);
+    }
+
+    #[test]
+    fn a_strict_uri_has_lower_case_letters_digits_and_underscores() {
+        check(Match::Exact, UriRule::Strict, &["com.my_app.t1"], &["com.MyApp", "com.my-app", "", "a..b"]);
+        check(Match::Wildcard, UriRule::Strict, &["a..b", ""], &["A..b"]);
+        check(Match::Prefix, UriRule::Strict, &["a.b."], &["a..", "a.B"]);
+    }
+
+    #[test]
+    fn the_first_component_wamp_is_reserved() {
+        for (uri, reserved) in
+            [("wamp", true), ("wamp.", true), ("wamp.a", true), ("wam", false), ("wampum.a", false)]
+        {
+            assert_eq!(Uri::from(uri).is_reserved(), reserved, "{uri}");
+        }
+    }
+}
