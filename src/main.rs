@@ -1,2 +1,83 @@
-//! x
-fn main() {}
+//! The program `realmkeeper`.
+
+use clap::Parser;
+use realmkeeper::{Service, Settings};
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// What was asked for cannot be done as it stands.
+const UNUSABLE: u8 = 2;
+
+/// A WAMP v2 router.
+///
+/// Without arguments it serves the realm realm1 on ws://127.0.0.1:8080/ws to anonymous clients of this machine.
+/// The environment variable RUST_LOG sets what is logged, for example RUST_LOG=debug.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The loopback address to listen on; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if !arguments.listen.ip().is_loopback() {
+        return refuse(&format!(
+            "will not listen on {0}: without a configuration anonymous clients may do everything, so that only \
+             this machine may connect; use --listen 127.0.0.1:{1} or --listen [::1]:{1}",
+            arguments.listen,
+            arguments.listen.port()
+        ));
+    }
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env();
+    let filter = match filter {
+        Ok(filter) => filter,
+        Err(error) => return refuse(&format!("the environment variable RUST_LOG is not valid: {error}")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    actix_rt::System::new().block_on(serve(Settings { listen: arguments.listen, ..Settings::default() }))
+}
+
+async fn serve(settings: Settings) -> ExitCode {
+    let realms = settings.realms.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ");
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (mut interrupt, mut terminate) = match (interrupt, terminate) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return refuse(&format!("cannot wait for signals: {error}")),
+    };
+    let service = match Service::start(settings).await {
+        Ok(service) => service,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let url = service.url();
+    let greeting = format!(
+        "realmkeeper {} listens on {url}\n\
+         realms: {realms} (anonymous clients may do everything)\n\
+         try: realmkeeper bench rpc --url {url} --seconds 2\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    // Whoever closed the output does not want to read it.
+    let _ = io::stdout().write_all(greeting.as_bytes());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    service.stop().await;
+    ExitCode::SUCCESS
+}
+
+fn refuse(text: &str) -> ExitCode {
+    // There is nobody else to tell.
+    let _ = writeln!(io::stderr(), "realmkeeper: {text}");
+    ExitCode::from(UNUSABLE)
+}

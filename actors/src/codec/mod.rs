@@ -12,6 +12,7 @@ mod payload;
 mod raw;
 mod writer;
 
+pub(crate) use payload::read_options;
 pub use payload::{Arguments, Payload, Untranscodable};
 pub(crate) use raw::{MOST_ELEMENTS, Raw};
 pub(crate) use writer::Writer;

@@ -1,7 +1,10 @@
 //! What the application sends: carried closed, opened only for meta procedures and between serializers.
 
 use super::{Malformed, Raw, Serializer, raw, writer};
-use crate::message::value::{Dict, INVALID_BINARY, Value};
+use crate::message::{
+    Element,
+    value::{Dict, INVALID_BINARY, Value},
+};
 use bytes::Bytes;
 
 /// Positional and keyword arguments as they travel (section "Application payload").
@@ -74,6 +77,11 @@ impl Payload {
     /// Whether there are no arguments.
     pub fn is_empty(&self) -> bool {
         self.args.is_none() && self.kwargs.is_none()
+    }
+
+    /// How many octets its arguments have.
+    pub fn len(&self) -> usize {
+        [&self.args, &self.kwargs].into_iter().flatten().map(Bytes::len).sum()
     }
 
     /// The serializer the bytes are in.
@@ -151,4 +159,13 @@ impl Raw<'_> {
     pub(crate) fn value(self) -> Result<Value, Malformed> {
         value(self.serializer, self.bytes).map_err(|problem| Malformed::syntax(self.serializer, problem))
     }
+}
+
+/// Reads options that came as an argument.
+pub(crate) fn read_options<T: Element>(options: &Dict, name: &str) -> Result<T, Malformed> {
+    let mut bytes = Vec::new();
+    let serializer = Serializer::MessagePack;
+    writer::encode(serializer, options, &mut bytes)
+        .map_err(|problem| Malformed::syntax(serializer, problem))?;
+    T::read_element(Raw { serializer, bytes: &bytes }, "add_testament", name)
 }

@@ -17,6 +17,7 @@ pub use rpc::*;
 pub use session::*;
 
 use crate::codec::{Malformed, Raw};
+pub(crate) use field::Element;
 use field::direction;
 
 direction! {

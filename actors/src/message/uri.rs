@@ -1,6 +1,6 @@
 //! URIs of topics, procedures, errors and realms, and what makes one valid (section "URIs").
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// A URI as it was received. Whether it is valid depends on its use: see [`Uri::is_valid`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,12 @@ impl Uri {
 impl From<&str> for Uri {
     fn from(uri: &str) -> Self {
         Self(uri.into())
+    }
+}
+
+impl Borrow<str> for Uri {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

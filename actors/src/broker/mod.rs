@@ -1,0 +1,180 @@
+//! The broker of a realm: subscriptions, and events to those who hold them (section "Publish and Subscribe").
+
+mod publication;
+mod subscription;
+
+pub(crate) use publication::{Content, Publication};
+
+use crate::{
+    codec::Arguments,
+    collections::{Map, Set},
+    message::{
+        Publish, Subscribe, Unsubscribe,
+        id::{PublicationId, SessionId, SubscriptionId},
+        uri::{Match, Uri, UriRule},
+    },
+    pattern::Patterns,
+    refusal::{Fault, Refusal, Violation},
+    roster::Member,
+    step::Step,
+};
+use subscription::Subscription;
+
+/// All subscriptions of a realm.
+#[derive(Debug, Default)]
+pub(crate) struct Broker {
+    subscriptions: Map<SubscriptionId, Subscription>,
+    topics: Patterns<SubscriptionId>,
+    by_session: Map<SessionId, Set<SubscriptionId>>,
+}
+
+impl Broker {
+    /// Subscribes a member. Sessions that subscribe to the same topic and match share the subscription.
+    pub(crate) fn subscribe(
+        &mut self,
+        member: &Member,
+        message: Subscribe,
+        rule: UriRule,
+        step: &mut Step<'_>,
+    ) -> Result<SubscriptionId, Refusal> {
+        let matching = message.options.r#match.unwrap_or_default();
+        check_uri(&message.topic, matching, rule)?;
+        let id = match self.topics.get(&message.topic, matching) {
+            Some(id) => id,
+            None => self.create(message.topic, matching, step),
+        };
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.subscribers.insert(member.id, member.serializer());
+        }
+        self.by_session.entry(member.id).or_default().insert(id);
+        Ok(id)
+    }
+
+    fn create(&mut self, topic: Uri, matching: Match, step: &mut Step<'_>) -> SubscriptionId {
+        let mut id = step.subscription_id();
+        while self.subscriptions.contains_key(&id) {
+            id = step.subscription_id();
+        }
+        self.topics.insert(&topic, matching, id);
+        self.subscriptions.insert(id, Subscription { topic, matching, subscribers: Map::default() });
+        id
+    }
+
+    /// Ends a subscription of a member.
+    pub(crate) fn unsubscribe(&mut self, member: &Member, message: &Unsubscribe) -> Result<(), Refusal> {
+        let held = self.by_session.get_mut(&member.id);
+        if !held.is_some_and(|held| held.swap_remove(&message.subscription)) {
+            return Err(Refusal::NoSuchSubscription(message.subscription.get()));
+        }
+        self.drop_subscriber(message.subscription, member.id);
+        Ok(())
+    }
+
+    /// Forgets all subscriptions of a session.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        for subscription in self.by_session.swap_remove(&session).into_iter().flatten() {
+            self.drop_subscriber(subscription, session);
+        }
+    }
+
+    fn drop_subscriber(&mut self, id: SubscriptionId, session: SessionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.subscribers.swap_remove(&session);
+        if subscription.subscribers.is_empty() {
+            self.topics.remove(&subscription.topic, subscription.matching);
+            self.subscriptions.swap_remove(&id);
+        }
+    }
+
+    /// Publishes what a member sent.
+    pub(crate) fn publish(
+        &self,
+        member: &Member,
+        message: &Publish,
+        rule: UriRule,
+        step: &mut Step<'_>,
+    ) -> Result<PublicationId, Fault> {
+        if message.options.ppt_scheme.is_some() {
+            let (option, feature) = ("PUBLISH.Options.ppt_scheme", "payload_passthru_mode");
+            return Err(Violation::NotAnnounced { option, feature }.into());
+        }
+        check_uri(&message.topic, Match::Exact, rule)?;
+        check_not_reserved(&message.topic)?;
+        let publication = Publication {
+            topic: &message.topic,
+            content: Content::Closed(&message.payload),
+            publisher: (message.options.disclose_me == Some(true)).then_some(member),
+            excluded: (message.options.exclude_me != Some(false)).then_some(member.id),
+        };
+        self.deliver(&publication, step)
+    }
+
+    /// Publishes an event of the router itself.
+    pub(crate) fn publish_meta(&self, topic: &'static str, args: Arguments, step: &mut Step<'_>) {
+        let topic = Uri::from(topic);
+        let publication =
+            Publication { topic: &topic, content: Content::Open(&args), publisher: None, excluded: None };
+        let delivered = self.deliver(&publication, step);
+        debug_assert!(delivered.is_ok(), "the router's own events have a form in every serializer");
+    }
+
+    /// Sends a publication to every session that holds a matching subscription, once for each of them.
+    pub(crate) fn deliver(
+        &self,
+        publication: &Publication<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<PublicationId, Fault> {
+        let mut audiences = Vec::new();
+        self.topics.matching(publication.topic, |id| {
+            if let Some(subscription) = self.subscriptions.get(&id) {
+                for (serializer, audience) in subscription.audiences(publication.excluded) {
+                    audiences.push((id, subscription.matching, serializer, audience));
+                }
+            }
+        });
+        let forms = publication.forms(audiences.iter().map(|(_, _, serializer, _)| *serializer))?;
+        let id = step.publication_id();
+        for (subscription, matching, serializer, audience) in audiences {
+            step.ask(publication.event(id, subscription, matching, audience, forms.of(serializer)));
+        }
+        Ok(id)
+    }
+
+    /// Whether no index names a session for which `is_member` is false, and all indices agree.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
+        let pairs = |(session, held): (&SessionId, &Set<SubscriptionId>)| {
+            is_member(*session)
+                && held.iter().all(|id| {
+                    self.subscriptions.get(id).is_some_and(|found| found.subscribers.contains_key(session))
+                })
+        };
+        self.by_session.iter().all(pairs)
+            && self.subscriptions.iter().all(|(id, subscription)| {
+                !subscription.subscribers.is_empty()
+                    && self.topics.get(&subscription.topic, subscription.matching) == Some(*id)
+                    && subscription
+                        .subscribers
+                        .keys()
+                        .all(|session| self.by_session.get(session).is_some_and(|held| held.contains(id)))
+            })
+    }
+}
+
+/// Refuses a URI that is not valid for its use.
+pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
+    let problem = match rule {
+        _ if uri.is_valid(matching, rule) => return Ok(()),
+        UriRule::Loose => "is not a valid uri",
+        UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
+    };
+    Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
+}
+
+/// Refuses a URI that only the router may use.
+pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
+    if uri.is_reserved() {
+        return Err(Refusal::InvalidUri { uri: uri.to_string(), problem: "is reserved for the router" });
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! One subscription and its subscribers.
+
+use crate::{
+    codec::Serializer,
+    collections::Map,
+    message::{
+        id::SessionId,
+        uri::{Match, Uri},
+    },
+};
+
+/// What all sessions share that subscribed to the same topic and match.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) topic: Uri,
+    pub(super) matching: Match,
+    pub(super) subscribers: Map<SessionId, Serializer>,
+}
+
+impl Subscription {
+    /// The subscribers but for the one excluded, by serializer.
+    pub(super) fn audiences(
+        &self,
+        excluded: Option<SessionId>,
+    ) -> impl Iterator<Item = (Serializer, Vec<SessionId>)> + use<> {
+        let mut audiences = Serializer::ALL.map(|serializer| (serializer, Vec::new()));
+        for (session, serializer) in &self.subscribers {
+            if Some(*session) != excluded {
+                audiences[*serializer as usize].1.push(*session);
+            }
+        }
+        audiences.into_iter().filter(|(_, audience)| !audience.is_empty())
+    }
+}

@@ -1,0 +1,8 @@
+//! The maps and sets of the core: they iterate in an order that does not depend on their hashes, so that the
+//! same steps always have the same effects.
+
+/// A map that keeps the order of insertion, but for removals.
+pub(crate) type Map<K, V> = indexmap::IndexMap<K, V, foldhash::fast::RandomState>;
+
+/// A set that keeps the order of insertion, but for removals.
+pub(crate) type Set<T> = indexmap::IndexSet<T, foldhash::fast::RandomState>;

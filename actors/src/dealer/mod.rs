@@ -1,0 +1,259 @@
+//! The dealer of a realm: registrations, and calls on their way to a callee and back (section "Remote
+//! Procedure Calls").
+
+mod party;
+
+use crate::{
+    broker::{check_not_reserved, check_uri},
+    collections::Map,
+    message::{
+        Call, Error, ErrorDetails, Invocation, InvocationDetails, Register, RequestType,
+        Result as CallResult, ResultDetails, Unregister, Yield,
+        id::{RegistrationId, RequestId, SessionId},
+        uri::{Match, Uri, UriRule},
+    },
+    refusal::{Fault, Refusal, Violation},
+    roster::{Member, Roster},
+    step::Step,
+};
+use party::Party;
+
+/// All registrations and calls of a realm.
+#[derive(Debug, Default)]
+pub(crate) struct Dealer {
+    registrations: Map<RegistrationId, Registration>,
+    procedures: Map<Uri, RegistrationId>,
+    parties: Map<SessionId, Party>,
+}
+
+/// A procedure and the session that carries it out.
+#[derive(Debug)]
+struct Registration {
+    procedure: Uri,
+    callee: SessionId,
+    /// Whether the callee learns who calls, whether or not the caller says so.
+    discloses_caller: bool,
+}
+
+impl Dealer {
+    /// Registers a procedure for a member.
+    pub(crate) fn register(
+        &mut self,
+        member: &Member,
+        message: Register,
+        rule: UriRule,
+        step: &mut Step<'_>,
+    ) -> Result<RegistrationId, Refusal> {
+        let Register { options, procedure, .. } = message;
+        let matching = options.r#match.unwrap_or_default();
+        check_uri(&procedure, matching, rule)?;
+        check_not_reserved(&procedure)?;
+        if matching != Match::Exact {
+            return Err(Refusal::OptionNotAllowed("only the exact match works for registrations here"));
+        }
+        if self.procedures.contains_key(&procedure) {
+            return Err(Refusal::ProcedureAlreadyExists(procedure.to_string()));
+        }
+        let mut id = step.registration_id();
+        while self.registrations.contains_key(&id) {
+            id = step.registration_id();
+        }
+        self.procedures.insert(procedure.clone(), id);
+        let discloses_caller = options.disclose_caller == Some(true);
+        self.registrations.insert(id, Registration { procedure, callee: member.id, discloses_caller });
+        self.parties.entry(member.id).or_default().registrations.insert(id);
+        Ok(id)
+    }
+
+    /// Ends a registration of a member. Calls that it has not answered yet stay valid.
+    pub(crate) fn unregister(&mut self, member: &Member, message: &Unregister) -> Result<(), Refusal> {
+        let party = self.parties.get_mut(&member.id);
+        if !party.is_some_and(|party| party.registrations.swap_remove(&message.registration)) {
+            return Err(Refusal::NoSuchRegistration(message.registration.get()));
+        }
+        self.drop_registration(message.registration);
+        Ok(())
+    }
+
+    fn drop_registration(&mut self, id: RegistrationId) {
+        if let Some(registration) = self.registrations.swap_remove(&id) {
+            self.procedures.swap_remove(&registration.procedure);
+        }
+    }
+
+    /// Whether the member has a call with this request id in flight.
+    pub(crate) fn is_in_flight(&self, caller: SessionId, request: RequestId) -> bool {
+        self.parties.get(&caller).is_some_and(|party| party.calls.contains_key(&request))
+    }
+
+    /// Sends a call of a member on to the callee.
+    pub(crate) fn call(
+        &mut self,
+        caller: &Member,
+        message: Call,
+        rule: UriRule,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Result<(), Fault> {
+        let Call { request, options, procedure, payload } = message;
+        check_uri(&procedure, Match::Exact, rule)?;
+        let found = self.procedures.get(&procedure).and_then(|id| Some((*id, self.registrations.get(id)?)));
+        let Some((registration, Registration { callee, discloses_caller, .. })) = found else {
+            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+        };
+        let Some(callee) = roster.get(*callee) else {
+            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+        };
+        let payload = payload.transcode(callee.serializer())?;
+        let disclosed = (*discloses_caller || options.disclose_me == Some(true)).then_some(caller);
+        let details = InvocationDetails {
+            caller: disclosed.map(|caller| caller.id),
+            caller_authid: disclosed.map(|caller| (&*caller.authid).into()),
+            caller_authrole: disclosed.map(|caller| (&*caller.authrole).into()),
+            ..InvocationDetails::default()
+        };
+        let invocation = self.parties.entry(callee.id).or_default().invoke(caller.id, request);
+        self.parties.entry(caller.id).or_default().calls.insert(request, (callee.id, invocation));
+        step.send(callee.id, Invocation { request: invocation, registration, details, payload });
+        Ok(())
+    }
+
+    /// Sends the answer of a callee on to the caller.
+    pub(crate) fn yield_result(
+        &mut self,
+        callee: &Member,
+        message: Yield,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Result<(), Violation> {
+        if message.options.ppt_scheme.is_some() {
+            let (option, feature) = ("YIELD.Options.ppt_scheme", "payload_passthru_mode");
+            return Err(Violation::NotAnnounced { option, feature });
+        }
+        let Some(caller) = self.caller(callee, message.request, "YIELD", roster)? else { return Ok(()) };
+        if message.options.progress == Some(true) {
+            // No caller can have asked for results in parts; the call goes on.
+            return Ok(());
+        }
+        let (caller, request) = caller;
+        match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
+            Ok(payload) => {
+                step.send(caller.id, CallResult { request, details: ResultDetails::default(), payload })
+            }
+            Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
+            Err(Fault::Violation(violation)) => return Err(violation),
+        }
+        self.finish(callee.id, message.request);
+        Ok(())
+    }
+
+    /// Sends the error of a callee on to the caller.
+    pub(crate) fn error(
+        &mut self,
+        callee: &Member,
+        message: Error,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Result<(), Violation> {
+        if message.request_type != RequestType::Invocation {
+            let problem = "from a client can only answer an INVOCATION, type 68";
+            return Err(Violation::Unexpected { message: "ERROR", problem });
+        }
+        if !message.error.is_valid(Match::Exact, UriRule::Loose) {
+            return Err(Violation::InvalidUri { place: "ERROR.Error", uri: message.error.to_string() });
+        }
+        let Some((caller, request)) = self.caller(callee, message.request, "ERROR", roster)? else {
+            return Ok(());
+        };
+        match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
+            Ok(payload) => {
+                let (request_type, details) = (RequestType::Call, ErrorDetails::default());
+                step.send(caller.id, Error { request_type, request, details, error: message.error, payload });
+            }
+            Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
+            Err(Fault::Violation(violation)) => return Err(violation),
+        }
+        self.finish(callee.id, message.request);
+        Ok(())
+    }
+
+    /// Who waits for the answer to an invocation, and under which request id. Nobody does if the call has
+    /// ended otherwise; an invocation that the callee was never sent is a violation.
+    fn caller<'r>(
+        &self,
+        callee: &Member,
+        invocation: RequestId,
+        message: &'static str,
+        roster: &'r Roster,
+    ) -> Result<Option<(&'r Member, RequestId)>, Violation> {
+        let party = self.parties.get(&callee.id);
+        if !party.is_some_and(|party| party.was_sent(invocation)) {
+            return Err(Violation::UnknownInvocation { message, request: invocation });
+        }
+        let waiting = party.and_then(|party| party.invocations.get(&invocation));
+        Ok(waiting.and_then(|(caller, request)| Some((roster.get(*caller)?, *request))))
+    }
+
+    fn finish(&mut self, callee: SessionId, invocation: RequestId) {
+        let party = self.parties.get_mut(&callee);
+        let call = party.and_then(|party| party.invocations.swap_remove(&invocation));
+        if let Some((caller, request)) = call
+            && let Some(party) = self.parties.get_mut(&caller)
+        {
+            party.calls.swap_remove(&request);
+        }
+    }
+
+    /// Forgets a session that is no member any more: its registrations are gone, who waits for its answers
+    /// gets an ERROR, and what others answer to its calls is dropped.
+    pub(crate) fn forget(&mut self, session: SessionId, roster: &Roster, step: &mut Step<'_>) {
+        let Some(party) = self.parties.swap_remove(&session) else { return };
+        for registration in party.registrations {
+            self.drop_registration(registration);
+        }
+        for (_, (callee, invocation)) in party.calls {
+            if let Some(callee) = self.parties.get_mut(&callee) {
+                callee.invocations.swap_remove(&invocation);
+            }
+        }
+        for (_, (caller, request)) in party.invocations {
+            if let Some(party) = self.parties.get_mut(&caller) {
+                party.calls.swap_remove(&request);
+            }
+            if let Some(caller) = roster.get(caller) {
+                refuse_call(&Refusal::CalleeGone, caller, request, step);
+            }
+        }
+    }
+
+    /// Whether no index names a session for which `is_member` is false, and all indices agree.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
+        let party = |session: &SessionId| self.parties.get(session);
+        let procedures = self.procedures.iter().all(|(uri, id)| {
+            self.registrations.get(id).is_some_and(|registration| registration.procedure == *uri)
+        });
+        let registrations = self.registrations.iter().all(|(id, registration)| {
+            self.procedures.get(&registration.procedure) == Some(id)
+                && party(&registration.callee).is_some_and(|party| party.registrations.contains(id))
+        });
+        let parties = self.parties.iter().all(|(session, own)| {
+            let registered = own.registrations.iter().all(|id| {
+                self.registrations.get(id).is_some_and(|registration| registration.callee == *session)
+            });
+            let calling = own.calls.iter().all(|(request, (callee, invocation))| {
+                party(callee)
+                    .is_some_and(|party| party.invocations.get(invocation) == Some(&(*session, *request)))
+            });
+            let called = own.invocations.iter().all(|(invocation, (caller, request))| {
+                party(caller).is_some_and(|party| party.calls.get(request) == Some(&(*session, *invocation)))
+            });
+            is_member(*session) && registered && calling && called
+        });
+        procedures && registrations && parties
+    }
+}
+
+fn refuse_call(refusal: &Refusal, caller: &Member, request: RequestId, step: &mut Step<'_>) {
+    step.send(caller.id, refusal.answer(RequestType::Call, request, caller.serializer()));
+}

@@ -1,0 +1,33 @@
+//! What one session has to do with procedures: as callee and as caller.
+
+use crate::{
+    collections::{Map, Set},
+    message::id::{RegistrationId, RequestId, SessionId},
+};
+
+/// The registrations and calls of one session.
+#[derive(Debug, Default)]
+pub(super) struct Party {
+    pub(super) registrations: Set<RegistrationId>,
+    /// Its calls that are not answered yet: who carries them out, under which request.
+    pub(super) calls: Map<RequestId, (SessionId, RequestId)>,
+    /// What it has not answered yet: who called, under which request.
+    pub(super) invocations: Map<RequestId, (SessionId, RequestId)>,
+    /// The newest request that was sent to it.
+    last_invocation: Option<RequestId>,
+}
+
+impl Party {
+    /// Notes a call by `caller` that this session is to carry out, and gives it the next request id.
+    pub(super) fn invoke(&mut self, caller: SessionId, request: RequestId) -> RequestId {
+        let next = self.last_invocation.map_or(RequestId::FIRST, RequestId::next);
+        self.last_invocation = Some(next);
+        self.invocations.insert(next, (caller, request));
+        next
+    }
+
+    /// Whether this invocation was ever sent to the session.
+    pub(super) fn was_sent(&self, invocation: RequestId) -> bool {
+        self.last_invocation.is_some_and(|last| invocation <= last)
+    }
+}

@@ -1,0 +1,103 @@
+//! The arguments of a meta procedure: positional, or by keyword where no positional is given.
+
+use crate::{
+    codec::{Arguments, Payload},
+    message::{
+        id::SessionId,
+        uri::{Match, Uri, UriRule},
+        value::{Dict, Value},
+    },
+    refusal::Refusal,
+};
+
+/// What a caller gave.
+pub(super) struct Given<'a> {
+    payload: &'a Payload,
+    arguments: Arguments,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn open(payload: &'a Payload) -> Result<Self, Refusal> {
+        match payload.open() {
+            Ok(arguments) => Ok(Self { payload, arguments }),
+            Err(problem) => Err(Refusal::InvalidArgument(format!("the arguments cannot be read: {problem}"))),
+        }
+    }
+
+    /// The argument at `position`, or else the one of these keywords that is given. Null counts as not given.
+    fn argument(&self, position: usize, names: &[&str]) -> Option<&Value> {
+        match self.arguments.args.get(position) {
+            Some(value) => Some(value).filter(|value| **value != Value::Null),
+            None => names.iter().find_map(|name| self.arguments.kwargs.value(name)),
+        }
+    }
+
+    pub(super) fn keyword(&self, name: &str) -> Option<&Value> {
+        self.arguments.kwargs.value(name)
+    }
+
+    pub(super) fn session(&self) -> Result<SessionId, Refusal> {
+        let value = self.argument(0, &["session", "session_id"]);
+        let id = value.and_then(|value| self.payload.id_of(value)).and_then(SessionId::new);
+        id.ok_or_else(|| invalid("session must be an id, an integer from 1 to 2^53"))
+    }
+
+    pub(super) fn string(&self, position: usize, name: &str) -> Result<&str, Refusal> {
+        match self.argument(position, &[name]) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(invalid(&format!("{name} must be a string"))),
+        }
+    }
+
+    /// The list of strings at `position`; `None` if it is not given.
+    pub(super) fn strings(&self, position: usize, name: &str) -> Result<Option<Vec<&str>>, Refusal> {
+        let wrong = || invalid(&format!("{name} must be a list of strings"));
+        let values = match self.argument(position, &[name]) {
+            None => return Ok(None),
+            Some(Value::List(values)) => values,
+            Some(_) => return Err(wrong()),
+        };
+        let text =
+            |value| if let &Value::String(ref text) = value { Ok(text.as_str()) } else { Err(wrong()) };
+        values.iter().map(text).collect::<Result<_, _>>().map(Some)
+    }
+
+    pub(super) fn list(&self, position: usize, name: &str) -> Result<&[Value], Refusal> {
+        match self.argument(position, &[name]) {
+            Some(Value::List(values)) => Ok(values),
+            _ => Err(invalid(&format!("{name} must be a list"))),
+        }
+    }
+
+    pub(super) fn dict(&self, position: usize, name: &str) -> Result<&Dict, Refusal> {
+        match self.argument(position, &[name]) {
+            Some(Value::Dict(dict)) => Ok(dict),
+            _ => Err(invalid(&format!("{name} must be a dict"))),
+        }
+    }
+
+    /// The keyword `message`: a text for the person at the other end.
+    pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
+        match self.keyword("message") {
+            None => Ok(None),
+            Some(Value::String(message)) => Ok(Some(message.clone())),
+            Some(_) => Err(invalid("message must be a string")),
+        }
+    }
+
+    /// The keyword `reason`: why a session is ended.
+    pub(super) fn reason(&self) -> Result<Uri, Refusal> {
+        let reason = match self.keyword("reason") {
+            None => return Ok("wamp.close.killed".into()),
+            Some(Value::String(reason)) => Uri::from(reason.as_str()),
+            Some(other) => {
+                return Err(Refusal::InvalidUri { uri: format!("{other:?}"), problem: "is not a string" });
+            }
+        };
+        crate::broker::check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
+    }
+}
+
+pub(super) fn invalid(problem: &str) -> Refusal {
+    Refusal::InvalidArgument(problem.to_owned())
+}

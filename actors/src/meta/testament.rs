@@ -1,0 +1,134 @@
+//! Testaments: what is published for a session when it has ended (section "Session Testament").
+
+use super::{
+    Lent, Outcome,
+    arguments::{Given, invalid},
+};
+use crate::{
+    broker::{Broker, Content, Publication, check_not_reserved, check_uri},
+    codec::{Arguments, Payload, read_options},
+    collections::Map,
+    message::{
+        PublishOptions,
+        id::SessionId,
+        uri::{Match, Uri, UriRule},
+        value::Value,
+    },
+    refusal::Refusal,
+    roster::Member,
+    step::Step,
+};
+
+/// How many testaments a session can leave, over both scopes.
+const MOST_TESTAMENTS: usize = 100;
+/// How many octets their arguments can have together.
+const MOST_OCTETS: usize = 1 << 20;
+
+/// When a testament is carried out. Without session resumption both are at the end of the session, those of
+/// detaching first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Detached,
+    Destroyed,
+}
+
+/// An event to be published.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Testament {
+    topic: Uri,
+    content: Arguments,
+    discloses_publisher: bool,
+    /// The size of the arguments as they came.
+    octets: usize,
+}
+
+/// The testaments of all sessions of a realm.
+#[derive(Debug, Default)]
+pub(crate) struct Testaments(Map<SessionId, Vec<(Scope, Testament)>>);
+
+impl Testaments {
+    pub(crate) fn add(&mut self, session: SessionId, scope: Scope, testament: Testament) {
+        self.0.entry(session).or_default().push((scope, testament));
+    }
+
+    pub(crate) fn flush(&mut self, session: SessionId, scope: Scope) {
+        if let Some(testaments) = self.0.get_mut(&session) {
+            testaments.retain(|(kept, _)| *kept != scope);
+            if testaments.is_empty() {
+                self.0.swap_remove(&session);
+            }
+        }
+    }
+
+    /// Withdraws the testaments of a session: they will not be carried out.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        self.0.swap_remove(&session);
+    }
+
+    /// Publishes the testaments of a former member.
+    pub(crate) fn carry_out(&mut self, member: &Member, broker: &Broker, step: &mut Step<'_>) {
+        let testaments = self.0.swap_remove(&member.id).unwrap_or_default();
+        for scope in [Scope::Detached, Scope::Destroyed] {
+            for (_, testament) in testaments.iter().filter(|(of, _)| *of == scope) {
+                let publication = Publication {
+                    topic: &testament.topic,
+                    content: Content::Open(&testament.content),
+                    publisher: testament.discloses_publisher.then_some(member),
+                    excluded: None,
+                };
+                let delivered = broker.deliver(&publication, step);
+                debug_assert!(delivered.is_ok(), "values that were read have no malformed form");
+            }
+        }
+    }
+
+    /// Whether it names no session for which `is_member` is false.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
+        self.0.iter().all(|(session, testaments)| is_member(*session) && !testaments.is_empty())
+    }
+}
+
+/// `wamp.session.add_testament`.
+pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
+    let topic = Uri::from(given.string(0, "topic")?);
+    let args = given.list(1, "args")?.to_vec();
+    let kwargs = given.dict(2, "kwargs")?.clone();
+    let options: PublishOptions = match given.keyword("publish_options") {
+        None => PublishOptions::default(),
+        Some(Value::Dict(options)) => {
+            read_options(options, "publish_options").map_err(|error| invalid(&error.to_string()))?
+        }
+        Some(_) => return Err(invalid("publish_options must be a dict")),
+    };
+    let scope = scope(given)?;
+    check_uri(&topic, Match::Exact, UriRule::Loose)?;
+    check_not_reserved(&topic)?;
+    let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
+    let octets = payload.len();
+    if left.len() >= MOST_TESTAMENTS {
+        return Err(invalid(&format!("a session can leave at most {MOST_TESTAMENTS} testaments")));
+    }
+    if octets + left.iter().map(|(_, testament)| testament.octets).sum::<usize>() > MOST_OCTETS {
+        return Err(invalid(&format!(
+            "the testaments of a session can have at most {MOST_OCTETS} octets together"
+        )));
+    }
+    let discloses_publisher = options.disclose_me == Some(true);
+    let content = Arguments { args, kwargs };
+    Ok(Outcome::AddTestament(scope, Testament { topic, content, discloses_publisher, octets }))
+}
+
+/// `wamp.session.flush_testaments`.
+pub(super) fn flush(given: &Given<'_>) -> Result<Outcome, Refusal> {
+    scope(given).map(Outcome::FlushTestaments)
+}
+
+fn scope(given: &Given<'_>) -> Result<Scope, Refusal> {
+    match given.keyword("scope") {
+        None => Ok(Scope::Destroyed),
+        Some(Value::String(scope)) if scope == "destroyed" => Ok(Scope::Destroyed),
+        Some(Value::String(scope)) if scope == "detached" => Ok(Scope::Detached),
+        Some(_) => Err(invalid("scope must be a string, one of destroyed and detached")),
+    }
+}

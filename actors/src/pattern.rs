@@ -1,0 +1,328 @@
+//! An index of URIs and patterns of URIs (section "Pattern-based Subscriptions").
+//!
+//! What a look-up costs depends on what matches, not on how many patterns there are: one probe for the exact
+//! entry, one for each length that any prefix has, and for wildcards one step per component along the
+//! branches that still match.
+
+use crate::{
+    collections::Map,
+    message::uri::{Match, Uri},
+};
+use indexmap::Equivalent;
+use std::{collections::BTreeMap, hash::Hash};
+
+/// Values by URI and match. The same text as exact, prefix and wildcard are three different keys.
+#[derive(Debug)]
+pub(crate) struct Patterns<T> {
+    exact: Map<Uri, T>,
+    prefix: Map<Uri, T>,
+    /// How many prefixes there are of each length in octets.
+    prefix_lengths: BTreeMap<usize, usize>,
+    wildcard: Wildcards<T>,
+}
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Self {
+            exact: Map::default(),
+            prefix: Map::default(),
+            prefix_lengths: BTreeMap::new(),
+            wildcard: Wildcards::default(),
+        }
+    }
+}
+
+impl<T: Copy> Patterns<T> {
+    pub(crate) fn get(&self, uri: &str, matching: Match) -> Option<T> {
+        match matching {
+            Match::Exact => self.exact.get(uri).copied(),
+            Match::Prefix => self.prefix.get(uri).copied(),
+            Match::Wildcard => self.wildcard.get(uri),
+        }
+    }
+
+    /// Adds a value under a key that has none.
+    pub(crate) fn insert(&mut self, uri: &Uri, matching: Match, value: T) {
+        match matching {
+            Match::Exact => {
+                self.exact.insert(uri.clone(), value);
+            }
+            Match::Prefix => {
+                self.prefix.insert(uri.clone(), value);
+                *self.prefix_lengths.entry(uri.len()).or_default() += 1;
+            }
+            Match::Wildcard => self.wildcard.insert(uri, value),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, uri: &str, matching: Match) {
+        match matching {
+            Match::Exact => {
+                self.exact.swap_remove(uri);
+            }
+            Match::Prefix => {
+                if self.prefix.swap_remove(uri).is_some()
+                    && let Some(count) = self.prefix_lengths.get_mut(&uri.len())
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.prefix_lengths.remove(&uri.len());
+                    }
+                }
+            }
+            Match::Wildcard => self.wildcard.remove(uri),
+        }
+    }
+
+    /// Calls `found` with each value that matches `uri`: the exact one, prefixes from short to long, wildcards.
+    pub(crate) fn matching(&self, uri: &str, mut found: impl FnMut(T)) {
+        if let Some(value) = self.exact.get(uri) {
+            found(*value);
+        }
+        for length in self.prefix_lengths.range(..=uri.len()).map(|(length, _)| *length) {
+            if let Some(value) = uri.get(..length).and_then(|prefix| self.prefix.get(prefix)) {
+                found(*value);
+            }
+        }
+        self.wildcard.matching(uri, found);
+    }
+}
+
+/// A tree of the components of wildcard patterns, kept flat, so that no pattern is too deep for it.
+#[derive(Debug)]
+struct Wildcards<T> {
+    nodes: Vec<Node<T>>,
+    edges: Map<Edge, usize>,
+    free: Vec<usize>,
+}
+
+const ROOT: usize = 0;
+
+#[derive(Debug)]
+struct Node<T> {
+    value: Option<T>,
+    children: usize,
+}
+
+/// From a node by a component to the next node. The empty component matches any.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Edge {
+    from: usize,
+    component: Box<str>,
+}
+
+#[derive(Hash)]
+struct EdgeRef<'a> {
+    from: usize,
+    component: &'a str,
+}
+
+impl Equivalent<Edge> for EdgeRef<'_> {
+    fn equivalent(&self, edge: &Edge) -> bool {
+        self.from == edge.from && *self.component == *edge.component
+    }
+}
+
+impl<T> Default for Wildcards<T> {
+    fn default() -> Self {
+        Self { nodes: vec![Node { value: None, children: 0 }], edges: Map::default(), free: Vec::new() }
+    }
+}
+
+impl<T: Copy> Wildcards<T> {
+    fn step(&self, from: usize, component: &str) -> Option<usize> {
+        self.edges.get(&EdgeRef { from, component }).copied()
+    }
+
+    fn get(&self, pattern: &str) -> Option<T> {
+        let end = pattern.split('.').try_fold(ROOT, |node, component| self.step(node, component))?;
+        self.nodes.get(end)?.value
+    }
+
+    fn insert(&mut self, pattern: &str, value: T) {
+        let mut at = ROOT;
+        for component in pattern.split('.') {
+            at = match self.step(at, component) {
+                Some(next) => next,
+                None => self.grow(at, component),
+            };
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.value = Some(value);
+        }
+    }
+
+    fn grow(&mut self, from: usize, component: &str) -> usize {
+        let node = Node { value: None, children: 0 };
+        let new = match self.free.pop() {
+            Some(free) => {
+                self.nodes[free] = node;
+                free
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() - 1
+            }
+        };
+        self.edges.insert(Edge { from, component: component.into() }, new);
+        self.nodes[from].children += 1;
+        new
+    }
+
+    fn remove(&mut self, pattern: &str) {
+        let mut path = Vec::new();
+        let mut at = ROOT;
+        for component in pattern.split('.') {
+            let Some(next) = self.step(at, component) else { return };
+            path.push((at, component, next));
+            at = next;
+        }
+        self.nodes[at].value = None;
+        // Nodes that carry nothing any more go, from the end of the pattern up.
+        for (from, component, node) in path.into_iter().rev() {
+            let Node { value, children } = &self.nodes[node];
+            if value.is_some() || *children > 0 {
+                break;
+            }
+            self.edges.swap_remove(&EdgeRef { from, component });
+            self.nodes[from].children -= 1;
+            self.free.push(node);
+        }
+    }
+
+    fn matching(&self, uri: &str, mut found: impl FnMut(T)) {
+        if self.edges.is_empty() {
+            return;
+        }
+        let mut front = vec![ROOT];
+        for component in uri.split('.') {
+            // A component of a topic is never empty, so that the two steps differ.
+            let next = |node: &usize| [self.step(*node, component), self.step(*node, "")];
+            front = front.iter().flat_map(next).flatten().collect();
+            if front.is_empty() {
+                return;
+            }
+        }
+        front.iter().filter_map(|node| self.nodes[*node].value).for_each(&mut found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    fn matches(patterns: &Patterns<u32>, uri: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        patterns.matching(uri, |value| found.push(value));
+        found
+    }
+
+    #[test]
+    fn the_same_text_with_another_match_is_another_key() {
+        let mut patterns = Patterns::default();
+        let uri = Uri::from("a.b");
+        patterns.insert(&uri, Match::Exact, 1);
+        patterns.insert(&uri, Match::Prefix, 2);
+        patterns.insert(&uri, Match::Wildcard, 3);
+        assert_eq!(matches(&patterns, "a.b"), [1, 2, 3]);
+        assert_eq!(matches(&patterns, "a.bc"), [2]);
+        patterns.remove("a.b", Match::Prefix);
+        assert_eq!(matches(&patterns, "a.b"), [1, 3]);
+        assert_eq!(patterns.get("a.b", Match::Prefix), None);
+        assert_eq!(patterns.get("a.b", Match::Wildcard), Some(3));
+    }
+
+    #[test]
+    fn a_prefix_is_plain_text_and_may_be_empty() {
+        let mut patterns = Patterns::default();
+        patterns.insert(&"".into(), Match::Prefix, 1);
+        patterns.insert(&"com.myapp.topic.emergency".into(), Match::Prefix, 2);
+        patterns.insert(&"ä".into(), Match::Prefix, 3);
+        assert_eq!(matches(&patterns, "com.myapp.topic.emergency-low"), [1, 2]);
+        assert_eq!(matches(&patterns, "com.myapp.topic.emergency"), [1, 2]);
+        assert_eq!(matches(&patterns, "com.myapp.topic.emerge"), [1]);
+        assert_eq!(matches(&patterns, "x€"), [1]);
+    }
+
+    #[test]
+    fn a_wildcard_matches_as_many_components() {
+        let mut patterns = Patterns::default();
+        patterns.insert(&"a..c".into(), Match::Wildcard, 1);
+        patterns.insert(&"..".into(), Match::Wildcard, 2);
+        patterns.insert(&"a.b.".into(), Match::Wildcard, 3);
+        assert_eq!(matches(&patterns, "a.b.c"), [3, 1, 2]);
+        assert_eq!(matches(&patterns, "a.b"), []);
+        assert_eq!(matches(&patterns, "x.y.z"), [2]);
+        assert_eq!(matches(&patterns, "a.b.c.d"), []);
+    }
+
+    #[test]
+    fn a_pattern_of_a_million_components_is_no_trouble() {
+        let mut patterns = Patterns::default();
+        let uri = Uri::from(&*".".repeat(1_000_000));
+        patterns.insert(&uri, Match::Wildcard, 1);
+        assert_eq!(patterns.get(&uri, Match::Wildcard), Some(1));
+        patterns.remove(&uri, Match::Wildcard);
+        assert!(patterns.wildcard.edges.is_empty());
+    }
+
+    /// The rules read literally, one pattern after the other.
+    fn literally(pattern: &str, matching: Match, uri: &str) -> bool {
+        match matching {
+            Match::Exact => pattern == uri,
+            Match::Prefix => uri.starts_with(pattern),
+            Match::Wildcard => {
+                let (pattern, uri): (Vec<_>, Vec<_>) =
+                    (pattern.split('.').collect(), uri.split('.').collect());
+                pattern.len() == uri.len() && pattern.iter().zip(&uri).all(|(p, u)| p.is_empty() || p == u)
+            }
+        }
+    }
+
+    #[test]
+    fn the_index_agrees_with_the_rules_read_literally() {
+        let mut chance = StdRng::seed_from_u64(7);
+        let mut patterns = Patterns::default();
+        let mut kept: Vec<(Uri, Match, u32)> = Vec::new();
+        let mut word = |empty: bool| -> String {
+            let components = chance.random_range(1..5);
+            let one =
+                |chance: &mut StdRng| ["a", "b", "ab", ""][chance.random_range(0..3 + usize::from(empty))];
+            (0..components).map(|_| one(&mut chance)).collect::<Vec<_>>().join(".")
+        };
+        for number in 0..3000 {
+            let matching = [Match::Exact, Match::Prefix, Match::Wildcard][number as usize % 3];
+            let pattern = Uri::from(&*word(true));
+            let held = kept.iter().position(|(uri, kind, _)| (uri, *kind) == (&pattern, matching));
+            match held {
+                Some(held) => {
+                    kept.swap_remove(held);
+                    patterns.remove(&pattern, matching);
+                }
+                None => {
+                    kept.push((pattern.clone(), matching, number));
+                    patterns.insert(&pattern, matching, number);
+                }
+            }
+            let uri = word(false);
+            let mut expected: Vec<u32> = kept
+                .iter()
+                .filter(|(p, m, _)| literally(p, *m, &uri))
+                .map(|(_, _, number)| *number)
+                .collect();
+            let mut found = matches(&patterns, &uri);
+            expected.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{uri}");
+        }
+        for (uri, matching, _) in kept {
+            patterns.remove(&uri, matching);
+        }
+        assert!(
+            patterns.exact.is_empty() && patterns.prefix.is_empty() && patterns.prefix_lengths.is_empty()
+        );
+        assert!(patterns.wildcard.edges.is_empty());
+        assert_eq!(patterns.wildcard.free.len(), patterns.wildcard.nodes.len() - 1);
+    }
+}

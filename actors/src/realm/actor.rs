@@ -1,0 +1,273 @@
+//! The realm as an actor: its mailbox puts in order what its sessions send, and it carries out what the core
+//! asks for.
+
+use super::{Realm, RealmOptions};
+use crate::{
+    cause::Cause,
+    codec::Serializer,
+    collections::Map,
+    message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
+    roster::{Member, Newcomer},
+    router::actor::{RealmFailed, Router},
+    session::actor::Ended,
+    step::{Effect, Step},
+    transport::{outbox::Outbox, websocket::Framer},
+};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use bytes::Bytes;
+use rand::{SeedableRng, rngs::StdRng};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::SystemTime,
+};
+use tracing::{debug, error, info};
+
+/// The actor of one realm.
+#[derive(Debug)]
+pub struct RealmActor {
+    name: Uri,
+    realm: Realm,
+    peers: Map<SessionId, Peer>,
+    chance: StdRng,
+    framer: Framer,
+    router: Addr<Router>,
+}
+
+/// How a member is reached.
+#[derive(Debug)]
+struct Peer {
+    serializer: Serializer,
+    outbox: Arc<Outbox>,
+    session: Recipient<Ended>,
+}
+
+impl RealmActor {
+    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>) -> Self {
+        Self {
+            realm: Realm::new(name.clone(), options),
+            name,
+            peers: Map::default(),
+            chance: StdRng::from_rng(&mut rand::rng()),
+            framer: Framer::default(),
+            router,
+        }
+    }
+
+    /// Lends the core the time and the chance for one step, and carries out what it asks for. A core that
+    /// panics is not trusted any more: the realm ends.
+    fn step<T>(
+        &mut self,
+        context: &mut Context<Self>,
+        step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T,
+    ) -> Option<(T, Vec<Effect>)> {
+        let (realm, chance) = (&mut self.realm, &mut self.chance);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let mut lent = Step::new(SystemTime::now(), chance);
+            let result = step(realm, &mut lent);
+            (result, lent.into_effects())
+        }));
+        match stepped {
+            Ok(stepped) => Some(stepped),
+            Err(_) => {
+                self.fail(context);
+                None
+            }
+        }
+    }
+
+    /// Says goodbye to all and makes room for a new, empty realm.
+    fn fail(&mut self, context: &mut Context<Self>) {
+        error!(realm = %self.name, sessions = self.peers.len(), "the realm failed and starts again empty");
+        for (id, peer) in std::mem::take(&mut self.peers) {
+            info!(realm = %self.name, session = %id, cause = Cause::RealmClosed.label(), "session left");
+            peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer);
+        }
+        self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
+        context.stop();
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => {
+                    if let Some(peer) = self.peers.get(&to) {
+                        peer.outbox.push(self.framer.message(&message, peer.serializer));
+                    }
+                }
+                Effect::Broadcast { to, message } => {
+                    let mut receivers = to.iter().filter_map(|to| self.peers.get(to)).peekable();
+                    // All of them have the serializer of the payload.
+                    let Some(first) = receivers.peek() else { continue };
+                    let frame = Bytes::copy_from_slice(self.framer.message(&message, first.serializer));
+                    for receiver in receivers {
+                        receiver.outbox.push_shared(&frame);
+                    }
+                }
+                Effect::Undeliverable { to, problem } => {
+                    debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
+                }
+                Effect::Left { member, cause, farewell } => {
+                    self.log_leave(&member, &cause);
+                    if let Some(peer) = self.peers.swap_remove(&member.id) {
+                        peer.end(cause, farewell.as_ref(), &mut self.framer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn log_leave(&self, member: &Member, cause: &Cause) {
+        info!(
+            realm = %self.name,
+            session = %member.id,
+            authid = %member.authid,
+            cause = cause.label(),
+            detail = %cause,
+            seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
+            "session left"
+        );
+    }
+}
+
+impl Peer {
+    /// Queues the last message for the peer and tells its session that it has ended.
+    fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer) {
+        self.outbox.finish(farewell.map(|farewell| framer.message(farewell, self.serializer)));
+        self.session.do_send(Ended { cause });
+    }
+}
+
+impl Actor for RealmActor {
+    type Context = Context<Self>;
+}
+
+/// A session asks to join.
+#[derive(Message)]
+#[rtype(result = "Option<Membership>")]
+pub(crate) struct Join {
+    pub(crate) newcomer: Newcomer,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) session: Recipient<Ended>,
+}
+
+impl Handler<Join> for RealmActor {
+    type Result = Option<Membership>;
+
+    /// Gives no membership if the realm fails over it.
+    fn handle(&mut self, join: Join, context: &mut Self::Context) -> Self::Result {
+        let Join { newcomer, outbox, session } = join;
+        let serializer = newcomer.transport.serializer;
+        let (id, effects) = self.step(context, |realm, step| realm.join(newcomer, step))?;
+        self.peers.insert(id, Peer { serializer, outbox, session });
+        if let Some(member) = self.realm.member(id) {
+            info!(
+                realm = %self.name,
+                session = %id,
+                authid = %member.authid,
+                authrole = %member.authrole,
+                peer = %member.transport.peer,
+                serializer = %serializer,
+                "session joined"
+            );
+        }
+        self.carry_out(effects);
+        Some(Membership { session: id, realm: context.address(), cause: Cause::TransportLost })
+    }
+}
+
+/// What one read of a session's socket brought.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Inbound {
+    pub(crate) from: SessionId,
+    pub(crate) messages: Vec<ClientMessage>,
+    /// How many bytes of the session's credit this takes until it is handled.
+    pub(crate) credit: usize,
+}
+
+impl Handler<Inbound> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, inbound: Inbound, context: &mut Self::Context) {
+        let Inbound { from, messages, credit } = inbound;
+        let stepped = self.step(context, |realm, step| {
+            for message in messages {
+                realm.receive(from, message, step);
+            }
+        });
+        match stepped {
+            Some(((), effects)) => {
+                // Before the effects: one of them may be that the session is let go of.
+                if let Some(peer) = self.peers.get(&from) {
+                    peer.outbox.give_back(credit);
+                }
+                self.carry_out(effects);
+            }
+            None => {
+                error!(realm = %self.name, session = %from, "a message of this session made the realm fail")
+            }
+        }
+    }
+}
+
+/// A session has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Leave {
+    session: SessionId,
+    cause: Cause,
+}
+
+impl Handler<Leave> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, Leave { session, cause }: Leave, context: &mut Self::Context) {
+        if let Some(((), effects)) = self.step(context, |realm, step| realm.leave(session, cause, step)) {
+            self.carry_out(effects);
+        }
+    }
+}
+
+/// The router stops: everybody is sent away.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Close;
+
+impl Handler<Close> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, context: &mut Self::Context) {
+        if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&Cause::Shutdown, step)) {
+            self.carry_out(effects);
+        }
+    }
+}
+
+/// A session's place in its realm. Dropping it is leaving, so a session cannot end unnoticed.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    session: SessionId,
+    realm: Addr<RealmActor>,
+    cause: Cause,
+}
+
+impl Membership {
+    /// Hands the realm what one read brought.
+    pub(crate) fn receive(&self, messages: Vec<ClientMessage>, credit: usize) {
+        self.realm.do_send(Inbound { from: self.session, messages, credit });
+    }
+
+    /// Leaves for this cause.
+    pub(crate) fn leave(mut self, cause: Cause) {
+        self.cause = cause;
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let cause = std::mem::replace(&mut self.cause, Cause::Panic);
+        let cause = if std::thread::panicking() { Cause::Panic } else { cause };
+        self.realm.do_send(Leave { session: self.session, cause });
+    }
+}

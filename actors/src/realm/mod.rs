@@ -1,0 +1,340 @@
+//! A realm: its members, and all that is routed among them (section "Realms").
+//!
+//! [`Realm`] is a plain value. Each call is lent a [`Step`] with the time and the chance it may use, and leaves
+//! there what is to be sent, in order.
+
+use crate::{
+    broker::Broker,
+    cause::Cause,
+    codec::{Arguments, Payload},
+    dealer::Dealer,
+    message::{
+        Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, ResultDetails,
+        Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
+        feature::{Feature, Features, Roles},
+        id::{RequestId, SessionId},
+        uri::{Match, Uri, UriRule},
+    },
+    meta::{self, Lent, MetaProcedure, Outcome, Testaments},
+    refusal::{Fault, Refusal, Violation},
+    roster::{Member, Newcomer, Roster},
+    step::Step,
+};
+
+pub mod actor;
+#[cfg(test)]
+mod tests;
+
+/// What works in the broker of every realm.
+const BROKER_FEATURES: Features = Features::of(&[
+    Feature::PatternBasedSubscription,
+    Feature::PublisherExclusion,
+    Feature::PublisherIdentification,
+    Feature::SessionMetaApi,
+]);
+
+/// What works in the dealer of every realm.
+const DEALER_FEATURES: Features =
+    Features::of(&[Feature::CallerIdentification, Feature::SessionMetaApi, Feature::TestamentMetaApi]);
+
+/// The name by which the router introduces itself.
+const AGENT: &str = concat!("realmkeeper-", env!("CARGO_PKG_VERSION"));
+
+/// How a realm takes what clients send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RealmOptions {
+    /// What characters URIs can have.
+    pub uris: UriRule,
+    /// Which request ids are taken.
+    pub request_ids: RequestIds,
+}
+
+/// Which ids a client may give its requests (section "IDs").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestIds {
+    /// Any but the one of a call that is in flight.
+    #[default]
+    Lenient,
+    /// 1, then each one more than the one before.
+    Strict,
+}
+
+/// The state of a realm. Only its actor changes it.
+#[derive(Debug)]
+pub struct Realm {
+    name: Uri,
+    options: RealmOptions,
+    roster: Roster,
+    broker: Broker,
+    dealer: Dealer,
+    testaments: Testaments,
+}
+
+impl Realm {
+    /// A realm without members.
+    pub fn new(name: Uri, options: RealmOptions) -> Self {
+        Self {
+            name,
+            options,
+            roster: Roster::default(),
+            broker: Broker::default(),
+            dealer: Dealer::default(),
+            testaments: Testaments::default(),
+        }
+    }
+
+    /// Admits a session: welcomes it, counts it among the members, announces it.
+    pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> SessionId {
+        let mut id = step.session_id();
+        while self.roster.contains(id) {
+            id = step.session_id();
+        }
+        let Newcomer { authid, authrole, authmethod, authprovider, transport, roles } = newcomer;
+        let authid = authid.unwrap_or_else(|| step.authid().into());
+        let (since, next_request) = (step.now(), RequestId::FIRST);
+        let member =
+            Member { id, authid, authrole, authmethod, authprovider, transport, roles, since, next_request };
+        step.send(id, self.welcome(&member));
+        let announcement = meta::on_join(&member, &self.name);
+        self.roster.insert(member);
+        self.broker.publish_meta("wamp.session.on_join", announcement, step);
+        id
+    }
+
+    fn welcome(&self, member: &Member) -> Welcome {
+        let broker = Some(BROKER_FEATURES);
+        let dealer = Some(DEALER_FEATURES);
+        let details = WelcomeDetails {
+            roles: Some(Roles { broker, dealer, ..Roles::default() }),
+            agent: Some(AGENT.into()),
+            realm: Some(self.name.clone()),
+            authid: Some((&*member.authid).into()),
+            authrole: Some((&*member.authrole).into()),
+            authmethod: Some(member.authmethod.into()),
+            authprovider: Some(member.authprovider.into()),
+            authextra: None,
+        };
+        Welcome { session: member.id, details }
+    }
+
+    /// Forgets a session, whatever ended it. For a session that is no member it does nothing.
+    pub fn leave(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        let Some(member) = self.roster.remove(session) else { return };
+        let is_announced = cause.is_announced();
+        step.let_go(member.clone(), cause);
+        self.broker.forget(session);
+        self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
+        if is_announced {
+            self.testaments.carry_out(&member, &self.broker, step);
+            self.broker.publish_meta("wamp.session.on_leave", meta::on_leave(&member), step);
+        } else {
+            self.testaments.forget(session);
+        }
+    }
+
+    /// Ends every session, for a cause that nobody remains to be told of.
+    pub fn close(&mut self, cause: &Cause, step: &mut Step<'_>) {
+        debug_assert!(!cause.is_announced(), "nobody remains to be told");
+        let roster = std::mem::take(&mut self.roster);
+        (self.broker, self.dealer, self.testaments) = Default::default();
+        for member in roster.into_members() {
+            step.let_go(member, cause.clone());
+        }
+    }
+
+    /// Takes a message of a member. What comes from anybody else is too late and has no effect.
+    pub fn receive(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
+        #[cfg(feature = "fault-injection")]
+        crate::fault::inject(&message, crate::fault::REALM);
+        let end = match self.take(from, message, step) {
+            Ok(None) => return,
+            Ok(Some(cause)) => cause,
+            Err(violation) => Cause::ProtocolViolation(violation),
+        };
+        self.leave(from, end, step);
+    }
+
+    /// Does what a message asks for; gives the cause if the session ends by it.
+    fn take(
+        &mut self,
+        from: SessionId,
+        message: ClientMessage,
+        step: &mut Step<'_>,
+    ) -> Result<Option<Cause>, Violation> {
+        self.check_request(from, &message)?;
+        let Some(member) = self.roster.get(from) else { return Ok(None) };
+        let rule = self.options.uris;
+        match message {
+            ClientMessage::Hello(_) | ClientMessage::Authenticate(_) => {
+                let problem = "has no place in a session that has joined";
+                return Err(Violation::Unexpected { message: message.name(), problem });
+            }
+            ClientMessage::Goodbye(message) => {
+                if !message.reason.is_valid(Match::Exact, UriRule::Loose) {
+                    let uri = message.reason.to_string();
+                    return Err(Violation::InvalidUri { place: "GOODBYE.Reason", uri });
+                }
+                return Ok(Some(Cause::Goodbye));
+            }
+            ClientMessage::Abort(_) => return Ok(Some(Cause::Aborted)),
+            ClientMessage::Publish(message) => {
+                let published = self.broker.publish(member, &message, rule, step);
+                let request = message.request;
+                if message.options.acknowledge == Some(true) {
+                    let published = published.map(|publication| Published { request, publication });
+                    answer(published, RequestType::Publish, request, member, step)?;
+                } else if let Err(Fault::Violation(violation)) = published {
+                    return Err(violation);
+                }
+            }
+            ClientMessage::Subscribe(message) => {
+                let request = message.request;
+                let subscribed = self.broker.subscribe(member, message, rule, step);
+                let subscribed = subscribed.map(|subscription| Subscribed { request, subscription });
+                answer(subscribed.map_err(Fault::from), RequestType::Subscribe, request, member, step)?;
+            }
+            ClientMessage::Unsubscribe(message) => {
+                let request = message.request;
+                let ended = self.broker.unsubscribe(member, &message).map(|()| Unsubscribed::Answer(request));
+                answer(ended.map_err(Fault::from), RequestType::Unsubscribe, request, member, step)?;
+            }
+            ClientMessage::Register(message) => {
+                let request = message.request;
+                let registered = self.dealer.register(member, message, rule, step);
+                let registered = registered.map(|registration| Registered { request, registration });
+                answer(registered.map_err(Fault::from), RequestType::Register, request, member, step)?;
+            }
+            ClientMessage::Unregister(message) => {
+                let request = message.request;
+                let ended = self.dealer.unregister(member, &message).map(|()| Unregistered::Answer(request));
+                answer(ended.map_err(Fault::from), RequestType::Unregister, request, member, step)?;
+            }
+            ClientMessage::Call(message) => self.call(from, message, step)?,
+            // What a CANCEL may end is answered all the same.
+            ClientMessage::Cancel(_) => {}
+            ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
+            ClientMessage::Error(message) => self.dealer.error(member, message, &self.roster, step)?,
+        }
+        Ok(None)
+    }
+
+    /// Checks the id of a request against those before it.
+    fn check_request(&mut self, from: SessionId, message: &ClientMessage) -> Result<(), Violation> {
+        let found = match message {
+            ClientMessage::Publish(message) => message.request,
+            ClientMessage::Subscribe(message) => message.request,
+            ClientMessage::Unsubscribe(message) => message.request,
+            ClientMessage::Register(message) => message.request,
+            ClientMessage::Unregister(message) => message.request,
+            ClientMessage::Call(message) => message.request,
+            ClientMessage::Hello(_)
+            | ClientMessage::Abort(_)
+            | ClientMessage::Authenticate(_)
+            | ClientMessage::Goodbye(_)
+            | ClientMessage::Error(_)
+            | ClientMessage::Cancel(_)
+            | ClientMessage::Yield(_) => return Ok(()),
+        };
+        if self.options.request_ids == RequestIds::Strict
+            && let Some(member) = self.roster.get_mut(from)
+        {
+            let expected = member.next_request;
+            if found != expected {
+                return Err(Violation::OutOfSequence { found, expected });
+            }
+            member.next_request = expected.next();
+        }
+        if matches!(message, ClientMessage::Call(_)) && self.dealer.is_in_flight(from, found) {
+            return Err(Violation::RequestInFlight(found));
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, from: SessionId, message: Call, step: &mut Step<'_>) -> Result<(), Violation> {
+        let Some(member) = self.roster.get(from) else { return Ok(()) };
+        for (option, feature, is_used) in [
+            ("CALL.Options.progress", "progressive_call_invocations", message.options.progress == Some(true)),
+            ("CALL.Options.ppt_scheme", "payload_passthru_mode", message.options.ppt_scheme.is_some()),
+        ] {
+            if is_used {
+                return Err(Violation::NotAnnounced { option, feature });
+            }
+        }
+        let request = message.request;
+        let Some(procedure) = MetaProcedure::from_uri(&message.procedure) else {
+            let called = self.dealer.call(member, message, self.options.uris, &self.roster, step);
+            return match called {
+                Ok(()) => Ok(()),
+                Err(Fault::Violation(violation)) => Err(violation),
+                Err(Fault::Refusal(refusal)) => {
+                    step.send(from, refusal.answer(RequestType::Call, request, member.serializer()));
+                    Ok(())
+                }
+            };
+        };
+        let lent =
+            Lent { realm: &self.name, roster: &self.roster, testaments: &self.testaments, caller: member };
+        let serializer = member.serializer();
+        let outcome =
+            procedure.call(&message.payload, &lent).map(|outcome| self.carry_out(from, outcome, step));
+        let result = outcome.and_then(|answer| {
+            let payload = Payload::build(serializer, &answer);
+            let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
+            Ok(CallResult { request, details: ResultDetails::default(), payload })
+        });
+        match result {
+            Ok(result) => step.send(from, result),
+            Err(refusal) => step.send(from, refusal.answer(RequestType::Call, request, serializer)),
+        }
+        Ok(())
+    }
+
+    /// Does what a meta procedure said should happen; gives what its caller is answered.
+    fn carry_out(&mut self, caller: SessionId, outcome: Outcome, step: &mut Step<'_>) -> Arguments {
+        match outcome {
+            Outcome::Answer(answer) => return answer,
+            Outcome::Kill { victims, kill, all, answer } => {
+                for victim in victims {
+                    let kill = kill.clone();
+                    self.leave(victim, if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) }, step);
+                }
+                return answer;
+            }
+            Outcome::AddTestament(scope, testament) => self.testaments.add(caller, scope, testament),
+            Outcome::FlushTestaments(scope) => self.testaments.flush(caller, scope),
+        }
+        Arguments::default()
+    }
+
+    /// A session that is a member.
+    pub fn member(&self, session: SessionId) -> Option<&Member> {
+        self.roster.get(session)
+    }
+
+    /// Whether no index names a session that is not a member, and all indices agree.
+    #[cfg(test)]
+    fn is_sound(&self) -> bool {
+        let is_member = |session| self.roster.contains(session);
+        self.broker.is_sound(is_member)
+            && self.dealer.is_sound(is_member)
+            && self.testaments.is_sound(is_member)
+    }
+}
+
+/// Answers a request of a member, with what it asked for or with an ERROR.
+fn answer(
+    result: Result<impl Into<crate::message::RouterMessage>, Fault>,
+    request_type: RequestType,
+    request: RequestId,
+    member: &Member,
+    step: &mut Step<'_>,
+) -> Result<(), Violation> {
+    match result {
+        Ok(message) => step.send(member.id, message),
+        Err(Fault::Refusal(refusal)) => {
+            step.send(member.id, refusal.answer(request_type, request, member.serializer()));
+        }
+        Err(Fault::Violation(violation)) => return Err(violation),
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The members of a realm, by id, by authid and by authrole.
+
+use crate::{
+    codec::Serializer,
+    collections::{Map, Set},
+    message::{
+        feature::Roles,
+        id::{RequestId, SessionId},
+        value::{Dict, Value},
+    },
+};
+use std::{sync::Arc, time::SystemTime};
+
+/// Who wants to join, as far as the handshake has found out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Newcomer {
+    /// Who it is; `None` for somebody anonymous, who is given a name when joining.
+    pub authid: Option<Arc<str>>,
+    /// The role that it was given.
+    pub authrole: Arc<str>,
+    /// How it was authenticated.
+    pub authmethod: &'static str,
+    /// By whom it was authenticated.
+    pub authprovider: &'static str,
+    /// Where it is connected from.
+    pub transport: Transport,
+    /// What it announced.
+    pub roles: Roles,
+}
+
+/// What the meta API tells of a connection: nothing that the client could forge, and no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// How the messages are encoded.
+    pub serializer: Serializer,
+    /// The address of the client, as `tcp4:127.0.0.1:48638`.
+    pub peer: Box<str>,
+}
+
+impl Transport {
+    /// The dict `transport` of session details.
+    fn details(&self) -> Dict {
+        Dict::from([
+            ("channel_type", Value::from("tcp")),
+            ("channel_framing", "websocket".into()),
+            ("channel_serializer", self.serializer.name().into()),
+            ("peer", (&*self.peer).into()),
+            ("is_secure", false.into()),
+            ("websocket_protocol", self.serializer.subprotocol().into()),
+        ])
+    }
+}
+
+/// A session of the realm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its id.
+    pub id: SessionId,
+    /// Who it is.
+    pub authid: Arc<str>,
+    /// The role it has.
+    pub authrole: Arc<str>,
+    /// How it was authenticated.
+    pub authmethod: &'static str,
+    /// By whom it was authenticated.
+    pub authprovider: &'static str,
+    /// Where it is connected from.
+    pub transport: Transport,
+    /// What it announced.
+    pub roles: Roles,
+    /// When it joined.
+    pub since: SystemTime,
+    /// The id that its next request has to have where the realm is strict.
+    pub(crate) next_request: RequestId,
+}
+
+impl Member {
+    /// How messages to and from it are encoded.
+    pub fn serializer(&self) -> Serializer {
+        self.transport.serializer
+    }
+
+    /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`).
+    pub(crate) fn details(&self, realm: &str) -> Dict {
+        Dict::from([
+            ("session", self.id.get().into()),
+            ("authid", Value::from(&*self.authid)),
+            ("authrole", (&*self.authrole).into()),
+            ("authmethod", self.authmethod.into()),
+            ("authprovider", self.authprovider.into()),
+            ("realm", realm.into()),
+            ("transport", self.transport.details().into()),
+        ])
+    }
+}
+
+/// The members of a realm. Only joining and leaving change it.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    members: Map<SessionId, Member>,
+    by_authid: Map<Arc<str>, Set<SessionId>>,
+    by_authrole: Map<Arc<str>, Set<SessionId>>,
+}
+
+impl Roster {
+    pub(crate) fn contains(&self, session: SessionId) -> bool {
+        self.members.contains_key(&session)
+    }
+
+    pub(crate) fn get(&self, session: SessionId) -> Option<&Member> {
+        self.members.get(&session)
+    }
+
+    pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Member> {
+        self.members.get_mut(&session)
+    }
+
+    pub(crate) fn insert(&mut self, member: Member) {
+        self.by_authid.entry(member.authid.clone()).or_default().insert(member.id);
+        self.by_authrole.entry(member.authrole.clone()).or_default().insert(member.id);
+        self.members.insert(member.id, member);
+    }
+
+    pub(crate) fn remove(&mut self, session: SessionId) -> Option<Member> {
+        let member = self.members.swap_remove(&session)?;
+        forget(&mut self.by_authid, &member.authid, session);
+        forget(&mut self.by_authrole, &member.authrole, session);
+        Some(member)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = SessionId> {
+        self.members.keys().copied()
+    }
+
+    pub(crate) fn into_members(self) -> impl Iterator<Item = Member> {
+        self.members.into_values()
+    }
+
+    pub(crate) fn with_authid(&self, authid: &str) -> impl Iterator<Item = SessionId> {
+        self.by_authid.get(authid).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn with_authrole(&self, authrole: &str) -> impl Iterator<Item = SessionId> {
+        self.by_authrole.get(authrole).into_iter().flatten().copied()
+    }
+}
+
+fn forget(index: &mut Map<Arc<str>, Set<SessionId>>, key: &Arc<str>, session: SessionId) {
+    if let Some(sessions) = index.get_mut(key) {
+        sessions.swap_remove(&session);
+        if sessions.is_empty() {
+            index.swap_remove(key);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The router as an actor: it starts the realms, replaces one that failed, and sends everybody away at the end.
+
+use crate::{
+    collections::Map,
+    message::uri::Uri,
+    realm::{
+        RealmOptions,
+        actor::{Close, Join, Membership, RealmActor},
+    },
+    session::handshake::Refused,
+};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use tracing::{info, warn};
+
+/// All realms of this router. They live on the arbiter on which the router is started.
+#[derive(Debug)]
+pub struct Router {
+    realms: Map<Uri, (RealmOptions, Option<Addr<RealmActor>>)>,
+    is_stopping: bool,
+}
+
+impl Router {
+    /// A router with these realms.
+    pub fn new(realms: impl IntoIterator<Item = (Uri, RealmOptions)>) -> Self {
+        let realms = realms.into_iter().map(|(name, options)| (name, (options, None))).collect();
+        Self { realms, is_stopping: false }
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        for (name, (options, realm)) in &mut self.realms {
+            *realm = Some(RealmActor::new(name.clone(), *options, context.address()).start());
+        }
+    }
+}
+
+/// A session asks to join a realm.
+#[derive(Message)]
+#[rtype(result = "Result<Membership, Refused>")]
+pub(crate) struct JoinRealm {
+    pub(crate) realm: Uri,
+    pub(crate) join: Join,
+}
+
+impl Handler<JoinRealm> for Router {
+    type Result = ResponseFuture<Result<Membership, Refused>>;
+
+    fn handle(&mut self, JoinRealm { realm, join }: JoinRealm, _: &mut Self::Context) -> Self::Result {
+        let found = match self.realms.get(&realm) {
+            _ if self.is_stopping => Err(Refused::Stopping),
+            Some((_, Some(found))) => Ok(found.clone()),
+            Some((_, None)) | None => Err(Refused::NoSuchRealm(realm)),
+        };
+        Box::pin(async move {
+            let membership = found?.send(join).await;
+            membership.ok().flatten().ok_or(Refused::RealmFailed)
+        })
+    }
+}
+
+/// The core of a realm panicked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RealmFailed {
+    pub(crate) name: Uri,
+    pub(crate) realm: Addr<RealmActor>,
+}
+
+impl Handler<RealmFailed> for Router {
+    type Result = ();
+
+    fn handle(&mut self, failed: RealmFailed, context: &mut Self::Context) {
+        if let Some((options, realm)) = self.realms.get_mut(&failed.name)
+            && *realm == Some(failed.realm)
+        {
+            warn!(realm = %failed.name, "the realm is replaced");
+            *realm = Some(RealmActor::new(failed.name, *options, context.address()).start());
+        }
+    }
+}
+
+/// Send all sessions away and admit no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+impl Handler<Shutdown> for Router {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        info!("the router stops");
+        self.is_stopping = true;
+        for (_, realm) in self.realms.values() {
+            if let Some(realm) = realm {
+                realm.do_send(Close);
+            }
+        }
+    }
+}

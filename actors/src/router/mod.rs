@@ -1,0 +1,3 @@
+//! The router: realms by name.
+
+pub mod actor;

@@ -1,0 +1,520 @@
+//! The session as an actor, and its I/O future.
+//!
+//! The socket belongs to the session. [`SessionIo`] is a future in the session's own context: it runs when the
+//! socket is ready, when the outbox has something, and after the mailbox brought control. Nothing that a peer
+//! does or fails to do keeps the mailbox from being looked at.
+
+use super::{
+    SessionSettings,
+    handshake::{Handshake, Next, Refused},
+};
+use crate::{
+    cause::Cause,
+    codec::Malformed,
+    message::{ClientMessage, RouterMessage},
+    realm::actor::{Join, Membership},
+    refusal::Violation,
+    roster::Transport,
+    router::actor::{JoinRealm, Router},
+    transport::{
+        connection::Connection,
+        outbox::{Account, Outbox},
+        sockets::OpenSocket,
+        websocket::{self, FrameError, Framer, Received, WebSocket},
+    },
+};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
+    fut::ActorFuture,
+};
+use bytes::BytesMut;
+use std::{
+    future::Future,
+    os::fd::AsFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep},
+};
+use tracing::{debug, error};
+
+/// The actor of one session. `S` is its socket.
+#[derive(Debug)]
+pub struct Session<S> {
+    connection: Connection<S>,
+    outbox: Arc<Outbox>,
+    transport: Transport,
+    settings: Arc<SessionSettings>,
+    router: Addr<Router>,
+    phase: Phase,
+    /// Whether the client has sent its close frame.
+    is_closed_by_client: bool,
+    opened: Instant,
+    /// When something was last heard of the client.
+    heard: Instant,
+    /// When a ping was sent that nothing has followed yet.
+    pinged: Option<Instant>,
+    /// Since when the socket takes nothing although something waits.
+    stalled: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    _socket: OpenSocket,
+}
+
+/// How far a session is.
+#[derive(Debug)]
+enum Phase {
+    /// It has not joined.
+    Handshake(Handshake),
+    /// It has asked its realm to let it in. Nothing is read until the answer is there.
+    Joining,
+    /// It is a member of its realm.
+    Joined(Membership),
+    /// It leaves its realm, which has not queued the last message yet. It is over by then.
+    Leaving(Instant),
+    /// The last message is queued.
+    Closing(Closing),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// The end of a session: what is queued goes out, then the close frame, and at last the socket is shut.
+#[derive(Debug)]
+struct Closing {
+    /// The close frame, until it is queued.
+    frame: Option<Vec<u8>>,
+    /// Whether the client is to answer GOODBYE before the close frame is sent.
+    awaits_goodbye: bool,
+    /// When the socket is shut whatever the client does.
+    until: Instant,
+}
+
+/// Whose session this is: what the server hands over of an upgraded connection.
+#[derive(Debug)]
+pub struct Upgraded<S> {
+    /// The socket.
+    pub socket: S,
+    /// What was read from it behind the request.
+    pub read: BytesMut,
+    /// What the meta API tells of it.
+    pub transport: Transport,
+    /// That it is counted.
+    pub open: OpenSocket,
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
+    /// A session on an upgraded connection.
+    pub fn new(upgraded: Upgraded<S>, settings: Arc<SessionSettings>, router: Addr<Router>) -> Self {
+        let Upgraded { socket, read, transport, open } = upgraded;
+        let outbox = Arc::new(Outbox::new(settings.outbox_limit));
+        let websocket = WebSocket::new(transport.serializer, settings.message_limit);
+        let now = Instant::now();
+        Self {
+            connection: Connection::new(socket, websocket, read, outbox.clone()),
+            outbox,
+            transport,
+            timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
+            settings,
+            router,
+            phase: Phase::Handshake(Handshake::Opened),
+            is_closed_by_client: false,
+            opened: now,
+            heard: now,
+            pinged: None,
+            stalled: None,
+            _socket: open,
+        }
+    }
+
+    /// One turn: reads, handles, writes, looks at the clock. Ready when the session is over.
+    fn turn(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) -> Poll<()> {
+        let account = self.outbox.look(task.waker());
+        if account.is_overflowed {
+            self.end(Cause::SlowConsumer);
+        }
+        let may_read = self.may_read(account);
+        if may_read {
+            self.read(context, task);
+        }
+        self.write(task);
+        if !may_read && self.may_read(self.outbox.look(task.waker())) {
+            // The client has taken enough to be listened to again.
+            task.waker().wake_by_ref();
+        }
+        self.look_at_the_clock(task);
+        if matches!(self.phase, Phase::Over) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether the client is listened to: not while its realm is behind with it, nor while it is behind itself.
+    fn may_read(&self, account: Account) -> bool {
+        match self.phase {
+            Phase::Joining | Phase::Over => false,
+            Phase::Leaving(_) | Phase::Closing(_) => !self.is_closed_by_client,
+            Phase::Handshake(_) | Phase::Joined(_) => {
+                account.unhandled <= self.settings.credit && account.waiting <= self.settings.outbox_limit / 4
+            }
+        }
+    }
+
+    fn read(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) {
+        match self.connection.poll_read(task) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0)) => self.lose("end of stream"),
+            Poll::Ready(Err(error)) => self.lose(&error.to_string()),
+            Poll::Ready(Ok(_)) => {
+                self.heard = Instant::now();
+                self.pinged = None;
+                self.handle_read(context);
+                self.connection.release();
+                // There may be more; others have their turn first.
+                task.waker().wake_by_ref();
+            }
+        }
+    }
+
+    /// The connection is gone.
+    fn lose(&mut self, problem: &str) {
+        debug!(peer = %self.transport.peer, problem, "connection closed by the client");
+        self.end(Cause::TransportLost);
+        self.phase = Phase::Over;
+    }
+
+    /// Handles what was read. A panic in here ends this session and nothing else.
+    fn handle_read(&mut self, context: &mut Context<Self>) {
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle_frames(context)));
+        if handled.is_err() {
+            error!(peer = %self.transport.peer, "a fault in this session was contained");
+            self.connection.discard();
+            self.end(Cause::Panic);
+        }
+    }
+
+    /// Handles every whole frame that was read. What they bring for the realm goes there as one message.
+    fn handle_frames(&mut self, context: &mut Context<Self>) {
+        let before = self.connection.unread();
+        let mut messages = Vec::new();
+        let mut end = None;
+        while end.is_none()
+            && !self.is_closed_by_client
+            && !matches!(self.phase, Phase::Joining | Phase::Over)
+        {
+            end = match self.connection.next() {
+                Ok(None) => break,
+                Ok(Some(Received::Message(frame))) => self.receive(&frame, &mut messages, context),
+                Ok(Some(Received::Ping(payload))) => {
+                    self.outbox.push_control(&websocket::pong(&payload));
+                    None
+                }
+                Ok(Some(Received::Pong)) => None,
+                Ok(Some(Received::Close(code))) => {
+                    self.is_closed_by_client = true;
+                    let echo = websocket::close(code);
+                    self.hand_over(std::mem::take(&mut messages), before);
+                    self.close_with(echo);
+                    None
+                }
+                Err(error) => Some(error.into()),
+            };
+        }
+        self.hand_over(messages, before);
+        if let Some(cause) = end {
+            self.connection.discard();
+            self.end(cause);
+        }
+    }
+
+    /// Hands the realm what was read since there were `before` octets.
+    fn hand_over(&self, messages: Vec<ClientMessage>, before: usize) {
+        if let Phase::Joined(membership) = &self.phase
+            && !messages.is_empty()
+        {
+            let credit = before - self.connection.unread();
+            self.outbox.hand_over(credit);
+            membership.receive(messages, credit);
+        }
+    }
+
+    /// Takes one message; gives the cause if the session ends by it.
+    fn receive(
+        &mut self,
+        frame: &bytes::Bytes,
+        messages: &mut Vec<ClientMessage>,
+        context: &mut Context<Self>,
+    ) -> Option<Cause> {
+        let decoded = ClientMessage::decode(self.transport.serializer, frame, self.settings.depth_limit);
+        match (&mut self.phase, decoded) {
+            (Phase::Closing(closing), Ok(ClientMessage::Goodbye(_))) => closing.awaits_goodbye = false,
+            (Phase::Leaving(_) | Phase::Closing(_) | Phase::Joining | Phase::Over, _) => {}
+            (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
+            (Phase::Joined(_), Ok(message)) => {
+                #[cfg(feature = "fault-injection")]
+                crate::fault::inject(&message, crate::fault::SESSION);
+                messages.push(message);
+            }
+            (Phase::Handshake(handshake), Ok(message)) => {
+                let next = handshake.receive(message, self.transport.clone());
+                self.advance(next, context);
+            }
+        }
+        None
+    }
+
+    fn advance(&mut self, next: Next, context: &mut Context<Self>) {
+        match next {
+            Next::Join { realm, newcomer } => {
+                self.phase = Phase::Joining;
+                let (outbox, session) = (self.outbox.clone(), context.address().recipient());
+                let join = self.router.send(JoinRealm { realm, join: Join { newcomer, outbox, session } });
+                let join = join.into_actor(self).map(|joined, session, context| {
+                    session.joined(joined.unwrap_or(Err(Refused::Stopping)), context);
+                });
+                context.spawn(join);
+            }
+            Next::Close => self.close(websocket::close(Some(1000)), false),
+            Next::Refuse(refused) => self.refuse(&refused),
+        }
+    }
+
+    /// Takes the answer of the realm.
+    fn joined(&mut self, joined: Result<Membership, Refused>, context: &mut Context<Self>) {
+        match (&self.phase, joined) {
+            (Phase::Joining, Ok(membership)) => {
+                self.phase = Phase::Joined(membership);
+                // What came behind HELLO.
+                self.handle_read(context);
+                self.connection.release();
+            }
+            (Phase::Joining, Err(refused)) => self.refuse(&refused),
+            // It is over already; a membership that is dropped here is left.
+            _ => {}
+        }
+        // The I/O future may have had its turn before this.
+        self.outbox.wake();
+    }
+
+    /// Sends away a client that has not joined.
+    fn refuse(&mut self, refused: &Refused) {
+        debug!(peer = %self.transport.peer, reason = %refused, "client refused");
+        let abort = RouterMessage::from(refused.abort());
+        self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer)));
+        self.close(websocket::close(Some(refused.close_code())), false);
+    }
+
+    /// Ends the session for a cause that was found here. What has begun to end goes on ending.
+    fn end(&mut self, cause: Cause) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Joined(membership) => {
+                if cause.farewell().is_some() {
+                    self.phase = Phase::Leaving(Instant::now() + self.settings.linger);
+                }
+                membership.leave(cause);
+            }
+            Phase::Handshake(_) | Phase::Joining => {
+                if let Some(refused) = Refused::because(cause) {
+                    self.refuse(&refused);
+                }
+            }
+            ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
+        }
+    }
+
+    /// The client has sent its close frame: the session ends with the answer to it.
+    fn close_with(&mut self, echo: Vec<u8>) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Joined(membership) => {
+                membership.leave(Cause::TransportClosed);
+                self.outbox.finish(None);
+                self.close(echo, false);
+            }
+            Phase::Closing(Closing { frame, until, .. }) => {
+                self.phase = Phase::Closing(Closing { frame, awaits_goodbye: false, until });
+            }
+            Phase::Handshake(_) | Phase::Joining => self.close(echo, false),
+            ending @ (Phase::Leaving(_) | Phase::Over) => self.phase = ending,
+        }
+    }
+
+    /// Begins the end: the last message is queued, this close frame follows.
+    fn close(&mut self, frame: Vec<u8>, awaits_goodbye: bool) {
+        let until = Instant::now() + self.settings.linger;
+        self.phase = Phase::Closing(Closing { frame: Some(frame), awaits_goodbye, until });
+    }
+
+    /// Writes what waits, and takes the steps of the end that depend on it.
+    fn write(&mut self, task: &mut task::Context<'_>) {
+        loop {
+            let mut progress = false;
+            match self.connection.poll_write(task, &mut progress) {
+                Poll::Ready(Ok(())) => self.stalled = None,
+                Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
+                Poll::Pending => {
+                    if progress || self.stalled.is_none() {
+                        self.stalled = Some(Instant::now());
+                    }
+                    return;
+                }
+            }
+            let Phase::Closing(closing) = &mut self.phase else { return };
+            if closing.awaits_goodbye {
+                return;
+            }
+            if let Some(frame) = closing.frame.take() {
+                self.outbox.push_control(&frame);
+            } else {
+                if self.is_closed_by_client && self.connection.poll_shutdown(task).is_ready() {
+                    self.phase = Phase::Over;
+                }
+                return;
+            }
+        }
+    }
+
+    /// When something has to be done although nothing happens.
+    fn due(&self) -> Option<Instant> {
+        let settings = &self.settings;
+        match &self.phase {
+            Phase::Handshake(_) | Phase::Joining => Some(self.opened + settings.handshake_timeout),
+            Phase::Joined(_) => {
+                let life = match self.pinged {
+                    Some(pinged) => pinged + settings.ping_timeout,
+                    None => self.heard + settings.ping_interval,
+                };
+                Some(self.stalled.map_or(life, |stalled| life.min(stalled + settings.write_stall)))
+            }
+            Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Some(*until),
+            Phase::Over => None,
+        }
+    }
+
+    /// Does what is due, and has the session woken when the next is.
+    fn look_at_the_clock(&mut self, task: &mut task::Context<'_>) {
+        while let Some(due) = self.due() {
+            if due < self.timer.deadline() {
+                self.timer.as_mut().reset(due);
+            }
+            if self.timer.as_mut().poll(task).is_pending() {
+                return;
+            }
+            // What was due when the timer was set may have moved away since.
+            let now = Instant::now();
+            if due > now {
+                self.timer.as_mut().reset(due);
+            } else {
+                self.act(now, task);
+            }
+        }
+    }
+
+    /// Does what is due now.
+    fn act(&mut self, now: Instant, task: &mut task::Context<'_>) {
+        match &mut self.phase {
+            Phase::Handshake(_) | Phase::Joining => {
+                self.refuse(&Refused::Timeout(self.settings.handshake_timeout.as_millis()));
+            }
+            Phase::Joined(_)
+                if self.stalled.is_some_and(|since| since + self.settings.write_stall <= now) =>
+            {
+                self.end(Cause::SlowConsumer);
+            }
+            Phase::Joined(_) if self.pinged.is_some() => self.end(Cause::PingTimeout),
+            Phase::Joined(_) => {
+                self.pinged = Some(now);
+                self.outbox.push_control(&websocket::ping());
+            }
+            Phase::Closing(closing) if closing.frame.is_some() && self.stalled.is_none() => {
+                // The client has not answered GOODBYE; the close frame goes out all the same.
+                closing.awaits_goodbye = false;
+                self.write(task);
+                self.cut();
+                return;
+            }
+            Phase::Leaving(_) | Phase::Closing(_) => {
+                self.cut();
+                return;
+            }
+            Phase::Over => return,
+        }
+        self.write(task);
+    }
+
+    /// Ends the connection at once, whatever still waits.
+    fn cut(&mut self) {
+        if self.stalled.is_some() {
+            self.connection.reset_on_drop();
+        }
+        self.phase = Phase::Over;
+    }
+}
+
+impl From<FrameError> for Cause {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Violation(violation) => Self::ProtocolViolation(violation),
+            FrameError::InvalidUtf8 => Self::InvalidUtf8,
+            FrameError::TooBig(text) => Self::MessageTooBig(text),
+        }
+    }
+}
+
+impl From<Malformed> for Cause {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::TooDeep { .. } => Self::MessageTooBig(malformed.to_string()),
+            Malformed::Syntax { .. } | Malformed::Shape(_) => {
+                Self::ProtocolViolation(Violation::from(malformed))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Actor for Session<S> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // What came behind the request.
+        self.handle_read(context);
+        context.spawn(SessionIo);
+    }
+}
+
+/// The I/O of a session. All its state is in the session.
+#[derive(Debug)]
+struct SessionIo;
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> ActorFuture<Session<S>> for SessionIo {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session<S>,
+        context: &mut Context<Session<S>>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        let turn = session.turn(context, task);
+        if turn.is_ready() {
+            context.stop();
+        }
+        turn
+    }
+}
+
+/// The session is no member of its realm any more, and its last message is queued.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ended {
+    pub(crate) cause: Cause,
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Session<S> {
+    type Result = ();
+
+    fn handle(&mut self, Ended { cause }: Ended, _: &mut Self::Context) {
+        if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
+            let awaits_goodbye = cause.awaits_goodbye() && !self.is_closed_by_client;
+            self.close(websocket::close(cause.close_code()), awaits_goodbye);
+        }
+    }
+}

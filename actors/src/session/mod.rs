@@ -1,0 +1,7 @@
+//! A session: one client's connection from the handshake to its end.
+
+pub mod actor;
+pub(crate) mod handshake;
+mod settings;
+
+pub use settings::SessionSettings;

@@ -1,0 +1,42 @@
+//! What a session allows its client, and how long it waits for it.
+
+use std::time::Duration;
+
+/// Limits and times of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// How long a client may take from the opening of the WebSocket until it has joined.
+    pub handshake_timeout: Duration,
+    /// How long a session that has ended waits for the client to close its side.
+    pub linger: Duration,
+    /// After how long a silent client is sent a ping.
+    pub ping_interval: Duration,
+    /// How long a client may take to answer a ping, with the pong or with anything else.
+    pub ping_timeout: Duration,
+    /// How long a client may take no data although some waits.
+    pub write_stall: Duration,
+    /// The largest message that is taken, in octets.
+    pub message_limit: usize,
+    /// How deep lists and dicts may stand inside each other in a message; the message itself counts.
+    pub depth_limit: usize,
+    /// How many octets may wait for a client.
+    pub outbox_limit: usize,
+    /// How many octets of a client may wait for its realm.
+    pub credit: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+            write_stall: Duration::from_secs(10),
+            message_limit: 1 << 20,
+            depth_limit: 64,
+            outbox_limit: 4 << 20,
+            credit: 256 << 10,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Between the socket and the session: frames on one side, messages on the other, and what waits for a peer.
+
+pub(crate) mod connection;
+pub(crate) mod outbox;
+pub mod sockets;
+pub(crate) mod websocket;

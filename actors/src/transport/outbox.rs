@@ -1,0 +1,356 @@
+//! What waits for a peer, counted in bytes.
+//!
+//! The realm appends to the outboxes of the sessions it sends to; only the owner, the session, writes to its
+//! socket. The first append after a flush wakes the owner, and all that is appended until it runs leaves in
+//! the same write. The other way the outbox keeps account of the bytes that the session has handed to its realm
+//! and that are not handled yet: the session's credit.
+
+use bytes::Bytes;
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
+
+/// Frames from this size on are shared by all outboxes that hold them; smaller ones are copied.
+const SHARED_FROM: usize = 16 << 10;
+
+/// How much the last words of a session, and its answers to pings, may pass the limit.
+const RESERVE: usize = 64 << 10;
+
+/// The queue of one session.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// How many bytes may wait.
+    limit: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Batch,
+    /// Bytes that are queued, or taken by the owner and not written yet.
+    waiting: usize,
+    /// Bytes handed to the realm and not handled yet.
+    unhandled: usize,
+    phase: Phase,
+    waker: Option<Waker>,
+    /// Whether the owner has been woken and has not looked since.
+    is_due: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// More came than fits. What comes now is dropped; the session is about to end.
+    Overflowed,
+    /// The last message of the session is queued.
+    Finished,
+}
+
+/// What the owner finds when it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Bytes that wait for the peer.
+    pub(crate) waiting: usize,
+    /// Bytes that the realm has not handled.
+    pub(crate) unhandled: usize,
+    /// Whether more came than fits.
+    pub(crate) is_overflowed: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new(limit: usize) -> Self {
+        let state = State {
+            queue: Batch::default(),
+            waiting: 0,
+            unhandled: 0,
+            phase: Phase::Open,
+            waker: None,
+            is_due: false,
+        };
+        Self { limit, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No step under the lock leaves the state half changed, so that a panic elsewhere does no harm.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a frame.
+    pub(crate) fn push(&self, frame: &[u8]) {
+        self.append(frame.len(), |queue| queue.copy(frame));
+    }
+
+    /// Appends a frame that others hold too.
+    pub(crate) fn push_shared(&self, frame: &Bytes) {
+        if frame.len() < SHARED_FROM {
+            self.push(frame);
+        } else {
+            self.append(frame.len(), |queue| queue.share(frame.clone()));
+        }
+    }
+
+    fn append(&self, length: usize, append: impl FnOnce(&mut Batch)) {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return;
+        }
+        if state.waiting + length > self.limit {
+            state.phase = Phase::Overflowed;
+            // Even if the owner is due already: it may be waiting for its socket.
+            state.is_due = false;
+        } else {
+            append(&mut state.queue);
+            state.waiting += length;
+        }
+        state.wake();
+    }
+
+    /// Appends the last message of the session, if it still fits; nothing is taken after it.
+    pub(crate) fn finish(&self, last: Option<&[u8]>) {
+        let mut state = self.lock();
+        if state.phase == Phase::Finished {
+            return;
+        }
+        state.phase = Phase::Finished;
+        if let Some(frame) = last {
+            state.append_beyond(self.limit, frame);
+        }
+        state.wake();
+    }
+
+    /// Appends a frame of the transport itself; for the owner.
+    pub(crate) fn push_control(&self, frame: &[u8]) {
+        self.lock().append_beyond(self.limit, frame);
+    }
+
+    /// Has the owner look, though nothing has come.
+    pub(crate) fn wake(&self) {
+        self.lock().wake();
+    }
+
+    /// Looks what there is, and has the owner woken when there is more; for the owner.
+    pub(crate) fn look(&self, waker: &Waker) -> Account {
+        let mut state = self.lock();
+        state.is_due = false;
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        Account {
+            waiting: state.waiting,
+            unhandled: state.unhandled,
+            is_overflowed: state.phase == Phase::Overflowed,
+        }
+    }
+
+    /// Takes all that is queued; for the owner, who says later what it has [`written`](Self::written).
+    pub(crate) fn take(&self) -> Batch {
+        std::mem::take(&mut self.lock().queue)
+    }
+
+    /// Counts bytes as gone; gives how many wait.
+    pub(crate) fn written(&self, count: usize) -> usize {
+        let mut state = self.lock();
+        state.waiting -= count;
+        state.waiting
+    }
+
+    /// Counts bytes as handed to the realm; for the owner.
+    pub(crate) fn hand_over(&self, count: usize) {
+        self.lock().unhandled += count;
+    }
+
+    /// Counts bytes as handled; for the realm.
+    pub(crate) fn give_back(&self, count: usize) {
+        let mut state = self.lock();
+        state.unhandled -= count;
+        state.wake();
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if !self.is_due
+            && let Some(waker) = &self.waker
+        {
+            self.is_due = true;
+            waker.wake_by_ref();
+        }
+    }
+
+    fn append_beyond(&mut self, limit: usize, frame: &[u8]) {
+        if self.waiting + frame.len() <= limit + RESERVE {
+            self.queue.copy(frame);
+            self.waiting += frame.len();
+        }
+    }
+}
+
+/// Bytes in order: shared pieces, and behind them what was copied.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pieces: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    /// How much of the first piece, or of the tail if there is none, is written.
+    written: usize,
+}
+
+impl Batch {
+    fn copy(&mut self, frame: &[u8]) {
+        if self.tail.capacity() == 0 {
+            self.tail = spare_buffer();
+        }
+        self.tail.extend_from_slice(frame);
+    }
+
+    fn share(&mut self, frame: Bytes) {
+        debug_assert_eq!(self.written, 0, "nothing is appended to what is being written");
+        if !self.tail.is_empty() {
+            self.pieces.push_back(std::mem::take(&mut self.tail).into());
+        }
+        self.pieces.push_back(frame);
+    }
+
+    /// What is to be written next; empty when all is written.
+    pub(crate) fn next(&self) -> &[u8] {
+        let piece = self.pieces.front().map_or(&*self.tail, |piece| &**piece);
+        piece.get(self.written..).unwrap_or_default()
+    }
+
+    /// Counts bytes of [`next`](Self::next) as written.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.written += count;
+        if self.next().is_empty() {
+            self.written = 0;
+            if self.pieces.pop_front().is_none() {
+                keep_buffer(std::mem::take(&mut self.tail));
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Buffers that were written out, for the next to be filled on this thread.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many buffers a thread keeps, and how large one may be.
+const MOST_SPARE: usize = 64;
+const MOST_CAPACITY: usize = 256 << 10;
+
+fn spare_buffer() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn keep_buffer(mut buffer: Vec<u8>) {
+    if buffer.capacity() <= MOST_CAPACITY {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MOST_SPARE {
+                buffer.clear();
+                spare.push(buffer);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn content(batch: &mut Batch) -> Vec<u8> {
+        let mut content = Vec::new();
+        while !batch.next().is_empty() {
+            content.extend_from_slice(batch.next());
+            batch.advance(batch.next().len());
+        }
+        content
+    }
+
+    #[test]
+    fn the_owner_is_woken_once_for_all_that_is_appended_until_it_looks() {
+        let (outbox, wakes) = (Outbox::new(100), Arc::new(Wakes::default()));
+        outbox.look(&wakes.clone().into());
+        outbox.push(b"one ");
+        outbox.push(b"two");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(content(&mut outbox.take()), b"one two");
+        outbox.look(&wakes.clone().into());
+        outbox.push(b"three");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn crossing_the_limit_wakes_an_owner_that_is_due_already() {
+        let (outbox, wakes) = (Outbox::new(4), Arc::new(Wakes::default()));
+        outbox.look(&wakes.clone().into());
+        outbox.push(b"1234");
+        outbox.push(b"5");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        let account = outbox.look(&wakes.clone().into());
+        assert_eq!(account, Account { waiting: 4, unhandled: 0, is_overflowed: true });
+        outbox.push(b"6");
+        assert_eq!(content(&mut outbox.take()), b"1234");
+    }
+
+    #[test]
+    fn what_the_owner_has_taken_counts_until_it_is_written() {
+        let outbox = Outbox::new(4);
+        outbox.push(b"1234");
+        let mut batch = outbox.take();
+        outbox.push(b"5");
+        assert!(outbox.look(Waker::noop()).is_overflowed);
+        batch.advance(1);
+        assert_eq!(outbox.written(1), 3);
+        assert_eq!(batch.next(), b"234");
+    }
+
+    #[test]
+    fn the_last_message_passes_the_limit_and_nothing_comes_after_it() {
+        let outbox = Outbox::new(4);
+        outbox.push(b"1234");
+        outbox.finish(Some(b"bye"));
+        outbox.push(b"x");
+        outbox.finish(Some(b"bye"));
+        assert_eq!(content(&mut outbox.take()), b"1234bye");
+        let full = Outbox::new(0);
+        full.finish(Some(&[0; RESERVE + 1]));
+        assert_eq!(content(&mut full.take()), b"");
+    }
+
+    #[test]
+    fn large_frames_are_shared_and_stay_in_order() {
+        let outbox = Outbox::new(1 << 20);
+        let large = Bytes::from(vec![7; SHARED_FROM]);
+        outbox.push(b"a");
+        outbox.push_shared(&large);
+        outbox.push(b"b");
+        let mut batch = outbox.take();
+        assert_eq!(batch.pieces.back().map(|piece| piece.as_ptr()), Some(large.as_ptr()));
+        assert_eq!(content(&mut batch), [b"a", &*large, b"b"].concat());
+    }
+
+    #[test]
+    fn handled_bytes_wake_the_owner() {
+        let (outbox, wakes) = (Outbox::new(4), Arc::new(Wakes::default()));
+        outbox.hand_over(10);
+        assert_eq!(outbox.look(&wakes.clone().into()).unhandled, 10);
+        outbox.give_back(10);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(outbox.look(&wakes.clone().into()).unhandled, 0);
+    }
+}
