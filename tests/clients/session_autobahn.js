@@ -1,0 +1,58 @@
+// The scenario with autobahn-js.
+"use strict";
+
+const autobahn = require("autobahn");
+const scenario = require("./scenario");
+
+const SERIALIZERS = {
+  json: autobahn.serializer.JSONSerializer,
+  msgpack: autobahn.serializer.MsgpackSerializer,
+  cbor: autobahn.serializer.CBORSerializer,
+};
+
+/** A result as the scenario has it: autobahn-js unwraps one that is a single value. */
+const wrapped = (result) =>
+  result instanceof autobahn.Result ? { ...result } : { args: result === null ? [] : [result], kwargs: {} };
+
+/** Connects and joins. */
+function connect(url, realm, serializer) {
+  const connection = new autobahn.Connection({ url, realm, serializers: [new SERIALIZERS[serializer]()] });
+  const closed = new Promise((resolve) => {
+    connection.onclose = (_, { reason, message }) => resolve([reason, message || null]);
+  });
+  return new Promise((resolve) => {
+    connection.onopen = (session, details) =>
+      resolve({
+        id: session.id,
+        authid: details.authid,
+        details,
+        closed,
+        publish: (topic, args, kwargs, options) =>
+          session.publish(topic, args, kwargs, { acknowledge: true, ...options }),
+        subscribe: (topic, handler) => session.subscribe(topic, handler),
+        call: async (procedure, args, kwargs) => {
+          try {
+            return wrapped(await session.call(procedure, args, kwargs));
+          } catch ({ error: uri, args, kwargs }) {
+            throw { uri, args, kwargs };
+          }
+        },
+        register: (procedure, endpoint) =>
+          session.register(procedure, (args, kwargs) => {
+            try {
+              const result = endpoint(args, kwargs);
+              return new autobahn.Result(result.args, result.kwargs);
+            } catch ({ uri, args, kwargs }) {
+              throw new autobahn.Error(uri, args, kwargs);
+            }
+          }),
+        leave: () => {
+          connection.close();
+          return closed;
+        },
+      });
+    connection.open();
+  });
+}
+
+scenario.run(connect, { unacknowledged: true, inclusion: true });

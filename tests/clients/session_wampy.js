@@ -1,0 +1,85 @@
+// The scenario with wampy.
+"use strict";
+
+const { w3cwebsocket: WebSocket } = require("websocket");
+const { Wampy } = require("wampy");
+const { JsonSerializer } = require("wampy/JsonSerializer.js");
+const { MsgpackSerializer } = require("wampy/MsgpackSerializer.js");
+const { CborSerializer } = require("wampy/CborSerializer.js");
+const scenario = require("./scenario");
+
+const SERIALIZERS = { json: JsonSerializer, msgpack: MsgpackSerializer, cbor: CborSerializer };
+const GOODBYE = 6;
+
+/** A serializer that keeps GOODBYE, of which wampy tells nothing. */
+const watchful = (Serializer) =>
+  class extends Serializer {
+    decode(data) {
+      const message = super.decode(data);
+      if (message[0] === GOODBYE) this.goodbye = message;
+      return message;
+    }
+  };
+
+/** A value as the scenario has it: wampy's MessagePack reads wide integers as BigInt and bytes as Uint8Array. */
+function plain(value) {
+  if (typeof value === "bigint") return Number(value);
+  if (value instanceof Uint8Array) return Buffer.from(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+}
+
+/** The payload of a message as the scenario has it. */
+const payload = ({ argsList, argsDict }) => ({ args: plain(argsList ?? []), kwargs: plain(argsDict ?? {}) });
+
+/** A payload as wampy has it. */
+const packed = (argsList = [], argsDict) => ({ argsList, argsDict });
+
+/** Connects and joins. */
+async function connect(url, realm, name) {
+  const serializer = new (watchful(SERIALIZERS[name]))();
+  const wampy = new Wampy(url, { realm, serializer, ws: WebSocket, autoReconnect: false });
+  const closed = new Promise((resolve) => {
+    wampy.setOptions({
+      onClose: () => {
+        const [, details, reason] = serializer.goodbye;
+        resolve([reason, details.message ?? null]);
+      },
+    });
+  });
+  const details = await wampy.connect();
+  return {
+    id: Number(wampy.getSessionId()),
+    authid: details.authid,
+    details,
+    closed,
+    publish: (topic, args, kwargs) => wampy.publish(topic, packed(args, kwargs)),
+    subscribe: async (topic, handler) => {
+      const { subscriptionId } = await wampy.subscribe(topic, (event) => {
+        const { args, kwargs } = payload(event);
+        handler(args, kwargs);
+      });
+      return { unsubscribe: () => wampy.unsubscribe(subscriptionId) };
+    },
+    call: (procedure, args, kwargs) =>
+      wampy.call(procedure, packed(args, kwargs)).then(payload, (error) => {
+        throw { uri: error.errorUri, ...payload(error) };
+      }),
+    register: async (procedure, endpoint) => {
+      await wampy.register(procedure, (invocation) => {
+        try {
+          const { args, kwargs } = payload(invocation);
+          const result = endpoint(args, kwargs);
+          return packed(result.args, result.kwargs);
+        } catch ({ uri, args, kwargs }) {
+          throw { error: uri, ...packed(args, kwargs) };
+        }
+      });
+      return { unregister: () => wampy.unregister(procedure) };
+    },
+    leave: () => wampy.disconnect(),
+  };
+}
+
+scenario.run(connect, { unacknowledged: false, inclusion: false });

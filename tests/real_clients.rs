@@ -1,0 +1,104 @@
+//! Clients of other projects find the router as the specification has it, over every serializer.
+
+use crate::support::{Router, clients};
+
+/// The JavaScript clients lack the JSON convention for bytes.
+const BINARY: &str = "binary payload";
+
+/// wampy asks for an acknowledgement of every publication.
+const UNACKNOWLEDGED: &str = "unacknowledged publications";
+
+/// wampy never sends `exclude_me: false`.
+const INCLUDED: &str = "publisher included";
+
+/// What the programs in `tests/clients` check, in their order.
+const CHECKS: [&str; 33] = [
+    "join",
+    "session id",
+    "publish and subscribe",
+    BINARY,
+    UNACKNOWLEDGED,
+    "publisher excluded",
+    INCLUDED,
+    "unsubscribe",
+    "register and call",
+    "application error",
+    "no such procedure",
+    "unregister",
+    "on_join",
+    "count",
+    "count by authrole",
+    "list",
+    "list by authrole",
+    "get own",
+    "get other",
+    "on_leave",
+    "get unknown",
+    "announced once",
+    "kill with reason and message",
+    "kill unknown",
+    "kill without reason",
+    "kill own",
+    "kill with invalid reason",
+    "kill by authid",
+    "kill by authrole",
+    "kill by unknown authrole",
+    "kill all",
+    "the killer survives",
+    "testament",
+];
+
+#[test]
+fn autobahn_python_over_json() {
+    passes("session.py", "json", &[]);
+}
+
+#[test]
+fn autobahn_python_over_msgpack() {
+    passes("session.py", "msgpack", &[]);
+}
+
+#[test]
+fn autobahn_python_over_cbor() {
+    passes("session.py", "cbor", &[]);
+}
+
+#[test]
+fn autobahn_js_over_json() {
+    passes("session_autobahn.js", "json", &[BINARY]);
+}
+
+#[test]
+fn autobahn_js_over_msgpack() {
+    passes("session_autobahn.js", "msgpack", &[]);
+}
+
+#[test]
+fn autobahn_js_over_cbor() {
+    passes("session_autobahn.js", "cbor", &[]);
+}
+
+#[test]
+fn wampy_over_json() {
+    passes("session_wampy.js", "json", &[BINARY, UNACKNOWLEDGED, INCLUDED]);
+}
+
+#[test]
+fn wampy_over_msgpack() {
+    passes("session_wampy.js", "msgpack", &[UNACKNOWLEDGED, INCLUDED]);
+}
+
+#[test]
+fn wampy_over_cbor() {
+    passes("session_wampy.js", "cbor", &[UNACKNOWLEDGED, INCLUDED]);
+}
+
+/// Runs a client program, which must pass all checks but those its client has no means for.
+fn passes(program: &str, serializer: &str, without: &[&str]) {
+    let router = Router::start();
+    let outcome = clients::run(program, &[&router.url(), "realm1", serializer]);
+    let checks = CHECKS.iter().filter(|check| !without.contains(check));
+    let expected: String = checks.map(|check| format!("ok {check}\n")).collect();
+    assert_eq!(outcome.stdout, expected, "{program} over {serializer} printed:\n{}", outcome.stderr);
+    assert!(outcome.status.success(), "{program} over {serializer}: {}\n{}", outcome.status, outcome.stderr);
+}

@@ -1,0 +1,10 @@
+//! What the tests share: a started router, and peers that speak WAMP to it.
+
+pub(crate) mod clients;
+pub(crate) mod form;
+pub(crate) mod log;
+pub(crate) mod peer;
+pub(crate) mod router;
+
+pub(crate) use peer::Peer;
+pub(crate) use router::Router;

@@ -1,0 +1,180 @@
+//! A WAMP client of the tests: it sends what it is told, right or wrong, and shows what comes.
+
+use super::{
+    form,
+    router::{PATIENCE, Router},
+};
+use realmkeeper_actors::codec::Serializer;
+use serde_json::{Value as Json, json};
+use std::net::{SocketAddr, TcpStream};
+use tungstenite::{
+    Message, WebSocket,
+    client::IntoClientRequest,
+    http::{HeaderValue, Response},
+    protocol::frame::coding::CloseCode,
+};
+
+/// A client on one WebSocket.
+pub(crate) struct Peer {
+    socket: WebSocket<TcpStream>,
+    serializer: Serializer,
+    /// The id of its session, once it has joined.
+    pub(crate) session: u64,
+    /// Its authid, once it has joined.
+    pub(crate) authid: String,
+    requests: u64,
+}
+
+/// What comes from the router.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Received {
+    /// A WAMP message.
+    Message(Json),
+    /// A close frame with this code, or without.
+    Close(Option<u16>),
+    /// The end of the connection without a close frame.
+    End,
+}
+
+impl Peer {
+    /// Opens a WebSocket.
+    pub(crate) fn connect(router: &Router, serializer: Serializer) -> Self {
+        let (socket, response) =
+            open(router.address(), &[("Sec-WebSocket-Protocol", serializer.subprotocol())])
+                .expect("the router upgrades the connection");
+        let chosen = response.headers().get("Sec-WebSocket-Protocol").map(HeaderValue::as_bytes);
+        assert_eq!(chosen, Some(serializer.subprotocol().as_bytes()));
+        Self { socket, serializer, session: 0, authid: String::new(), requests: 0 }
+    }
+
+    /// Opens a WebSocket and joins `realm1` in all roles.
+    pub(crate) fn join(router: &Router, serializer: Serializer) -> Self {
+        Self::join_realm(router, serializer, "realm1")
+    }
+
+    /// Opens a WebSocket and joins a realm in all roles.
+    pub(crate) fn join_realm(router: &Router, serializer: Serializer, realm: &str) -> Self {
+        let mut peer = Self::connect(router, serializer);
+        let roles = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
+        peer.send(&json!([1, realm, {"roles": roles}]));
+        let welcome = peer.message();
+        assert_eq!(welcome[0], 2, "the router answers {welcome}");
+        peer.session = welcome[1].as_u64().expect("a session has an id");
+        peer.authid = welcome[2]["authid"].as_str().expect("a session has an authid").to_owned();
+        peer
+    }
+
+    /// The serializer that it speaks.
+    pub(crate) fn serializer(&self) -> Serializer {
+        self.serializer
+    }
+
+    /// The next id for a request.
+    pub(crate) fn request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&mut self, message: &Json) {
+        let bytes = form::encode(self.serializer, message);
+        self.send_bytes(bytes);
+    }
+
+    /// Sends bytes in the kind of frame that the serializer uses.
+    pub(crate) fn send_bytes(&mut self, bytes: Vec<u8>) {
+        let message = match String::from_utf8(bytes) {
+            Ok(text) if self.serializer.is_text() => Message::text(text),
+            Ok(text) => Message::binary(text.into_bytes()),
+            Err(error) => Message::binary(error.into_bytes()),
+        };
+        self.socket.send(message).expect("the router takes the message");
+    }
+
+    /// The WebSocket itself, for frames of every kind and for the socket beneath.
+    pub(crate) fn socket(&mut self) -> &mut WebSocket<TcpStream> {
+        &mut self.socket
+    }
+
+    /// Waits for what comes next. Pings are answered on the way.
+    pub(crate) fn receive(&mut self) -> Received {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return self.shown(text.as_bytes(), true),
+                Ok(Message::Binary(bytes)) => return self.shown(&bytes, false),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Close(frame)) => {
+                    let code = frame.map(|frame| frame.code);
+                    return Received::Close(code.filter(|code| *code != CloseCode::Status).map(u16::from));
+                }
+                Ok(Message::Frame(_)) => unreachable!("frames are not read raw"),
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("nothing came within {PATIENCE:?}")
+                }
+                Err(_) => return Received::End,
+            }
+        }
+    }
+
+    fn shown(&self, bytes: &[u8], is_text: bool) -> Received {
+        assert_eq!(is_text, self.serializer.is_text(), "a frame of the wrong kind");
+        Received::Message(form::decode(self.serializer, bytes))
+    }
+
+    /// Waits for a message.
+    pub(crate) fn message(&mut self) -> Json {
+        match self.receive() {
+            Received::Message(message) => message,
+            other => panic!("{other:?} came instead of a message"),
+        }
+    }
+
+    /// Calls a procedure and waits for the answer: RESULT or ERROR, whole.
+    pub(crate) fn call(&mut self, procedure: &str, args: &Json, kwargs: &Json) -> Json {
+        let request = self.request();
+        self.send(&json!([48, request, {}, procedure, args, kwargs]));
+        self.message()
+    }
+
+    /// Subscribes to a topic; gives the subscription.
+    pub(crate) fn subscribe(&mut self, topic: &str) -> u64 {
+        let request = self.request();
+        self.send(&json!([32, request, {}, topic]));
+        let answer = self.message();
+        assert_eq!((&answer[0], &answer[1]), (&json!(33), &json!(request)), "the router answers {answer}");
+        answer[2].as_u64().expect("a subscription has an id")
+    }
+
+    /// Says GOODBYE and waits until the connection has ended.
+    pub(crate) fn leave(mut self) {
+        self.send(&json!([6, {}, "wamp.close.close_realm"]));
+        loop {
+            match self.receive() {
+                Received::Message(_) => {}
+                Received::Close(code) => assert_eq!(code, Some(1000)),
+                Received::End => return,
+            }
+        }
+    }
+}
+
+/// Opens a WebSocket with these headers; gives the refusal if there is one.
+#[expect(clippy::result_large_err, reason = "that is how tungstenite tells a refusal")]
+pub(crate) fn open(
+    address: SocketAddr,
+    headers: &[(&'static str, &str)],
+) -> Result<(WebSocket<TcpStream>, Response<Option<Vec<u8>>>), tungstenite::Error> {
+    let mut request = format!("ws://{address}/ws").into_client_request()?;
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .append(*name, HeaderValue::from_str(value).expect("a header of the test is valid"));
+    }
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    tungstenite::client(request, stream).map_err(|error| match error {
+        tungstenite::HandshakeError::Failure(error) => error,
+        tungstenite::HandshakeError::Interrupted(_) => panic!("the router did not answer the upgrade"),
+    })
+}

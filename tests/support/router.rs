@@ -1,0 +1,94 @@
+//! A router on a free port, in a thread of this process.
+
+use super::log;
+use realmkeeper::{Service, Settings};
+use std::{
+    net::SocketAddr,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How long anything that must happen may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A started router. It stops in order when it is dropped.
+pub(crate) struct Router {
+    address: SocketAddr,
+    sockets: realmkeeper_actors::transport::sockets::OpenSockets,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Router {
+    /// Starts a router with the usual settings.
+    pub(crate) fn start() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// Starts a router with other settings.
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        log::record();
+        let mut settings = Settings { listen: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
+        change(&mut settings);
+        let (started, start) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let service = Service::start(settings).await.expect("the router starts");
+                started.send((service.address(), service.sockets().clone())).expect("the test waits");
+                // An error says that the test is over without having asked.
+                let _ = stopped.await;
+                service.stop().await;
+            });
+        });
+        let (address, sockets) = start.recv_timeout(PATIENCE).expect("the router starts in time");
+        Self { address, sockets, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for WAMP clients.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.address)
+    }
+
+    /// How many sockets of sessions it holds open.
+    pub(crate) fn open_sockets(&self) -> usize {
+        self.sockets.count()
+    }
+
+    /// Waits until it holds `count` sockets open; gives how long that took.
+    pub(crate) fn wait_for_sockets(&self, count: usize) -> Duration {
+        let start = Instant::now();
+        while self.open_sockets() != count {
+            assert!(start.elapsed() < PATIENCE, "{} sockets are open, not {count}", self.open_sockets());
+            thread::yield_now();
+        }
+        start.elapsed()
+    }
+
+    /// Begins to stop it; what happens meanwhile can be looked at until it is dropped.
+    pub(crate) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // An error says that it has stopped already.
+            let _ = stop.send(());
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the router panicked");
+        }
+    }
+}
