@@ -4,3 +4,4 @@ mod support;
 
 mod readme;
 mod real_clients;
+mod tidy;

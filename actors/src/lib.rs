@@ -1,4 +1,60 @@
 //! The WAMP core of Realmkeeper and the actors that carry it.
+//!
+//! # The path of one message
+//!
+//! A client sends `[16, 1, {}, "com.example.topic", ["hello"]]`. This is its way to a subscriber:
+//!
+//! 1. [`session::actor`]: the I/O future of the session reads its socket once ([`transport::connection`]).
+//!    [`transport::websocket`] looks at the frame header, refuses what is too large, and hands over the payload
+//!    of each whole message, without copying it.
+//! 2. [`message::ClientMessage::decode`] makes a message of it: [`codec`] checks the bytes whole and cuts them into
+//!    elements; only the request id, the options and the topic are looked into. The arguments stay closed as a
+//!    [`codec::Payload`], a slice of what was read.
+//! 3. Before the session has joined, [`session::handshake`] takes the message. Afterwards all messages of one read
+//!    travel as one [`realm::actor::Inbound`] to the realm: one hop through a mailbox for each read.
+//! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
+//!    [`realm::Realm::receive`] for each message.
+//! 5. [`realm`] checks the request id and gives the message to the [`broker`], which finds the subscriptions that
+//!    match ([`pattern`]) and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
+//!    A CALL goes to the [`dealer`] instead, or to [`meta`] if the procedure is the router's own.
+//! 6. The realm's actor carries the effects out: it encodes the EVENT once and appends the frame to the
+//!    [`transport::outbox`] of each receiver. The first append wakes the session that owns the outbox.
+//! 7. The I/O future of the receiver's session writes all that has gathered in its outbox.
+//!
+//! How a session begins and ends: [`realm::Realm::join`] and [`realm::Realm::leave`] change the [`roster`] and
+//! publish `wamp.session.on_join` and `on_leave` in the same step, and nothing else does. A session holds a
+//! [`realm::actor::Membership`]; dropping it is leaving, so that goodbye, a lost connection, a panic and a stopped
+//! thread all come to the same `leave`, once. Every way to end is a variant of [`cause::Cause`].
+//!
+//! # The map
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`message`] | the messages as types, ids, URIs, options, features |
+//! | [`codec`] | JSON, MessagePack and CBOR: checking, cutting, writing; payloads |
+//! | [`pattern`] | an index of URIs, prefixes and wildcards |
+//! | [`roster`] | the members of a realm |
+//! | [`refusal`], [`cause`] | why a request is turned down, why a session ends |
+//! | [`step`] | what one step may use, and what it asks for |
+//! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
+//! | [`meta`] | the router's own procedures and events; testaments |
+//! | [`realm`] | joining, leaving, receiving; its actor |
+//! | [`transport`] | sockets, frames, outboxes |
+//! | [`session`] | from the handshake to the end of a connection; its actor |
+//! | [`router`] | realms by name; its actor |
+//!
+//! # What never depends on what
+//!
+//! - The core (`message`, `codec`, `pattern`, `roster`, `step`, `broker`, `dealer`, `meta`, `realm/mod.rs`) has no actor,
+//!   clock, chance or socket in it. Every rule of the protocol is tested without a runtime.
+//! - actix appears in files named `actor.rs` and nowhere else, `actix_http` in `transport/websocket.rs`; the clock and
+//!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.
+//! - serde_json, rmp-serde and cbor4ii encode and decode in `codec` only.
+//! - `broker` and `dealer` never use each other, and never open a payload.
+//! - `session` knows a realm by its messages and its `Membership`.
+//! - This crate reads no file, parses no flag, and knows nothing of the program around it.
+//!
+//! `tests/tidy.rs` of the workspace holds these rules.
 
 mod broker;
 pub mod cause;
