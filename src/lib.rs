@@ -2,6 +2,7 @@
 //!
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
+pub mod bench;
 mod origin;
 mod server;
 

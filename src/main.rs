@@ -1,7 +1,10 @@
 //! The program `realmkeeper`.
 
-use clap::Parser;
-use realmkeeper::{Service, Settings};
+use clap::{Parser, Subcommand};
+use realmkeeper::{
+    Service, Settings,
+    bench::{self, BenchArgs},
+};
 use std::{
     io::{self, IsTerminal, Write},
     net::SocketAddr,
@@ -18,15 +21,27 @@ const UNUSABLE: u8 = 2;
 /// Without arguments it serves the realm realm1 on ws://127.0.0.1:8080/ws to anonymous clients of this machine.
 /// The environment variable RUST_LOG sets what is logged, for example RUST_LOG=debug.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// The loopback address to listen on; port 0 takes any that is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure a WAMP router, or the limit of this machine
+    Bench(BenchArgs),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Bench(arguments)) = arguments.command {
+        return bench::run(arguments);
+    }
     if !arguments.listen.ip().is_loopback() {
         return refuse(&format!(
             "will not listen on {0}: without a configuration anonymous clients may do everything, so that only \

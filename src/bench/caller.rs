@@ -1,0 +1,66 @@
+//! A session that keeps a window of calls in flight.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::client::{Client, Outgoing};
+use super::decode::Reader;
+use super::failure::Failure;
+use super::order::Outstanding;
+use super::run::Run;
+
+/// A session that calls. It sends nothing but calls, so its request ids have no gaps.
+#[derive(Debug)]
+pub(super) struct Caller {
+    client: Client,
+    run: Rc<Run>,
+    window: usize,
+    /// The calls in flight.
+    pub(super) calls: Rc<RefCell<Outstanding>>,
+}
+
+impl Caller {
+    /// Makes a caller of a client that has sent no requests.
+    pub(super) fn new(client: Client, run: &Rc<Run>, window: usize) -> Self {
+        Self { client, run: Rc::clone(run), window, calls: Rc::default() }
+    }
+
+    /// Keeps the window full with calls from `ask` until there are no more, then waits for the last answers.
+    /// A call whose result `is_correct` is an operation.
+    pub(super) async fn call(
+        &mut self,
+        mut ask: impl FnMut(&mut Outgoing) -> Option<u64>,
+        mut is_correct: impl FnMut(u64, Reader<'_>) -> bool,
+    ) -> Result<(), Failure> {
+        let mut now = Instant::now();
+        while self.fill_window(now, &mut ask) {
+            let Self { client, run, calls, .. } = self;
+            client.exchange().await?;
+            now = Instant::now();
+            let mut calls = calls.borrow_mut();
+            while let Some(message) = client.incoming.next(&mut client.outgoing)? {
+                let (request, result) = message.answer()?;
+                match calls.answer(request) {
+                    Some(since) if result.is_some_and(|result| is_correct(request, result)) => {
+                        run.complete(now - since);
+                    }
+                    Some(_) => run.flaw(|flaws| flaws.errors += 1),
+                    None => run.flaw(|flaws| flaws.duplicated += 1),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks as often as the window lets it; returns whether there are answers to wait for.
+    fn fill_window(&mut self, now: Instant, ask: &mut impl FnMut(&mut Outgoing) -> Option<u64>) -> bool {
+        let mut calls = self.calls.borrow_mut();
+        while calls.len() < self.window
+            && let Some(request) = ask(&mut self.client.outgoing)
+        {
+            calls.ask(request, now);
+        }
+        calls.len() > 0
+    }
+}

@@ -1,0 +1,216 @@
+//! `realmkeeper bench`: a load generator for any WAMP router, and the relay that shows what a machine can do
+//! at best.
+//!
+//! Each benchmark is a module that says what its operation is and what it checks: `rpc`, `pubsub` (also
+//! fan-out), `join`, `idle`, `meta` and `kill`. `floor` is the relay. How figures come about is
+//! told in `run.rs`: operations that end in a measured interval, after a warm-up; the latency of every one of
+//! them; CPU time and memory as the kernel counts them.
+//!
+//! Everything happens in one thread, so that the generator leaves the other cores to the server. All roles of
+//! a benchmark share it: where a latency is told, it includes the time that the generator takes to come to
+//! the answer.
+//!
+//! A benchmark prints one line of JSON. The process exits with 0, or with 1 if something was lost, repeated,
+//! out of order or answered by an error, or with 2 and a line on stderr if there is no result.
+
+mod caller;
+mod client;
+mod decode;
+mod encode;
+mod failure;
+mod floor;
+mod frame;
+mod handshake;
+mod idle;
+mod join;
+mod kill;
+mod meta;
+mod order;
+mod process;
+mod pubsub;
+mod rpc;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use clap::{Args, Subcommand};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use tokio::runtime;
+use tokio::task::LocalSet;
+
+use client::Client;
+use encode::Serializer;
+use failure::Failure;
+use handshake::Address;
+use run::{Flaws, Outcome, Roles};
+
+/// Sessions that join at the same time while a benchmark is being set up.
+const JOIN_AT_ONCE: usize = 32;
+/// Files that this process has open besides its connections, generously.
+const OTHER_FILES: u64 = 64;
+
+/// What to measure.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Benchmark {
+    /// Calls per second.
+    Rpc(rpc::RpcArgs),
+    /// Events per second from several publishers to one subscriber each.
+    Pubsub(pubsub::PubsubArgs),
+    /// Events per second from one publisher to many subscribers.
+    Fanout(pubsub::FanoutArgs),
+    /// Sessions joining and leaving per second, and whether each is announced once.
+    Join(join::JoinArgs),
+    /// Memory per idle session.
+    Idle(idle::IdleArgs),
+    /// Calls of wamp.session.list per second.
+    Meta(meta::MetaArgs),
+    /// Sessions killed per second.
+    Kill(kill::KillArgs),
+    /// A relay that parses nothing, to run rpc, pubsub, fanout and idle against with --floor.
+    Floor(floor::FloorArgs),
+}
+
+/// The router under load.
+#[derive(Clone, Debug, Args, Serialize)]
+struct Target {
+    /// WebSocket address of the router.
+    #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
+    url: String,
+    /// Realm to join, anonymously.
+    #[arg(long, default_value = "realm1")]
+    realm: String,
+    /// Serializer of all sessions.
+    #[arg(long, value_enum, default_value_t = Serializer::Json)]
+    serializer: Serializer,
+}
+
+impl Target {
+    /// Joins the realm; returns the session id as well.
+    async fn join(&self) -> Result<(Client, u64), Failure> {
+        Client::join(&self.url.as_str().into(), self.serializer, &self.realm).await
+    }
+
+    /// Joins the realm or, given the path of a relay's group, connects to that.
+    async fn attach(&self, relayed: Option<String>) -> Result<Client, Failure> {
+        let Some(path) = relayed else { return Ok(self.join().await?.0) };
+        let url = format!("ws://{}/{path}", Address::parse(&self.url)?.authority);
+        Client::connect(&Rc::from(url), self.serializer).await
+    }
+
+    /// Lets as many sessions join and stay until the router says GOODBYE to them. Returns their ids, which
+    /// are 0 at a relay.
+    async fn populate(
+        &self,
+        roles: &mut Roles,
+        sessions: usize,
+        relayed: Option<&str>,
+    ) -> Result<Vec<u64>, Failure> {
+        allow_open_files(roles.len() + sessions)?;
+        let join = async |_| match relayed {
+            None => self.join().await,
+            Some(path) => Ok((self.attach(Some(path.to_owned())).await?, 0)),
+        };
+        let mut joining = stream::iter(0..sessions).map(join).buffer_unordered(JOIN_AT_ONCE);
+        let mut ids = Vec::with_capacity(sessions);
+        while let Some((client, session)) = joining.try_next().await? {
+            roles.spawn_local(client.await_goodbye());
+            ids.push(session);
+        }
+        Ok(ids)
+    }
+}
+
+/// Raises the limit of open files as far as the system lets us, and sees whether that is enough.
+fn allow_open_files(connections: usize) -> Result<(), Failure> {
+    let needed = connections as u64 + OTHER_FILES;
+    let allowed = rlimit::increase_nofile_limit(u64::MAX)?;
+    if needed > allowed { Err(Failure::OpenFiles { needed, allowed }) } else { Ok(()) }
+}
+
+/// Parses a count that must not be zero.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "not a whole number above 0".to_owned())
+}
+
+/// Parses a time that the clock can count to.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "not a number of seconds from 0 to 86400".to_owned())
+}
+
+/// Runs a benchmark and prints its result, or runs the relay until the process is ended.
+pub fn run(args: BenchArgs) -> ExitCode {
+    let ended = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+        .and_then(|runtime| LocalSet::new().block_on(&runtime, dispatch(args.benchmark)));
+    ended.unwrap_or_else(|failure| {
+        // Nothing is left to be done if stderr is closed.
+        let _ = writeln!(io::stderr(), "realmkeeper bench: {failure}");
+        ExitCode::from(2)
+    })
+}
+
+async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
+    match benchmark {
+        Benchmark::Rpc(args) => conclude("rpc", &args, rpc::run(&args).await?),
+        Benchmark::Pubsub(args) => conclude("pubsub", &args, pubsub::run(&args).await?),
+        Benchmark::Fanout(args) => conclude("fanout", &args, pubsub::run_fanout(&args).await?),
+        Benchmark::Join(args) => conclude("join", &args, join::run(&args).await?),
+        Benchmark::Meta(args) => conclude("meta", &args, meta::run(&args).await?),
+        Benchmark::Kill(args) => conclude("kill", &args, kill::run(&args).await?),
+        Benchmark::Idle(args) => {
+            let results = idle::run(&args).await?;
+            print(&Report { benchmark: "idle", parameters: &args, results: &results })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Benchmark::Floor(args) => {
+            let listener = floor::listen(&args).await?;
+            print(&Listening { listening: listener.local_addr()?, pid: std::process::id() })?;
+            floor::serve(listener).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn conclude(benchmark: &str, parameters: &impl Serialize, results: Outcome) -> Result<ExitCode, Failure> {
+    print(&Report { benchmark, parameters, results: &results })?;
+    Ok(if results.flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The line that a benchmark prints.
+#[derive(Debug, Serialize)]
+struct Report<'a, P, R> {
+    benchmark: &'a str,
+    #[serde(flatten)]
+    parameters: &'a P,
+    #[serde(flatten)]
+    results: &'a R,
+}
+
+/// The line that the relay prints when it can be connected to.
+#[derive(Debug, Serialize)]
+struct Listening {
+    listening: SocketAddr,
+    pid: u32,
+}
+
+fn print(line: &impl Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, line)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
