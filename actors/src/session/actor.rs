@@ -42,6 +42,9 @@ use tokio::{
 };
 use tracing::{debug, error};
 
+/// How often a session reads its socket in one turn.
+const MOST_READS: usize = 4;
+
 /// The actor of one session. `S` is its socket.
 #[derive(Debug)]
 pub struct Session<S> {
@@ -140,8 +143,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.read(context, task);
         }
         self.write(task);
-        if !may_read && self.may_read(self.outbox.look(task.waker())) {
-            // The client has taken enough to be listened to again.
+        if !may_read && self.may_read(self.outbox.look_for_room(task.waker())) {
+            // There is room to listen again since.
             task.waker().wake_by_ref();
         }
         self.look_at_the_clock(task);
@@ -160,19 +163,24 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     }
 
     fn read(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) {
-        match self.connection.poll_read(task) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(0)) => self.lose("end of stream"),
-            Poll::Ready(Err(error)) => self.lose(&error.to_string()),
-            Poll::Ready(Ok(_)) => {
-                self.heard = Instant::now();
-                self.pinged = None;
-                self.handle_read(context);
-                self.connection.release();
-                // There may be more; others have their turn first.
-                task.waker().wake_by_ref();
+        for _ in 0..MOST_READS {
+            match self.connection.poll_read(task) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.lose("end of stream"),
+                Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
+                Poll::Ready(Ok(_)) => {
+                    self.heard = Instant::now();
+                    self.pinged = None;
+                    self.handle_read(context);
+                    self.connection.release();
+                }
+            }
+            if matches!(self.phase, Phase::Joining | Phase::Over) {
+                return;
             }
         }
+        // There may be more; others have their turn first.
+        task.waker().wake_by_ref();
     }
 
     /// The connection is gone.
@@ -345,30 +353,26 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Writes what waits, and takes the steps of the end that depend on it.
     fn write(&mut self, task: &mut task::Context<'_>) {
-        loop {
-            let mut progress = false;
-            match self.connection.poll_write(task, &mut progress) {
-                Poll::Ready(Ok(())) => self.stalled = None,
-                Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
-                Poll::Pending => {
-                    if progress || self.stalled.is_none() {
-                        self.stalled = Some(Instant::now());
-                    }
-                    return;
-                }
-            }
-            let Phase::Closing(closing) = &mut self.phase else { return };
-            if closing.awaits_goodbye {
-                return;
-            }
-            if let Some(frame) = closing.frame.take() {
-                self.outbox.push_control(&frame);
-            } else {
-                if self.is_closed_by_client && self.connection.poll_shutdown(task).is_ready() {
-                    self.phase = Phase::Over;
+        if let Phase::Closing(closing) = &mut self.phase
+            && !closing.awaits_goodbye
+            && let Some(frame) = closing.frame.take()
+        {
+            self.outbox.push_control(&frame);
+        }
+        let mut progress = false;
+        match self.connection.poll_write(task, &mut progress) {
+            Poll::Ready(Ok(())) => self.stalled = None,
+            Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
+            Poll::Pending => {
+                if progress || self.stalled.is_none() {
+                    self.stalled = Some(Instant::now());
                 }
                 return;
             }
+        }
+        let is_said = matches!(&self.phase, Phase::Closing(Closing { frame: None, .. }));
+        if is_said && self.is_closed_by_client && self.connection.poll_shutdown(task).is_ready() {
+            self.phase = Phase::Over;
         }
     }
 

@@ -38,6 +38,8 @@ struct State {
     waker: Option<Waker>,
     /// Whether the owner has been woken and has not looked since.
     is_due: bool,
+    /// Whether the owner waits until the realm has handled what it was handed.
+    waits_for_room: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl Outbox {
             phase: Phase::Open,
             waker: None,
             is_due: false,
+            waits_for_room: false,
         };
         Self { limit, state: Mutex::new(state) }
     }
@@ -133,16 +136,14 @@ impl Outbox {
 
     /// Looks what there is, and has the owner woken when there is more; for the owner.
     pub(crate) fn look(&self, waker: &Waker) -> Account {
+        self.lock().look(waker)
+    }
+
+    /// Looks as well, and has the owner woken when the realm has handled something, too.
+    pub(crate) fn look_for_room(&self, waker: &Waker) -> Account {
         let mut state = self.lock();
-        state.is_due = false;
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
-        Account {
-            waiting: state.waiting,
-            unhandled: state.unhandled,
-            is_overflowed: state.phase == Phase::Overflowed,
-        }
+        state.waits_for_room = true;
+        state.look(waker)
     }
 
     /// Takes all that is queued; for the owner, who says later what it has [`written`](Self::written).
@@ -166,11 +167,25 @@ impl Outbox {
     pub(crate) fn give_back(&self, count: usize) {
         let mut state = self.lock();
         state.unhandled -= count;
-        state.wake();
+        if std::mem::take(&mut state.waits_for_room) {
+            state.wake();
+        }
     }
 }
 
 impl State {
+    fn look(&mut self, waker: &Waker) -> Account {
+        self.is_due = false;
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        Account {
+            waiting: self.waiting,
+            unhandled: self.unhandled,
+            is_overflowed: self.phase == Phase::Overflowed,
+        }
+    }
+
     fn wake(&mut self) {
         if !self.is_due
             && let Some(waker) = &self.waker
@@ -345,11 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn handled_bytes_wake_the_owner() {
+    fn handled_bytes_wake_an_owner_that_waits_for_them() {
         let (outbox, wakes) = (Outbox::new(4), Arc::new(Wakes::default()));
         outbox.hand_over(10);
         assert_eq!(outbox.look(&wakes.clone().into()).unhandled, 10);
-        outbox.give_back(10);
+        outbox.give_back(4);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        assert_eq!(outbox.look_for_room(&wakes.clone().into()).unhandled, 6);
+        outbox.give_back(6);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         assert_eq!(outbox.look(&wakes.clone().into()).unhandled, 0);
     }
