@@ -1,1 +1,4 @@
-//! x
+//! Tests of the router as a whole, in one binary.
+
+mod codec_vectors;
+mod official_vectors;

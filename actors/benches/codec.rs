@@ -5,9 +5,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, black_box, criterion_group, criterion_main};
 use realmkeeper_actors::{
     codec::{Arguments, Payload, Serializer},
-    message::{
-        Call, CallOptions, ClientMessage, Publish, PublishOptions, id::RequestId, value::Value,
-    },
+    message::{Call, CallOptions, ClientMessage, Publish, PublishOptions, id::RequestId, value::Value},
 };
 
 const DEPTH: usize = 64;

@@ -125,7 +125,7 @@ impl fmt::Display for Kind {
             Self::Binary => "binary",
             Self::List => "a list",
             Self::Dict => "a dict",
-            Self::Other => "an extension",
+            Self::Other => "a value that WAMP lacks",
         })
     }
 }

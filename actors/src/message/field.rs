@@ -40,11 +40,13 @@ impl<T: Field> Element for T {
 
 /// The error that says what stands where something else must.
 pub(crate) fn expected(place: impl std::fmt::Display, expected: &str, raw: Raw<'_>) -> Malformed {
-    match raw.kind() {
-        kind if expected.contains(&*kind.to_string()) => {
-            Malformed::shape(format_args!("{place} must be {expected}"))
-        }
-        kind => Malformed::shape(format_args!("{place} must be {expected}, not {kind}")),
+    let kind = raw.kind().to_string();
+    if kind == expected {
+        Malformed::shape(format_args!("{place} must be {expected} that every serializer can carry"))
+    } else if expected.contains(&kind) {
+        Malformed::shape(format_args!("{place} must be {expected}"))
+    } else {
+        Malformed::shape(format_args!("{place} must be {expected}, not {kind}"))
     }
 }
 
@@ -118,7 +120,7 @@ impl Field for Vec<SessionId> {
     const EXPECTED: &'static str = "a list of ids, integers from 1 to 2^53";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.items()?.into_iter().map(SessionId::read).collect()
+        raw.items()?.map(SessionId::read).collect()
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -130,7 +132,7 @@ impl Field for Vec<Box<str>> {
     const EXPECTED: &'static str = "a list of strings";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.items()?.into_iter().map(<Box<str>>::read).collect()
+        raw.items()?.map(<Box<str>>::read).collect()
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -216,8 +218,11 @@ macro_rules! options {
                     $crate::message::field::expected(format_args!("{message}.{name}"), "a dict", raw)
                 })?;
                 for (key, value) in entries {
+                    let key = key.ok_or_else(|| {
+                        $crate::codec::Malformed::shape(format_args!("{message}.{name} has a key that is not a string"))
+                    })?;
                     match &*key {
-                        $(stringify!($key) => $crate::message::field::read_option(
+                        $($crate::message::field::word!($key) => $crate::message::field::read_option(
                             &mut options.$key, value, format_args!("{message}.{name}.{key}"),
                         )?,)*
                         _ => {}
@@ -230,7 +235,7 @@ macro_rules! options {
                 let count = 0 $(+ usize::from(self.$key.is_some()))*;
                 writer.dict(count);
                 $(if let Some(value) = &self.$key {
-                    writer.key(stringify!($key));
+                    writer.key($crate::message::field::word!($key));
                     $crate::message::field::Field::write(value, writer);
                 })*
                 writer.end_dict();
@@ -239,6 +244,17 @@ macro_rules! options {
     )+};
 }
 pub(crate) use options;
+
+/// A key as it travels: `match` is a word of Rust as well.
+macro_rules! word {
+    (r#match) => {
+        "match"
+    };
+    ($key:ident) => {
+        stringify!($key)
+    };
+}
+pub(crate) use word;
 
 /// Reads the value of a known key.
 pub(crate) fn read_option<T: Field>(
@@ -431,7 +447,7 @@ macro_rules! revocable {
                     [_, zero, details] if zero.integer() == Some(0) => {
                         $details::read_element(*details, $spec, "Details").map(Self::Revoked)
                     }
-                    [_, zero, _] => Err(expected(concat!($spec, ".", $element), "0 before Details", *zero)),
+                    [_, zero, _] => Err(expected(concat!($spec, ".", $element), "an integer, 0 where Details follow", *zero)),
                     _ => Err(wrong_length($spec, elements.len(), 2, 3)),
                 }
             }
