@@ -6,7 +6,13 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use realmkeeper_actors::{
     codec::{Malformed, Payload, Serializer},
-    message::{ClientMessage, RouterMessage},
+    message::{
+        Cancel, CancelMode, CancelOptions, ClientMessage, Error, ErrorDetails, Event, EventDetails,
+        Invocation, InvocationDetails, Invoke, Publish, PublishOptions, Register, RegisterOptions,
+        RequestType, RouterMessage, Subscribe, SubscribeOptions, Unregistered, UnregisteredDetails,
+        id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
+        uri::Match,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,6 +36,135 @@ fn every_message_and_option_has_its_bytes_in_every_serializer() {
         }
     });
     assert_eq!((samples, frames), (707, 5693));
+}
+
+#[test]
+fn elements_and_options_are_read_into_their_fields() {
+    let id = |id| RequestId::new(id).unwrap();
+    let text = |text: &str| Some(text.into());
+    let client: [(&str, ClientMessage); 5] = [
+        (
+            r#"[16,7,{"acknowledge":true,"exclude_me":false,"disclose_me":true,"exclude":[1],"exclude_authid":["a"],
+                "exclude_authrole":["b"],"eligible":[2],"eligible_authid":["c"],"eligible_authrole":["d"],
+                "retain":false,"rkey":"e","ppt_scheme":"f","ppt_serializer":"g","ppt_cipher":"h","ppt_keyid":"i"},"t"]"#,
+            Publish {
+                request: id(7),
+                options: PublishOptions {
+                    acknowledge: Some(true),
+                    exclude_me: Some(false),
+                    disclose_me: Some(true),
+                    exclude: Some(vec![SessionId::new(1).unwrap()]),
+                    exclude_authid: Some(vec!["a".into()]),
+                    exclude_authrole: Some(vec!["b".into()]),
+                    eligible: Some(vec![SessionId::new(2).unwrap()]),
+                    eligible_authid: Some(vec!["c".into()]),
+                    eligible_authrole: Some(vec!["d".into()]),
+                    retain: Some(false),
+                    rkey: text("e"),
+                    ppt_scheme: text("f"),
+                    ppt_serializer: text("g"),
+                    ppt_cipher: text("h"),
+                    ppt_keyid: text("i"),
+                },
+                topic: "t".into(),
+                payload: Payload::EMPTY,
+            }
+            .into(),
+        ),
+        (
+            r#"[32,7,{"match":"wildcard","get_retained":true,"nkey":"a"},"t."]"#,
+            Subscribe {
+                request: id(7),
+                options: SubscribeOptions {
+                    r#match: Some(Match::Wildcard),
+                    get_retained: Some(true),
+                    nkey: text("a"),
+                },
+                topic: "t.".into(),
+            }
+            .into(),
+        ),
+        (
+            r#"[64,7,{"match":"prefix","invoke":"roundrobin","disclose_caller":true,"forward_timeout":false,
+                "force_reregister":true},"p"]"#,
+            Register {
+                request: id(7),
+                options: RegisterOptions {
+                    r#match: Some(Match::Prefix),
+                    invoke: Some(Invoke::RoundRobin),
+                    disclose_caller: Some(true),
+                    forward_timeout: Some(false),
+                    force_reregister: Some(true),
+                },
+                procedure: "p".into(),
+            }
+            .into(),
+        ),
+        (
+            r#"[49,7,{"mode":"killnowait"}]"#,
+            Cancel { request: id(7), options: CancelOptions { mode: Some(CancelMode::KillNoWait) } }.into(),
+        ),
+        (
+            r#"[8,68,7,{"ppt_cipher":"a"},"e"]"#,
+            Error {
+                request_type: RequestType::Invocation,
+                request: id(7),
+                details: ErrorDetails { ppt_cipher: text("a"), ..ErrorDetails::default() },
+                error: "e".into(),
+                payload: Payload::EMPTY,
+            }
+            .into(),
+        ),
+    ];
+    for (json, message) in client {
+        assert_eq!(ClientMessage::read(Serializer::Json, &json.into()), Ok(message));
+    }
+    let router: [(&str, RouterMessage); 3] = [
+        (
+            r#"[36,7,8,{"publisher":1,"topic":"t","trustlevel":3,"retained":true}]"#,
+            Event {
+                subscription: SubscriptionId::new(7).unwrap(),
+                publication: PublicationId::new(8).unwrap(),
+                details: EventDetails {
+                    publisher: SessionId::new(1),
+                    topic: Some("t".into()),
+                    trustlevel: Some(3),
+                    retained: Some(true),
+                    ..EventDetails::default()
+                },
+                payload: Payload::EMPTY,
+            }
+            .into(),
+        ),
+        (
+            r#"[68,7,8,{"caller":1,"timeout":2,"trustlevel":3,"receive_progress":true,"progress":false}]"#,
+            Invocation {
+                request: id(7),
+                registration: RegistrationId::new(8).unwrap(),
+                details: InvocationDetails {
+                    caller: SessionId::new(1),
+                    timeout: Some(2),
+                    trustlevel: Some(3),
+                    receive_progress: Some(true),
+                    progress: Some(false),
+                    ..InvocationDetails::default()
+                },
+                payload: Payload::EMPTY,
+            }
+            .into(),
+        ),
+        (
+            r#"[67,0,{"registration":8,"reason":"a"}]"#,
+            Unregistered::Revoked(UnregisteredDetails {
+                registration: RegistrationId::new(8),
+                reason: text("a"),
+            })
+            .into(),
+        ),
+    ];
+    for (json, message) in router {
+        assert_eq!(RouterMessage::read(Serializer::Json, &json.into()), Ok(message));
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions without documentation")]
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, black_box, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use realmkeeper_actors::{
     codec::{Arguments, Payload, Serializer},
     message::{Call, CallOptions, ClientMessage, Publish, PublishOptions, id::RequestId, value::Value},
 };
+use std::hint::black_box;
 
 const DEPTH: usize = 64;
 

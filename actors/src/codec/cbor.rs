@@ -2,7 +2,7 @@
 
 use super::{
     Kind,
-    raw::{Stop, inside as deeper, stepped_over},
+    raw::{Stop, deeper, id_from_float, is_utf8, stepped_over},
 };
 use std::borrow::Cow;
 
@@ -136,9 +136,8 @@ impl<'a> Walk<'a> {
         let head = self.head()?;
         match head.major {
             major::BINARY => self.chunks(head, |_| Ok(())),
-            major::STRING => self.chunks(head, |text| match std::str::from_utf8(text) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(Stop::Broken("a string is not UTF-8")),
+            major::STRING => self.chunks(head, |text| {
+                if is_utf8(text) { Ok(()) } else { Err(Stop::Broken("a string is not UTF-8")) }
             }),
             major::LIST => {
                 let depth = deeper(depth)?;
@@ -207,13 +206,14 @@ pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the width of the float is what was read")]
-pub(super) fn float(bytes: &[u8]) -> Option<f64> {
-    let head = head(bytes).filter(|head| head.major == major::SIMPLE)?;
-    let bits = head.argument?;
-    match head.info {
-        25 => Some(half::f16::from_bits(bits as u16).into()),
-        26 => Some(f32::from_bits(bits as u32).into()),
-        27 => Some(f64::from_bits(bits)),
+pub(super) fn id(bytes: &[u8]) -> Option<u64> {
+    let head = head(bytes)?;
+    let argument = head.argument?;
+    match (head.major, head.info) {
+        (major::UNSIGNED, _) => Some(argument),
+        (major::SIMPLE, 25) => id_from_float(half::f16::from_bits(argument as u16).into()),
+        (major::SIMPLE, 26) => id_from_float(f32::from_bits(argument as u32).into()),
+        (major::SIMPLE, 27) => id_from_float(f64::from_bits(argument)),
         _ => None,
     }
 }
@@ -241,12 +241,22 @@ pub(super) fn string(bytes: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(text).ok().map(Cow::Owned)
 }
 
+pub(super) fn is_empty(bytes: &[u8]) -> bool {
+    inside(bytes).is_some_and(|(_, rest, left)| match left {
+        Some(left) => left == 0,
+        None => rest == [BREAK],
+    })
+}
+
 /// What follows the head of a list or dict, and how many values there are if the head says so.
-pub(super) fn inside(bytes: &[u8]) -> Option<(&[u8], Option<u64>)> {
+pub(super) fn inside(bytes: &[u8]) -> Option<(Kind, &[u8], Option<u64>)> {
     let mut walk = Walk { rest: bytes };
     let head = walk.head().ok()?;
-    let values = if head.major == major::DICT { 2 } else { 1 };
-    Some((walk.rest, head.argument.map(|count| values * count)))
+    match head.major {
+        major::LIST => Some((Kind::List, walk.rest, head.argument)),
+        major::DICT => Some((Kind::Dict, walk.rest, head.argument.map(|count| 2 * count))),
+        _ => None,
+    }
 }
 
 /// The next value inside a list or dict that was checked before.

@@ -2,7 +2,7 @@
 
 use super::{
     Kind,
-    raw::{Stop, inside as deeper, stepped_over},
+    raw::{Stop, deeper, id_from_float, is_utf8, stepped_over},
 };
 use std::borrow::Cow;
 
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
             Head::Null | Head::Bool(_) | Head::Unsigned(_) | Head::Negative | Head::Float(_) => {}
             Head::String(count) => {
                 let start = self.rest;
-                if std::str::from_utf8(self.take(count)?).is_err() {
+                if !is_utf8(self.take(count)?) {
                     self.rest = start;
                     return Err(Stop::Broken("a string is not UTF-8"));
                 }
@@ -190,8 +190,15 @@ pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
     if let Some(Head::Unsigned(number)) = head(bytes) { Some(number) } else { None }
 }
 
-pub(super) fn float(bytes: &[u8]) -> Option<f64> {
-    if let Some(Head::Float(number)) = head(bytes) { Some(number) } else { None }
+pub(super) fn id(bytes: &[u8]) -> Option<u64> {
+    let head = head(bytes)?;
+    if let Head::Float(number) = head {
+        id_from_float(number)
+    } else if let Head::Unsigned(number) = head {
+        Some(number)
+    } else {
+        None
+    }
 }
 
 pub(super) fn boolean(bytes: &[u8]) -> Option<bool> {
@@ -204,15 +211,21 @@ pub(super) fn string(bytes: &[u8]) -> Option<Cow<'_, str>> {
     std::str::from_utf8(walk.rest).ok().map(Cow::Borrowed)
 }
 
+pub(super) fn is_empty(bytes: &[u8]) -> bool {
+    matches!(head(bytes), Some(Head::List(0) | Head::Dict(0)))
+}
+
 /// What follows the head of a list or dict, and how many values there are.
-pub(super) fn inside(bytes: &[u8]) -> Option<(&[u8], Option<u64>)> {
+pub(super) fn inside(bytes: &[u8]) -> Option<(Kind, &[u8], Option<u64>)> {
     let mut walk = Walk { rest: bytes };
-    let count = match walk.head().ok()? {
-        Head::List(count) => count as u64,
-        Head::Dict(count) => 2 * count as u64,
-        _ => return None,
-    };
-    Some((walk.rest, Some(count)))
+    let head = walk.head().ok()?;
+    if let Head::List(count) = head {
+        Some((Kind::List, walk.rest, Some(count as u64)))
+    } else if let Head::Dict(count) = head {
+        Some((Kind::Dict, walk.rest, Some(2 * count as u64)))
+    } else {
+        None
+    }
 }
 
 /// The next value inside a list or dict that was checked before.

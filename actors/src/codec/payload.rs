@@ -111,18 +111,15 @@ impl Payload {
     /// Its values, or what stands in the way of having them.
     pub fn open(&self) -> Result<Arguments, String> {
         let args = match &self.args {
-            Some(bytes) => match value(self.serializer, bytes)? {
-                Value::List(args) => args,
-                other => return Err(format!("the arguments are not a list but {other:?}")),
-            },
-            None => Vec::new(),
+            Some(bytes) => value(self.serializer, bytes)?,
+            None => Value::List(Vec::new()),
         };
         let kwargs = match &self.kwargs {
-            Some(bytes) => match value(self.serializer, bytes)? {
-                Value::Dict(kwargs) => kwargs,
-                other => return Err(format!("the keyword arguments are not a dict but {other:?}")),
-            },
-            None => Dict::default(),
+            Some(bytes) => value(self.serializer, bytes)?,
+            None => Value::Dict(Dict::default()),
+        };
+        let (Value::List(args), Value::Dict(kwargs)) = (args, kwargs) else {
+            return Err("the arguments are not a list and a dict".into());
         };
         Ok(Arguments { args, kwargs })
     }

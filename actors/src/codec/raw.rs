@@ -19,13 +19,13 @@ pub(crate) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Checks a whole message and cuts it into its elements.
-    pub(crate) fn elements(
+    /// Checks a whole message and cuts it into `elements`, which are not returned because they are many.
+    pub(crate) fn cut(
         serializer: Serializer,
         bytes: &'a [u8],
         depth: usize,
-    ) -> Result<Elements<'a>, Malformed> {
-        let mut elements = Elements::new();
+        elements: &mut Elements<'a>,
+    ) -> Result<(), Malformed> {
         let collect = |bytes| {
             if elements.len() <= MOST_ELEMENTS {
                 elements.push(Raw { serializer, bytes });
@@ -37,7 +37,7 @@ impl<'a> Raw<'a> {
             Serializer::Cbor => cbor::cut(bytes, depth, collect),
         };
         match cut {
-            Ok(()) if rest.is_empty() => Ok(elements),
+            Ok(()) if rest.is_empty() => Ok(()),
             Ok(()) => Err(broken(serializer, "something follows the list", bytes, rest)),
             Err(Stop::Broken(problem)) => Err(broken(serializer, problem, bytes, rest)),
             Err(Stop::TooDeep) => Err(Malformed::TooDeep { limit: depth }),
@@ -64,14 +64,10 @@ impl<'a> Raw<'a> {
 
     /// The value as an id. MessagePack and CBOR may carry it as a float without fraction.
     pub(crate) fn id(self) -> Option<u64> {
-        let float = match self.serializer {
-            Serializer::Json => None,
-            Serializer::MessagePack => msgpack::float(self.bytes),
-            Serializer::Cbor => cbor::float(self.bytes),
-        };
-        match float {
-            Some(float) => id_from_float(float),
-            None => self.integer(),
+        match self.serializer {
+            Serializer::Json => json::integer(self.bytes),
+            Serializer::MessagePack => msgpack::id(self.bytes),
+            Serializer::Cbor => cbor::id(self.bytes),
         }
     }
 
@@ -109,21 +105,21 @@ impl<'a> Raw<'a> {
 
     /// The values inside a list or dict; `None` if the value is not of this kind.
     fn inside(self, kind: Kind) -> Option<Inside<'a>> {
-        if self.kind() != kind {
-            return None;
-        }
-        let (rest, left) = match self.serializer {
+        let (found, rest, left) = match self.serializer {
             Serializer::Json => json::inside(self.bytes)?,
             Serializer::MessagePack => msgpack::inside(self.bytes)?,
             Serializer::Cbor => cbor::inside(self.bytes)?,
         };
-        Some(Inside { serializer: self.serializer, rest, left })
+        (found == kind).then_some(Inside { serializer: self.serializer, rest, left })
     }
 
     /// Whether the value is a list or dict without content.
     pub(crate) fn is_empty(self) -> bool {
-        let mut inside = self.inside(self.kind());
-        inside.as_mut().is_some_and(|inside| inside.next().is_none())
+        match self.serializer {
+            Serializer::Json => json::is_empty(self.bytes),
+            Serializer::MessagePack => msgpack::is_empty(self.bytes),
+            Serializer::Cbor => cbor::is_empty(self.bytes),
+        }
     }
 }
 
@@ -168,8 +164,13 @@ fn broken(serializer: Serializer, problem: &str, bytes: &[u8], rest: &[u8]) -> M
 }
 
 /// The depth that is left inside a list or dict.
-pub(super) fn inside(depth: usize) -> Result<usize, Stop> {
+pub(super) fn deeper(depth: usize) -> Result<usize, Stop> {
     depth.checked_sub(1).ok_or(Stop::TooDeep)
+}
+
+/// Whether it is text. Most is ASCII, which is quicker to tell.
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || std::str::from_utf8(text).is_ok()
 }
 
 /// The bytes that were stepped over from `start` on.

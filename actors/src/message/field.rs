@@ -208,6 +208,7 @@ macro_rules! options {
         }
 
         impl $crate::message::field::Element for $name {
+            #[inline]
             fn read_element(
                 raw: $crate::codec::Raw<'_>,
                 message: &str,
@@ -262,13 +263,12 @@ pub(crate) fn read_option<T: Field>(
     value: Raw<'_>,
     place: std::fmt::Arguments<'_>,
 ) -> std::result::Result<(), Malformed> {
-    if value.kind() == Kind::Null {
-        return Ok(());
+    match T::read(value) {
+        Some(_) if option.is_some() => return Err(Malformed::shape(format_args!("{place} is given twice"))),
+        Some(value) => *option = Some(value),
+        None if value.kind() == Kind::Null => {}
+        None => return Err(expected(place, T::EXPECTED, value)),
     }
-    if option.is_some() {
-        return Err(Malformed::shape(format_args!("{place} is given twice")));
-    }
-    *option = Some(T::read(value).ok_or_else(|| expected(place, T::EXPECTED, value))?);
     Ok(())
 }
 
@@ -309,6 +309,7 @@ macro_rules! message {
             const CODE: u64 = $code;
             const NAME: &'static str = $spec;
 
+            #[inline]
             fn read(
                 elements: &[$crate::codec::Raw<'_>],
                 frame: &bytes::Bytes,
@@ -393,11 +394,12 @@ macro_rules! direction {
                 frame: &bytes::Bytes,
                 depth: usize,
             ) -> std::result::Result<Self, $crate::codec::Malformed> {
-                let elements = $crate::codec::Raw::elements(serializer, frame, depth)?;
+                let mut elements = $crate::codec::Elements::new();
+                $crate::codec::Raw::cut(serializer, frame, depth, &mut elements)?;
                 let code = $crate::message::code(&elements)?;
                 $(if code == <$variant as $crate::message::field::Message>::CODE {
-                    return <$variant as $crate::message::field::Message>::read(&elements, frame)
-                        .map(Self::$variant);
+                    let message = <$variant as $crate::message::field::Message>::read(&elements, frame)?;
+                    return Ok(Self::$variant(message));
                 })+
                 Err($crate::message::not_sent_by(code, $sender))
             }
