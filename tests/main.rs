@@ -1,7 +1,8 @@
-//! Tests of the whole: a started router on a free port, and clients that connect to it.
+//! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
-mod support;
-
+mod codec_vectors;
+mod official_vectors;
 mod readme;
 mod real_clients;
+mod support;
 mod tidy;

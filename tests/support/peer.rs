@@ -125,7 +125,7 @@ impl Peer {
     pub(crate) fn message(&mut self) -> Json {
         match self.receive() {
             Received::Message(message) => message,
-            other => panic!("{other:?} came instead of a message"),
+            other @ (Received::Close(_) | Received::End) => panic!("{other:?} came instead of a message"),
         }
     }
 
@@ -158,12 +158,15 @@ impl Peer {
     }
 }
 
+/// The response to an upgrade.
+pub(crate) type Upgrade = Response<Option<Vec<u8>>>;
+
 /// Opens a WebSocket with these headers; gives the refusal if there is one.
 #[expect(clippy::result_large_err, reason = "that is how tungstenite tells a refusal")]
 pub(crate) fn open(
     address: SocketAddr,
     headers: &[(&'static str, &str)],
-) -> Result<(WebSocket<TcpStream>, Response<Option<Vec<u8>>>), tungstenite::Error> {
+) -> Result<(WebSocket<TcpStream>, Upgrade), tungstenite::Error> {
     let mut request = format!("ws://{address}/ws").into_client_request()?;
     for (name, value) in headers {
         request

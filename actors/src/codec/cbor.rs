@@ -1,15 +1,11 @@
 //! CBOR: walked over without building values. Every integer width, definite and indefinite lengths are taken.
 
-use super::{Kind, Malformed, Raw, Serializer, json::NOT_A_LIST, raw::Elements};
+use super::{
+    Kind,
+    raw::{Stop, deeper, id_from_float, is_utf8, stepped_over},
+};
 use std::borrow::Cow;
 
-/// Why a walk stopped.
-enum Stop {
-    Broken(&'static str),
-    TooDeep,
-}
-
-const TRUNCATED: Stop = Stop::Broken("it ends in the middle of a value");
 const BREAK: u8 = 0xff;
 
 /// The major types (RFC 8949 section 3.1).
@@ -41,19 +37,25 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn take(&mut self, count: u64) -> Result<&'a [u8], Stop> {
-        let count = usize::try_from(count).map_err(|_| TRUNCATED)?;
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(TRUNCATED)?;
+        let count = usize::try_from(count).map_err(|_| Stop::TRUNCATED)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Stop::TRUNCATED)?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(TRUNCATED)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(Stop::TRUNCATED)?;
         self.rest = rest;
         Ok(*taken)
     }
 
+    /// Steps over a head, unless it is broken.
     fn head(&mut self) -> Result<Head, Stop> {
+        let start = self.rest;
+        self.read_head().inspect_err(|_| self.rest = start)
+    }
+
+    fn read_head(&mut self) -> Result<Head, Stop> {
         let [first] = self.array()?;
         let (major, info) = (first >> 5, first & 0x1f);
         let argument = match info {
@@ -110,11 +112,21 @@ impl<'a> Walk<'a> {
         head: Head,
         mut chunk: impl FnMut(&'a [u8]) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
+        let mut take = |walk: &mut Self, count| {
+            let start = walk.rest;
+            chunk(walk.take(count)?).inspect_err(|_| walk.rest = start)
+        };
         match head.argument {
-            Some(count) => chunk(self.take(count)?),
-            None => self.each(None, |walk| match walk.head()? {
-                Head { major, argument: Some(count), .. } if major == head.major => chunk(walk.take(count)?),
-                Head { .. } => Err(Stop::Broken("a chunk is not of the kind of its string")),
+            Some(count) => take(self, count),
+            None => self.each(None, |walk| {
+                let start = walk.rest;
+                match walk.head()? {
+                    Head { major, argument: Some(count), .. } if major == head.major => take(walk, count),
+                    Head { .. } => {
+                        walk.rest = start;
+                        Err(Stop::Broken("a chunk is not of the kind of its string"))
+                    }
+                }
             }),
         }
     }
@@ -122,61 +134,52 @@ impl<'a> Walk<'a> {
     /// Steps over one value, in which lists, dicts and tags may stand `depth` deep.
     fn skip(&mut self, depth: usize) -> Result<(), Stop> {
         let head = self.head()?;
-        let inside = || depth.checked_sub(1).ok_or(Stop::TooDeep);
         match head.major {
             major::BINARY => self.chunks(head, |_| Ok(())),
-            major::STRING => self.chunks(head, |text| match std::str::from_utf8(text) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(Stop::Broken("a string is not UTF-8")),
+            major::STRING => self.chunks(head, |text| {
+                if is_utf8(text) { Ok(()) } else { Err(Stop::Broken("a string is not UTF-8")) }
             }),
             major::LIST => {
-                let depth = inside()?;
+                let depth = deeper(depth)?;
                 self.each(head.argument, |walk| walk.skip(depth))
             }
             major::DICT => {
-                let depth = inside()?;
+                let depth = deeper(depth)?;
                 self.each(head.argument, |walk| {
                     walk.skip(depth)?;
                     walk.skip(depth)
                 })
             }
-            major::TAG => self.skip(inside()?),
+            major::TAG => self.skip(deeper(depth)?),
             _ => Ok(()),
         }
     }
 
-    /// Steps over one value and hands it out.
-    fn value(&mut self, depth: usize) -> Result<Raw<'a>, Stop> {
-        let start = self.rest;
-        self.skip(depth)?;
-        let length = start.len() - self.rest.len();
-        Ok(Raw { serializer: Serializer::Cbor, bytes: start.get(..length).unwrap_or_default() })
+    /// Steps over a message and hands out each of its elements.
+    fn message(&mut self, depth: usize, mut element: impl FnMut(&'a [u8])) -> Result<(), Stop> {
+        let head = self.head()?;
+        if head.major != major::LIST {
+            return Err(Stop::NoList);
+        }
+        let depth = deeper(depth)?;
+        self.each(head.argument, |walk| {
+            let start = walk.rest;
+            walk.skip(depth)?;
+            element(stepped_over(start, walk.rest));
+            Ok(())
+        })
     }
 }
 
-pub(super) fn elements(bytes: &[u8], depth: usize) -> Result<Elements<'_>, Malformed> {
-    let malformed = |stop| match stop {
-        Stop::Broken(problem) => Malformed::syntax(Serializer::Cbor, problem),
-        Stop::TooDeep => Malformed::TooDeep { limit: depth },
-    };
+/// Checks a message and hands out each of its elements; returns what is left, from the problem on if there is one.
+pub(super) fn cut<'a>(
+    bytes: &'a [u8],
+    depth: usize,
+    element: impl FnMut(&'a [u8]),
+) -> (Result<(), Stop>, &'a [u8]) {
     let mut walk = Walk { rest: bytes };
-    let head = walk.head().map_err(malformed)?;
-    if head.major != major::LIST {
-        return Err(Malformed::shape(NOT_A_LIST));
-    }
-    let mut elements = Elements::new();
-    let each = walk.each(head.argument, |walk| {
-        let element = walk.value(depth.saturating_sub(1))?;
-        if !elements.spilled() {
-            elements.push(element);
-        }
-        Ok(())
-    });
-    each.map_err(malformed)?;
-    match walk.rest {
-        [] => Ok(elements),
-        _ => Err(Malformed::syntax(Serializer::Cbor, "something follows the list")),
-    }
+    let cut = walk.message(depth, element);
+    (cut, walk.rest)
 }
 
 /// The head of a value that was walked over before.
@@ -203,13 +206,14 @@ pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the width of the float is what was read")]
-pub(super) fn float(bytes: &[u8]) -> Option<f64> {
-    let head = head(bytes).filter(|head| head.major == major::SIMPLE)?;
-    let bits = head.argument?;
-    match head.info {
-        25 => Some(half::f16::from_bits(bits as u16).into()),
-        26 => Some(f32::from_bits(bits as u32).into()),
-        27 => Some(f64::from_bits(bits)),
+pub(super) fn id(bytes: &[u8]) -> Option<u64> {
+    let head = head(bytes)?;
+    let argument = head.argument?;
+    match (head.major, head.info) {
+        (major::UNSIGNED, _) => Some(argument),
+        (major::SIMPLE, 25) => id_from_float(half::f16::from_bits(argument as u16).into()),
+        (major::SIMPLE, 26) => id_from_float(f32::from_bits(argument as u32).into()),
+        (major::SIMPLE, 27) => id_from_float(f64::from_bits(argument)),
         _ => None,
     }
 }
@@ -238,30 +242,29 @@ pub(super) fn string(bytes: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 pub(super) fn is_empty(bytes: &[u8]) -> bool {
-    let is_container = |head: &Head| matches!(head.major, major::LIST | major::DICT);
-    let argument = head(bytes).filter(is_container).map(|head| head.argument);
-    argument == Some(Some(0)) || argument == Some(None) && matches!(bytes, [_, BREAK])
+    inside(bytes).is_some_and(|(_, rest, left)| match left {
+        Some(left) => left == 0,
+        None => rest == [BREAK],
+    })
 }
 
-pub(super) fn items(bytes: &[u8]) -> Option<Vec<Raw<'_>>> {
+/// What follows the head of a list or dict, and how many values there are if the head says so.
+pub(super) fn inside(bytes: &[u8]) -> Option<(Kind, &[u8], Option<u64>)> {
     let mut walk = Walk { rest: bytes };
-    let head = walk.head().ok().filter(|head| head.major == major::LIST)?;
-    let mut items = Vec::new();
-    let collect = walk.each(head.argument, |walk| {
-        items.push(walk.value(usize::MAX)?);
-        Ok(())
-    });
-    collect.ok().map(|()| items)
+    let head = walk.head().ok()?;
+    match head.major {
+        major::LIST => Some((Kind::List, walk.rest, head.argument)),
+        major::DICT => Some((Kind::Dict, walk.rest, head.argument.map(|count| 2 * count))),
+        _ => None,
+    }
 }
 
-pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, Raw<'_>)>> {
-    let mut walk = Walk { rest: bytes };
-    let head = walk.head().ok().filter(|head| head.major == major::DICT)?;
-    let mut entries = Vec::new();
-    let collect = walk.each(head.argument, |walk| {
-        let key = walk.value(usize::MAX)?.string().ok_or(Stop::Broken("a key is not a string"))?;
-        entries.push((key, walk.value(usize::MAX)?));
-        Ok(())
-    });
-    collect.ok().map(|()| entries)
+/// The next value inside a list or dict that was checked before.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let mut walk = Walk { rest };
+    // Stops at a break as well, where no value begins.
+    walk.skip(usize::MAX).ok()?;
+    let value = stepped_over(rest, walk.rest);
+    *rest = walk.rest;
+    Some(value)
 }

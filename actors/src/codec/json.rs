@@ -1,58 +1,228 @@
-//! JSON: checked and cut by serde_json's `RawValue`; depth is counted here, since skipping does not.
+//! JSON: walked over without building values (RFC 8259).
 
-use super::{Kind, Malformed, Raw, Serializer, raw::Elements};
-use memchr::memchr2;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+use super::{
+    Kind,
+    raw::{Stop, deeper, stepped_over},
 };
-use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-pub(super) fn elements(bytes: &[u8], depth: usize) -> Result<Elements<'_>, Malformed> {
-    if is_deeper(bytes, depth) {
-        return Err(Malformed::TooDeep { limit: depth });
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| Malformed::syntax(Serializer::Json, error))?;
-    let cut = serde_json::from_str::<Cut<'_>>(text);
-    cut.map(|cut| cut.0).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Malformed::Shape(NOT_A_LIST.into()),
-        serde_json::error::Category::Io
-        | serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof => Malformed::syntax(Serializer::Json, error),
-    })
+/// A position in the bytes.
+struct Walk<'a> {
+    rest: &'a [u8],
 }
 
-pub(super) const NOT_A_LIST: &str = "a message is a list";
+impl<'a> Walk<'a> {
+    /// The octet that stands here, unless the bytes are over.
+    fn peek(&self) -> Result<u8, Stop> {
+        self.rest.first().copied().ok_or(Stop::TRUNCATED)
+    }
 
-/// Whether lists and dicts stand inside each other deeper than `limit`. Counts brackets outside of strings;
-/// whether they match is the parser's to say.
-fn is_deeper(bytes: &[u8], limit: usize) -> bool {
-    let mut depth = 0usize;
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'"' => loop {
-                let Some(rest) = bytes.get(at..) else { return false };
-                let Some(found) = memchr2(b'"', b'\\', rest) else { return false };
-                at += found + 1;
-                if rest.get(found) == Some(&b'"') {
-                    break;
-                }
-                at += 1;
-            },
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
+    /// The octet that stands behind white space.
+    fn token(&mut self) -> Result<u8, Stop> {
+        loop {
+            match self.peek()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.advance(1),
+                token => return Ok(token),
             }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
         }
     }
-    false
+
+    fn advance(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    /// Steps over one value, in which lists and dicts may stand `depth` deep.
+    fn skip(&mut self, depth: usize) -> Result<(), Stop> {
+        match self.token()? {
+            b'"' => self.string(),
+            b'0'..=b'9' | b'-' => self.number(),
+            b'[' => {
+                let depth = deeper(depth)?;
+                self.list(|walk| walk.skip(depth))
+            }
+            b'{' => {
+                let depth = deeper(depth)?;
+                self.each(b'}', "neither a comma nor the end of the dict", |walk| {
+                    if walk.token()? != b'"' {
+                        return Err(Stop::Broken("a key is not a string"));
+                    }
+                    walk.string()?;
+                    if walk.token()? != b':' {
+                        return Err(Stop::Broken("no colon follows a key"));
+                    }
+                    walk.advance(1);
+                    walk.skip(depth)
+                })
+            }
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            _ => Err(NO_VALUE),
+        }
+    }
+
+    /// Steps over one value behind white space and hands it out.
+    fn value(&mut self, depth: usize) -> Result<&'a [u8], Stop> {
+        self.token()?;
+        let start = self.rest;
+        self.skip(depth)?;
+        Ok(stepped_over(start, self.rest))
+    }
+
+    /// Steps over a message and hands out each of its elements.
+    fn message(&mut self, depth: usize, mut element: impl FnMut(&'a [u8])) -> Result<(), Stop> {
+        if !self.rest.is_ascii()
+            && let Err(error) = std::str::from_utf8(self.rest)
+        {
+            self.advance(error.valid_up_to());
+            return Err(Stop::Broken("it is not UTF-8"));
+        }
+        if self.token()? != b'[' {
+            self.skip(depth)?;
+            return Err(Stop::NoList);
+        }
+        let depth = deeper(depth)?;
+        self.list(|walk| {
+            element(walk.value(depth)?);
+            Ok(())
+        })?;
+        // White space may follow up to the end of the bytes.
+        let _ = self.token();
+        Ok(())
+    }
+
+    fn list(&mut self, item: impl FnMut(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
+        self.each(b']', "neither a comma nor the end of the list", item)
+    }
+
+    /// Steps over a bracket, and over items with commas between them up to the bracket `end`.
+    fn each(
+        &mut self,
+        end: u8,
+        otherwise: &'static str,
+        mut item: impl FnMut(&mut Self) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.advance(1);
+        if self.token()? == end {
+            self.advance(1);
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            let token = self.token()?;
+            if token != end && token != b',' {
+                return Err(Stop::Broken(otherwise));
+            }
+            self.advance(1);
+            if token == end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Stop> {
+        self.rest = self.rest.strip_prefix(word).ok_or(NO_VALUE)?;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Stop> {
+        if self.rest.first() == Some(&b'-') {
+            self.advance(1);
+        }
+        match self.peek()? {
+            b'0' => self.advance(1),
+            _ => self.digits()?,
+        }
+        if self.rest.first() == Some(&b'.') {
+            self.advance(1);
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.rest.first() {
+            self.advance(1);
+            if let Some(b'+' | b'-') = self.rest.first() {
+                self.advance(1);
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Steps over at least one digit.
+    fn digits(&mut self) -> Result<(), Stop> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(Stop::Broken("a number lacks a digit"));
+        }
+        let count = self.rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        self.advance(count);
+        Ok(())
+    }
+
+    /// Steps over a string. Whether its escapes make sense as characters is for its reader to say.
+    fn string(&mut self) -> Result<(), Stop> {
+        self.advance(1);
+        loop {
+            self.advance(plain(self.rest));
+            match self.peek()? {
+                b'"' => {
+                    self.advance(1);
+                    return Ok(());
+                }
+                b'\\' => {
+                    self.advance(1);
+                    match self.rest {
+                        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.advance(1),
+                        [b'u', a, b, c, d, ..]
+                            if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+                        {
+                            self.advance(5);
+                        }
+                        _ => return Err(Stop::Broken("an escape is not known")),
+                    }
+                }
+                _ => return Err(Stop::Broken("a control character stands in a string")),
+            }
+        }
+    }
+}
+
+const NO_VALUE: Stop = Stop::Broken("no value begins so");
+
+/// How many octets at the start of the rest of a string stand for themselves.
+fn plain(text: &[u8]) -> usize {
+    // Without a branch for each octet the compiler takes many at once.
+    let is_special = |octet: u8| u8::from(octet == b'"') | u8::from(octet == b'\\') | u8::from(octet < b' ');
+    let is_plain = |block: &&[u8; 64]| block.iter().fold(0, |any, octet| any | is_special(*octet)) == 0;
+    let (blocks, _) = text.as_chunks();
+    let start = 64 * blocks.iter().take_while(is_plain).count();
+
+    let text = text.get(start..).unwrap_or_default();
+    let (words, tail) = text.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return start + index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    start + words.len() * 8 + tail.iter().take_while(|octet| is_special(**octet) == 0).count()
+}
+
+/// Of eight octets, sets the highest bit of the first that does not stand for itself. Bits above it say nothing.
+fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let equal = |octet: u8| below(word ^ (ONES * u64::from(octet)), 1);
+    (equal(b'"') | equal(b'\\') | below(word, b' ')) & (ONES << 7)
+}
+
+/// Checks a message and hands out each of its elements; returns what is left, from the problem on if there is one.
+pub(super) fn cut<'a>(
+    bytes: &'a [u8],
+    depth: usize,
+    element: impl FnMut(&'a [u8]),
+) -> (Result<(), Stop>, &'a [u8]) {
+    let mut walk = Walk { rest: bytes };
+    let cut = walk.message(depth, element);
+    (cut, walk.rest)
 }
 
 pub(super) fn kind(bytes: &[u8]) -> Kind {
@@ -100,109 +270,29 @@ pub(super) fn is_empty(bytes: &[u8]) -> bool {
     }
 }
 
-pub(super) fn items(bytes: &[u8]) -> Option<Vec<Raw<'_>>> {
-    let items = serde_json::from_slice::<Vec<&RawValue>>(bytes).ok()?;
-    Some(items.into_iter().map(raw).collect())
-}
-
-pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, Raw<'_>)>> {
-    if bytes == b"{}" {
-        return Some(Vec::new());
-    }
-    serde_json::from_slice::<Entries<'_>>(bytes).ok().map(|entries| entries.0)
-}
-
-fn raw(value: &RawValue) -> Raw<'_> {
-    Raw { serializer: Serializer::Json, bytes: value.get().as_bytes() }
-}
-
-/// The elements of a list, and no more of them than a message can have.
-struct Cut<'a>(Elements<'a>);
-
-impl<'de> Deserialize<'de> for Cut<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Cut<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cut<'de>, A::Error> {
-                let mut elements = Elements::new();
-                while !elements.spilled() {
-                    let Some(element) = list.next_element::<&RawValue>()? else { return Ok(Cut(elements)) };
-                    elements.push(raw(element));
-                }
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Cut(elements))
-            }
-        }
-        deserializer.deserialize_seq(List)
+/// What follows the bracket of a list or dict.
+pub(super) fn inside(bytes: &[u8]) -> Option<(Kind, &[u8], Option<u64>)> {
+    match bytes {
+        [b'[', inside @ ..] => Some((Kind::List, inside, None)),
+        [b'{', inside @ ..] => Some((Kind::Dict, inside, None)),
+        _ => None,
     }
 }
 
-struct Entries<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Dict;
-        impl<'de> Visitor<'de> for Dict {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a dict")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut dict: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(Key(key)) = dict.next_key()? {
-                    entries.push((key, raw(dict.next_value()?)));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Dict)
-    }
-}
-
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E: Error>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.into())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
+/// The next value inside a list or dict that was checked before.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let between = |octet: &u8| matches!(octet, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':');
+    let start = rest.iter().position(|octet| !between(octet))?;
+    let mut walk = Walk { rest: rest.get(start..)? };
+    let value = walk.value(usize::MAX).ok();
+    *rest = walk.rest;
+    value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn depth_counts_brackets_outside_of_strings() {
-        assert!(!is_deeper(br#"[[{"a":"[[[[\"[[[["}]]"#, 3));
-        assert!(is_deeper(br#"[[{"a":[]}]]"#, 3));
-        assert!(!is_deeper(b"[[]][[]][[]]", 2));
-        assert!(!is_deeper(br#"["open \"#, 1));
-    }
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     #[test]
     fn an_integer_has_no_sign_fraction_or_exponent_and_fits_64_bits() {
@@ -210,5 +300,44 @@ mod tests {
         for bytes in ["18446744073709551616", "-1", "1.0", "1e3", "\"1\"", "true"] {
             assert_eq!(integer(bytes.as_bytes()), None, "{bytes}");
         }
+    }
+
+    #[test]
+    fn a_special_octet_is_found_at_every_place_of_a_string() {
+        for length in 0..100 {
+            for special in [b'"', b'\\', 0x00, 0x1f] {
+                let mut text = [b' '; 100];
+                text[length] = special;
+                assert_eq!(plain(&text), length);
+            }
+            assert_eq!(plain(&[0xff, 0x7f, b'!', b'#'].repeat(length)), 4 * length);
+        }
+    }
+
+    #[test]
+    fn well_formed_is_what_serde_json_takes_for_it() {
+        const OCTETS: &[u8] = b"[]{}\",:\\/u0123456789abcdefE+-.tnrl \n\t\x00\x1f\x7f\xc3\xa9\xed\xa0\xff";
+        let seed =
+            r#"[48,-1.5e+3,{"a":[true,false,null]},"\u00e9\n\\ \"é ..............................",0.1E-9]"#;
+        let mut random = StdRng::seed_from_u64(48);
+        let mut well_formed = 0;
+        for _ in 0..200_000 {
+            let mut text = seed.as_bytes().to_vec();
+            for _ in 0..random.random_range(1..=2) {
+                let at = random.random_range(0..text.len());
+                let octet = OCTETS[random.random_range(0..OCTETS.len())];
+                match random.random_range(0..3) {
+                    0 => text[at] = octet,
+                    1 => text.insert(at, octet),
+                    _ => _ = text.remove(at),
+                }
+            }
+            let (cut, rest) = cut(&text, 64, |_| {});
+            let is_well_formed = matches!(cut, Ok(()) | Err(Stop::NoList)) && rest.is_empty();
+            let expected = serde_json::from_slice::<&serde_json::value::RawValue>(&text);
+            assert_eq!(is_well_formed, expected.is_ok(), "{:?}", text.escape_ascii().to_string());
+            well_formed += usize::from(is_well_formed);
+        }
+        assert!(well_formed > 50_000, "{well_formed} texts were well-formed");
     }
 }

@@ -1,7 +1,7 @@
 //! The three serializers, and messages in their bytes.
 //!
-//! A message arrives as one list. [`Raw::elements`] checks it whole (well-formed, UTF-8, not nested too
-//! deep) and cuts it into its elements; only ids, URIs and known options are looked into.
+//! A message arrives as one list. It is checked whole (well-formed, UTF-8, not nested too
+//! deep) and cut into its elements; only ids, URIs and known options are looked into.
 //! The arguments of the application stay closed as [`Payload`] and leave as the bytes they came in,
 //! unless the receiver speaks another serializer.
 
@@ -14,7 +14,7 @@ mod writer;
 
 pub(crate) use payload::read_options;
 pub use payload::{Arguments, Payload, Untranscodable};
-pub(crate) use raw::{MOST_ELEMENTS, Raw};
+pub(crate) use raw::{Elements, MOST_ELEMENTS, Raw};
 pub(crate) use writer::Writer;
 
 use std::fmt;
@@ -126,7 +126,7 @@ impl fmt::Display for Kind {
             Self::Binary => "binary",
             Self::List => "a list",
             Self::Dict => "a dict",
-            Self::Other => "an extension",
+            Self::Other => "a value that WAMP lacks",
         })
     }
 }

@@ -1,15 +1,10 @@
 //! MessagePack: walked over without building values. Every integer width is taken.
 
-use super::{Kind, Malformed, Raw, Serializer, json::NOT_A_LIST, raw::Elements};
+use super::{
+    Kind,
+    raw::{Stop, deeper, id_from_float, is_utf8, stepped_over},
+};
 use std::borrow::Cow;
-
-/// Why a walk stopped.
-enum Stop {
-    Broken(&'static str),
-    TooDeep,
-}
-
-const TRUNCATED: Stop = Stop::Broken("it ends in the middle of a value");
 
 /// What stands at the head of a value: its kind, and how many octets, items or entries follow.
 #[derive(Clone, Copy)]
@@ -34,13 +29,13 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(TRUNCATED)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Stop::TRUNCATED)?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(TRUNCATED)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(Stop::TRUNCATED)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -55,14 +50,20 @@ impl<'a> Walk<'a> {
 
     fn u32(&mut self) -> Result<usize, Stop> {
         let count = self.array().map(u32::from_be_bytes)?;
-        usize::try_from(count).map_err(|_| TRUNCATED)
+        usize::try_from(count).map_err(|_| Stop::TRUNCATED)
     }
 
     fn extension(&mut self, count: usize) -> Result<Head, Stop> {
         Ok(Head::Extension(self.u8()?, count))
     }
 
+    /// Steps over a head, unless it is broken.
     fn head(&mut self) -> Result<Head, Stop> {
+        let start = self.rest;
+        self.read_head().inspect_err(|_| self.rest = start)
+    }
+
+    fn read_head(&mut self) -> Result<Head, Stop> {
         let signed = |number: i64| u64::try_from(number).map_or(Head::Negative, Head::Unsigned);
         Ok(match self.u8()? {
             marker @ 0x00..=0x7f => Head::Unsigned(marker.into()),
@@ -115,20 +116,23 @@ impl<'a> Walk<'a> {
         match self.head()? {
             Head::Null | Head::Bool(_) | Head::Unsigned(_) | Head::Negative | Head::Float(_) => {}
             Head::String(count) => {
-                let text = self.take(count)?;
-                std::str::from_utf8(text).map_err(|_| Stop::Broken("a string is not UTF-8"))?;
+                let start = self.rest;
+                if !is_utf8(self.take(count)?) {
+                    self.rest = start;
+                    return Err(Stop::Broken("a string is not UTF-8"));
+                }
             }
             Head::Binary(count) | Head::Extension(_, count) => {
                 self.take(count)?;
             }
             Head::List(count) => {
-                let depth = depth.checked_sub(1).ok_or(Stop::TooDeep)?;
+                let depth = deeper(depth)?;
                 for _ in 0..count {
                     self.skip(depth)?;
                 }
             }
             Head::Dict(count) => {
-                let depth = depth.checked_sub(1).ok_or(Stop::TooDeep)?;
+                let depth = deeper(depth)?;
                 for _ in 0..count {
                     self.skip(depth)?;
                     self.skip(depth)?;
@@ -138,35 +142,28 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Steps over one value and hands it out.
-    fn value(&mut self, depth: usize) -> Result<Raw<'a>, Stop> {
-        let start = self.rest;
-        self.skip(depth)?;
-        let length = start.len() - self.rest.len();
-        Ok(Raw { serializer: Serializer::MessagePack, bytes: start.get(..length).unwrap_or_default() })
+    /// Steps over a message and hands out each of its elements.
+    fn message(&mut self, depth: usize, mut element: impl FnMut(&'a [u8])) -> Result<(), Stop> {
+        let Head::List(count) = self.head()? else { return Err(Stop::NoList) };
+        let depth = deeper(depth)?;
+        for _ in 0..count {
+            let start = self.rest;
+            self.skip(depth)?;
+            element(stepped_over(start, self.rest));
+        }
+        Ok(())
     }
 }
 
-pub(super) fn elements(bytes: &[u8], depth: usize) -> Result<Elements<'_>, Malformed> {
-    let malformed = |stop| match stop {
-        Stop::Broken(problem) => Malformed::syntax(Serializer::MessagePack, problem),
-        Stop::TooDeep => Malformed::TooDeep { limit: depth },
-    };
+/// Checks a message and hands out each of its elements; returns what is left, from the problem on if there is one.
+pub(super) fn cut<'a>(
+    bytes: &'a [u8],
+    depth: usize,
+    element: impl FnMut(&'a [u8]),
+) -> (Result<(), Stop>, &'a [u8]) {
     let mut walk = Walk { rest: bytes };
-    let Head::List(count) = walk.head().map_err(malformed)? else {
-        return Err(Malformed::shape(NOT_A_LIST));
-    };
-    let mut elements = Elements::new();
-    for _ in 0..count {
-        let element = walk.value(depth.saturating_sub(1)).map_err(malformed)?;
-        if !elements.spilled() {
-            elements.push(element);
-        }
-    }
-    match walk.rest {
-        [] => Ok(elements),
-        _ => Err(Malformed::syntax(Serializer::MessagePack, "something follows the list")),
-    }
+    let cut = walk.message(depth, element);
+    (cut, walk.rest)
 }
 
 /// The head of a value that was walked over before.
@@ -193,8 +190,15 @@ pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
     if let Some(Head::Unsigned(number)) = head(bytes) { Some(number) } else { None }
 }
 
-pub(super) fn float(bytes: &[u8]) -> Option<f64> {
-    if let Some(Head::Float(number)) = head(bytes) { Some(number) } else { None }
+pub(super) fn id(bytes: &[u8]) -> Option<u64> {
+    let head = head(bytes)?;
+    if let Head::Float(number) = head {
+        id_from_float(number)
+    } else if let Head::Unsigned(number) = head {
+        Some(number)
+    } else {
+        None
+    }
 }
 
 pub(super) fn boolean(bytes: &[u8]) -> Option<bool> {
@@ -211,14 +215,24 @@ pub(super) fn is_empty(bytes: &[u8]) -> bool {
     matches!(head(bytes), Some(Head::List(0) | Head::Dict(0)))
 }
 
-pub(super) fn items(bytes: &[u8]) -> Option<Vec<Raw<'_>>> {
+/// What follows the head of a list or dict, and how many values there are.
+pub(super) fn inside(bytes: &[u8]) -> Option<(Kind, &[u8], Option<u64>)> {
     let mut walk = Walk { rest: bytes };
-    let Head::List(count) = walk.head().ok()? else { return None };
-    (0..count).map(|_| walk.value(usize::MAX).ok()).collect()
+    let head = walk.head().ok()?;
+    if let Head::List(count) = head {
+        Some((Kind::List, walk.rest, Some(count as u64)))
+    } else if let Head::Dict(count) = head {
+        Some((Kind::Dict, walk.rest, Some(2 * count as u64)))
+    } else {
+        None
+    }
 }
 
-pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, Raw<'_>)>> {
-    let mut walk = Walk { rest: bytes };
-    let Head::Dict(count) = walk.head().ok()? else { return None };
-    (0..count).map(|_| Some((walk.value(usize::MAX).ok()?.string()?, walk.value(usize::MAX).ok()?))).collect()
+/// The next value inside a list or dict that was checked before.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let mut walk = Walk { rest };
+    walk.skip(usize::MAX).ok()?;
+    let value = stepped_over(rest, walk.rest);
+    *rest = walk.rest;
+    Some(value)
 }

@@ -54,7 +54,14 @@ impl Payload {
         kwargs: Option<&Raw<'_>>,
     ) -> Self {
         let cut = |raw: &Raw<'_>| (!raw.is_empty()).then(|| frame.slice_ref(raw.bytes));
-        Self { serializer, args: args.and_then(cut), kwargs: kwargs.and_then(cut) }
+        Self::new(serializer, args.and_then(cut), kwargs.and_then(cut))
+    }
+
+    fn new(serializer: Serializer, args: Option<Bytes>, kwargs: Option<Bytes>) -> Self {
+        match (args, kwargs) {
+            (None, None) => Self::EMPTY,
+            (args, kwargs) => Self { serializer, args, kwargs },
+        }
     }
 
     /// Builds a payload from values.
@@ -71,7 +78,7 @@ impl Payload {
         let mut args_bytes = Bytes::from(bytes);
         let kwargs_bytes = args_bytes.split_off(args);
         let some = |bytes: Bytes| (!bytes.is_empty()).then_some(bytes);
-        Ok(Self { serializer, args: some(args_bytes), kwargs: some(kwargs_bytes) })
+        Ok(Self::new(serializer, some(args_bytes), some(kwargs_bytes)))
     }
 
     /// Whether there are no arguments.
@@ -84,7 +91,7 @@ impl Payload {
         [&self.args, &self.kwargs].into_iter().flatten().map(Bytes::len).sum()
     }
 
-    /// The serializer the bytes are in.
+    /// The serializer the bytes are in. Without arguments any will do.
     pub fn serializer(&self) -> Serializer {
         self.serializer
     }
@@ -97,10 +104,10 @@ impl Payload {
     /// The same payload for a receiver that speaks `serializer`.
     pub fn transcode(&self, serializer: Serializer) -> Result<Self, Untranscodable> {
         if self.serializer == serializer || self.is_empty() {
-            return Ok(Self { serializer, ..self.clone() });
+            return Ok(self.clone());
         }
         let arguments = self.open().map_err(|problem| {
-            if problem.contains(INVALID_BINARY) {
+            if problem.starts_with(INVALID_BINARY) {
                 Untranscodable::Malformed(problem)
             } else {
                 Untranscodable::Unrepresentable { to: serializer, problem }
@@ -112,18 +119,15 @@ impl Payload {
     /// Its values, or what stands in the way of having them.
     pub fn open(&self) -> Result<Arguments, String> {
         let args = match &self.args {
-            Some(bytes) => match value(self.serializer, bytes)? {
-                Value::List(args) => args,
-                other => return Err(format!("the arguments are not a list but {other:?}")),
-            },
-            None => Vec::new(),
+            Some(bytes) => value(self.serializer, bytes)?,
+            None => Value::List(Vec::new()),
         };
         let kwargs = match &self.kwargs {
-            Some(bytes) => match value(self.serializer, bytes)? {
-                Value::Dict(kwargs) => kwargs,
-                other => return Err(format!("the keyword arguments are not a dict but {other:?}")),
-            },
-            None => Dict::default(),
+            Some(bytes) => value(self.serializer, bytes)?,
+            None => Value::Dict(Dict::default()),
+        };
+        let (Value::List(args), Value::Dict(kwargs)) = (args, kwargs) else {
+            return Err("the arguments are not a list and a dict".into());
         };
         Ok(Arguments { args, kwargs })
     }
@@ -168,4 +172,224 @@ pub(crate) fn read_options<T: Element>(options: &Dict, name: &str) -> Result<T, 
     writer::encode(serializer, options, &mut bytes)
         .map_err(|problem| Malformed::syntax(serializer, problem))?;
     T::read_element(Raw { serializer, bytes: &bytes }, "add_testament", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Serializer::{Cbor, Json, MessagePack},
+        *,
+    };
+
+    /// Arguments in the three serializers.
+    fn forms(json: &str, msgpack: &[u8], cbor: &[u8]) -> [Payload; 3] {
+        let payload =
+            |serializer, args: &[u8]| Payload::new(serializer, Some(Bytes::copy_from_slice(args)), None);
+        [payload(Json, json.as_bytes()), payload(MessagePack, msgpack), payload(Cbor, cbor)]
+    }
+
+    /// Each form becomes each other one.
+    fn check(json: &str, msgpack: &[u8], cbor: &[u8]) {
+        let forms = forms(json, msgpack, cbor);
+        for from in &forms {
+            for to in &forms {
+                assert_eq!(from.transcode(to.serializer), Ok(to.clone()), "{json} from {}", from.serializer);
+            }
+        }
+    }
+
+    /// The arguments, which are in the first serializer, cannot be had in the others.
+    fn check_unrepresentable(from: Serializer, args: &[u8], others: &[Serializer]) {
+        let payload = Payload::new(from, Some(Bytes::copy_from_slice(args)), None);
+        assert_eq!(payload.transcode(from), Ok(payload.clone()));
+        for to in others {
+            let transcoded = payload.transcode(*to);
+            assert!(
+                matches!(&transcoded, Err(Untranscodable::Unrepresentable { to: in_the_way, .. }) if in_the_way == to),
+                "{args:02x?} in {to}: {transcoded:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn binary_is_base64_behind_a_null_character_in_json() {
+        check(r#"["\u0000"]"#, b"\x91\xc4\x00", b"\x81\x40");
+        check(r#"["\u0000AP8="]"#, b"\x91\xc4\x02\x00\xff", b"\x81\x42\x00\xff");
+        check(
+            r#"["\u0000EOP/kFMHXFJvX8BtT+N82w=="]"#,
+            b"\x91\xc4\x10\x10\xe3\xff\x90\x53\x07\x5c\x52\x6f\x5f\xc0\x6d\x4f\xe3\x7c\xdb",
+            b"\x81\x50\x10\xe3\xff\x90\x53\x07\x5c\x52\x6f\x5f\xc0\x6d\x4f\xe3\x7c\xdb",
+        );
+    }
+
+    #[test]
+    fn integers_cross_up_to_64_bits() {
+        check("[0,23,24]", b"\x93\x00\x17\x18", b"\x83\x00\x17\x18\x18");
+        check(
+            "[18446744073709551615]",
+            b"\x91\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x81\x1b\xff\xff\xff\xff\xff\xff\xff\xff",
+        );
+        check(
+            "[-9223372036854775808]",
+            b"\x91\xd3\x80\0\0\0\0\0\0\0",
+            b"\x81\x3b\x7f\xff\xff\xff\xff\xff\xff\xff",
+        );
+        check("[9007199254740993]", b"\x91\xcf\x00\x20\0\0\0\0\0\x01", b"\x81\x1b\x00\x20\0\0\0\0\0\x01");
+        check("[-1,-32,-33]", b"\x93\xff\xe0\xd0\xdf", b"\x83\x20\x38\x1f\x38\x20");
+    }
+
+    #[test]
+    fn floats_stay_floats() {
+        check("[1.0]", b"\x91\xcb\x3f\xf0\0\0\0\0\0\0", b"\x81\xfb\x3f\xf0\0\0\0\0\0\0");
+        check(
+            "[0.1]",
+            b"\x91\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a",
+            b"\x81\xfb\x3f\xb9\x99\x99\x99\x99\x99\x9a",
+        );
+        check("[-0.0]", b"\x91\xcb\x80\0\0\0\0\0\0\0", b"\x81\xfb\x80\0\0\0\0\0\0\0");
+        check("[5e-324]", b"\x91\xcb\0\0\0\0\0\0\0\x01", b"\x81\xfb\0\0\0\0\0\0\0\x01");
+    }
+
+    #[test]
+    fn short_floats_are_widened() {
+        let [json, msgpack, cbor] = forms("[1.5]", b"\x91\xca\x3f\xc0\0\0", b"\x81\xf9\x3e\x00");
+        assert_eq!(msgpack.transcode(Json), Ok(json.clone()));
+        assert_eq!(cbor.transcode(Json), Ok(json.clone()));
+    }
+
+    #[test]
+    fn words_nested_values_and_text_cross() {
+        check("[null,true,false,\"\"]", b"\x94\xc0\xc3\xc2\xa0", b"\x84\xf6\xf5\xf4\x60");
+        check("[[],{},[[{}]]]", b"\x93\x90\x80\x91\x91\x80", b"\x83\x80\xa0\x81\x81\xa0");
+        check(
+            r#"[{"b":{"a":[null]},"":-1}]"#,
+            b"\x91\x82\xa1b\x81\xa1a\x91\xc0\xa0\xff",
+            b"\x81\xa2\x61b\xa1\x61a\x81\xf6\x60\x20",
+        );
+        let text = "é東🔑".as_bytes();
+        check("[\"é東🔑\"]", &[b"\x91\xa9", text].concat(), &[b"\x81\x69", text].concat());
+    }
+
+    #[test]
+    fn keyword_arguments_cross_without_positional_ones() {
+        let kwargs = |serializer, bytes: &'static [u8]| {
+            Payload::new(serializer, None, Some(Bytes::from_static(bytes)))
+        };
+        let forms = [
+            kwargs(Json, br#"{"a":"\u0000AA=="}"#),
+            kwargs(MessagePack, b"\x81\xa1a\xc4\x01\x00"),
+            kwargs(Cbor, b"\xa1\x61a\x41\x00"),
+        ];
+        for from in &forms {
+            for to in &forms {
+                assert_eq!(from.transcode(to.serializer), Ok(to.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn undefined_becomes_null() {
+        let [json, msgpack, cbor] = forms("[null]", b"\x91\xc0", b"\x81\xf7");
+        assert_eq!(cbor.transcode(Json), Ok(json));
+        assert_eq!(cbor.transcode(MessagePack), Ok(msgpack));
+    }
+
+    #[test]
+    fn indefinite_lengths_become_definite() {
+        let [json, msgpack, cbor] = forms(
+            r#"["ab",{"a":"\u0000AP8="},[]]"#,
+            b"\x93\xa2ab\x81\xa1a\xc4\x02\x00\xff\x90",
+            b"\x9f\x7f\x61a\x61b\xff\xbf\x7f\x61a\xff\x5f\x41\x00\x41\xff\xff\xff\x9f\xff\xff",
+        );
+        assert_eq!(cbor.transcode(Json), Ok(json));
+        assert_eq!(cbor.transcode(MessagePack), Ok(msgpack));
+    }
+
+    #[test]
+    fn a_payload_for_the_same_serializer_is_left_as_it_is() {
+        for args in
+            ["[ 1e2 , \"\\u0041\\/\\ud800\" , \"\\u0000no base64\", 99999999999999999999, 1e999 ]", "[NaN"]
+        {
+            let [json, ..] = forms(args, b"\x90", b"\x80");
+            assert_eq!(json.transcode(Json).unwrap().parts(), (Some(&Bytes::from(args)), None));
+        }
+    }
+
+    #[test]
+    fn binary_that_is_not_base64_is_the_senders_fault() {
+        for args in [r#"["\u0000*"]"#, r#"["\u0000AP8"]"#, r#"[{"a":"\u0000AP-_"}]"#, r#"["\u0000AP8=\n"]"#] {
+            let [json, ..] = forms(args, b"\x90", b"\x80");
+            for to in [MessagePack, Cbor] {
+                let transcoded = json.transcode(to);
+                assert!(matches!(transcoded, Err(Untranscodable::Malformed(_))), "{args}: {transcoded:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_one_serializer_has_stays_in_it() {
+        // Lone surrogates, and numbers that no float reaches.
+        for args in [r#"["\ud800"]"#, r#"["\udc00a"]"#, r#"[{"\udfff":1}]"#, "[1e999]", "[-1e400]"] {
+            check_unrepresentable(Json, args.as_bytes(), &[MessagePack, Cbor]);
+        }
+        // Extensions and timestamps, keys of other types.
+        for args in [
+            b"\x91\xd4\x00\x00".as_slice(),
+            b"\x91\xc7\x00\x05",
+            b"\x91\xd6\xff\x00\x00\x00\x00",
+            b"\x91\x81\x01\x02",
+            b"\x91\x81\xc4\x01a\x02",
+            b"\x91\x81\xc0\x02",
+            b"\x91\x81\x90\x02",
+        ] {
+            check_unrepresentable(MessagePack, args, &[Json, Cbor]);
+        }
+        // Tags, bignums, integers over 64 bits, simple values, keys of other types.
+        for args in [
+            b"\x81\xc1\x00".as_slice(),
+            b"\x81\xc1\x61a",
+            b"\x81\xd9\xd9\xf7\x80",
+            b"\x81\xc2\x49\x01\0\0\0\0\0\0\0\0",
+            b"\x81\xc2\x41\x01",
+            b"\x81\xc3\x40",
+            b"\x81\x3b\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x81\x3b\x80\0\0\0\0\0\0\0",
+            b"\x81\xf0",
+            b"\x81\xf8\xff",
+            b"\x81\xa1\x01\x02",
+            b"\x81\xa1\x20\x02",
+            b"\x81\xa1\x41a\x02",
+            b"\x81\xa1\xf6\x02",
+            b"\x81\xa1\xc1\x61a\x02",
+        ] {
+            check_unrepresentable(Cbor, args, &[Json, MessagePack]);
+        }
+    }
+
+    #[test]
+    fn json_has_no_infinities_and_takes_text_that_begins_with_a_null_character_for_binary() {
+        for (msgpack, cbor) in [
+            (b"\x91\xcb\x7f\xf8\0\0\0\0\0\0".as_slice(), b"\x81\xfb\x7f\xf8\0\0\0\0\0\0".as_slice()),
+            (b"\x91\xcb\x7f\xf0\0\0\0\0\0\0", b"\x81\xfb\x7f\xf0\0\0\0\0\0\0"),
+            (b"\x91\xcb\xff\xf0\0\0\0\0\0\0", b"\x81\xfb\xff\xf0\0\0\0\0\0\0"),
+            (b"\x91\xa1\x00", b"\x81\x61\x00"),
+            (b"\x91\xa3\x00AA", b"\x81\x63\x00AA"),
+        ] {
+            check_unrepresentable(MessagePack, msgpack, &[Json]);
+            check_unrepresentable(Cbor, cbor, &[Json]);
+            let [_, msgpack, cbor] = forms("", msgpack, cbor);
+            assert_eq!(msgpack.transcode(Cbor), Ok(cbor.clone()));
+            assert_eq!(cbor.transcode(MessagePack), Ok(msgpack));
+        }
+    }
+
+    #[test]
+    fn nesting_as_deep_as_messages_have_it_crosses() {
+        let lists = |open: &[u8], innermost: &[u8], close: &[u8]| {
+            [open.repeat(62), innermost.to_vec(), close.repeat(62)].concat()
+        };
+        let json = String::from_utf8(lists(b"[", b"[]", b"]")).unwrap();
+        check(&json, &lists(b"\x91", b"\x90", b""), &lists(b"\x81", b"\x80", b""));
+    }
 }

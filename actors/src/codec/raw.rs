@@ -3,13 +3,13 @@
 use super::{Kind, Malformed, Serializer, cbor, json, msgpack};
 use crate::message::id::MAX_ID;
 use smallvec::SmallVec;
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 /// The longest message, an ERROR with both arguments, has this many elements.
 pub(crate) const MOST_ELEMENTS: usize = 7;
 
-/// The elements of a message in order.
-pub(crate) type Elements<'a> = SmallVec<[Raw<'a>; MOST_ELEMENTS]>;
+/// The elements of a message in order: no more of them than one can have, and one more if there are more.
+pub(crate) type Elements<'a> = SmallVec<[Raw<'a>; MOST_ELEMENTS + 1]>;
 
 /// A well-formed value of a known serializer.
 #[derive(Clone, Copy, Debug)]
@@ -19,16 +19,29 @@ pub(crate) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Checks a whole message and cuts it into its elements.
-    pub(crate) fn elements(
+    /// Checks a whole message and cuts it into `elements`, which are not returned because they are many.
+    pub(crate) fn cut(
         serializer: Serializer,
         bytes: &'a [u8],
         depth: usize,
-    ) -> Result<Elements<'a>, Malformed> {
-        match serializer {
-            Serializer::Json => json::elements(bytes, depth),
-            Serializer::MessagePack => msgpack::elements(bytes, depth),
-            Serializer::Cbor => cbor::elements(bytes, depth),
+        elements: &mut Elements<'a>,
+    ) -> Result<(), Malformed> {
+        let collect = |bytes| {
+            if elements.len() <= MOST_ELEMENTS {
+                elements.push(Raw { serializer, bytes });
+            }
+        };
+        let (cut, rest) = match serializer {
+            Serializer::Json => json::cut(bytes, depth, collect),
+            Serializer::MessagePack => msgpack::cut(bytes, depth, collect),
+            Serializer::Cbor => cbor::cut(bytes, depth, collect),
+        };
+        match cut {
+            Ok(()) if rest.is_empty() => Ok(()),
+            Ok(()) => Err(broken(serializer, "something follows the list", bytes, rest)),
+            Err(Stop::Broken(problem)) => Err(broken(serializer, problem, bytes, rest)),
+            Err(Stop::TooDeep) => Err(Malformed::TooDeep { limit: depth }),
+            Err(Stop::NoList) => Err(Malformed::shape("a message is a list")),
         }
     }
 
@@ -51,14 +64,10 @@ impl<'a> Raw<'a> {
 
     /// The value as an id. MessagePack and CBOR may carry it as a float without fraction.
     pub(crate) fn id(self) -> Option<u64> {
-        let float = match self.serializer {
-            Serializer::Json => None,
-            Serializer::MessagePack => msgpack::float(self.bytes),
-            Serializer::Cbor => cbor::float(self.bytes),
-        };
-        match float {
-            Some(float) => id_from_float(float),
-            None => self.integer(),
+        match self.serializer {
+            Serializer::Json => json::integer(self.bytes),
+            Serializer::MessagePack => msgpack::id(self.bytes),
+            Serializer::Cbor => cbor::id(self.bytes),
         }
     }
 
@@ -70,7 +79,12 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The value as a string that every serializer can carry: one that begins with U+0000 is binary in JSON.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
+        self.text().filter(|text| !text.starts_with('\0'))
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
         match self.serializer {
             Serializer::Json => json::string(self.bytes),
             Serializer::MessagePack => msgpack::string(self.bytes),
@@ -79,21 +93,24 @@ impl<'a> Raw<'a> {
     }
 
     /// The items of a list; `None` if the value is none.
-    pub(crate) fn items(self) -> Option<Vec<Raw<'a>>> {
-        match self.serializer {
-            Serializer::Json => json::items(self.bytes),
-            Serializer::MessagePack => msgpack::items(self.bytes),
-            Serializer::Cbor => cbor::items(self.bytes),
-        }
+    pub(crate) fn items(self) -> Option<impl Iterator<Item = Raw<'a>>> {
+        self.inside(Kind::List)
     }
 
-    /// The entries of a dict; `None` if the value is none, or a key is not a string.
-    pub(crate) fn entries(self) -> Option<Vec<(Cow<'a, str>, Raw<'a>)>> {
-        match self.serializer {
-            Serializer::Json => json::entries(self.bytes),
-            Serializer::MessagePack => msgpack::entries(self.bytes),
-            Serializer::Cbor => cbor::entries(self.bytes),
-        }
+    /// The entries of a dict; `None` if the value is none. A key is `None` if it is not a string.
+    pub(crate) fn entries(self) -> Option<impl Iterator<Item = (Option<Cow<'a, str>>, Raw<'a>)>> {
+        let mut inside = self.inside(Kind::Dict)?;
+        Some(iter::from_fn(move || Some((inside.next()?.text(), inside.next()?))))
+    }
+
+    /// The values inside a list or dict; `None` if the value is not of this kind.
+    fn inside(self, kind: Kind) -> Option<Inside<'a>> {
+        let (found, rest, left) = match self.serializer {
+            Serializer::Json => json::inside(self.bytes)?,
+            Serializer::MessagePack => msgpack::inside(self.bytes)?,
+            Serializer::Cbor => cbor::inside(self.bytes)?,
+        };
+        (found == kind).then_some(Inside { serializer: self.serializer, rest, left })
     }
 
     /// Whether the value is a list or dict without content.
@@ -104,6 +121,61 @@ impl<'a> Raw<'a> {
             Serializer::Cbor => cbor::is_empty(self.bytes),
         }
     }
+}
+
+/// The values inside a list or dict one after the other, the keys of a dict included.
+struct Inside<'a> {
+    serializer: Serializer,
+    rest: &'a [u8],
+    /// How many there are; `None` where something at the end says that it is over.
+    left: Option<u64>,
+}
+
+impl<'a> Iterator for Inside<'a> {
+    type Item = Raw<'a>;
+
+    fn next(&mut self) -> Option<Raw<'a>> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(1)?;
+        }
+        let bytes = match self.serializer {
+            Serializer::Json => json::next(&mut self.rest),
+            Serializer::MessagePack => msgpack::next(&mut self.rest),
+            Serializer::Cbor => cbor::next(&mut self.rest),
+        };
+        bytes.map(|bytes| Raw { serializer: self.serializer, bytes })
+    }
+}
+
+/// Why a walk over bytes stopped.
+pub(super) enum Stop {
+    Broken(&'static str),
+    TooDeep,
+    NoList,
+}
+
+impl Stop {
+    pub(super) const TRUNCATED: Self = Self::Broken("it ends in the middle of a value");
+}
+
+fn broken(serializer: Serializer, problem: &str, bytes: &[u8], rest: &[u8]) -> Malformed {
+    let at = bytes.len() - rest.len();
+    Malformed::syntax(serializer, format_args!("{problem} (byte {at})"))
+}
+
+/// The depth that is left inside a list or dict.
+pub(super) fn deeper(depth: usize) -> Result<usize, Stop> {
+    depth.checked_sub(1).ok_or(Stop::TooDeep)
+}
+
+/// Whether it is text. Most is ASCII, which is quicker to tell.
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || std::str::from_utf8(text).is_ok()
+}
+
+/// The bytes that were stepped over from `start` on.
+pub(super) fn stepped_over<'a>(start: &'a [u8], rest: &[u8]) -> &'a [u8] {
+    start.get(..start.len() - rest.len()).unwrap_or_default()
 }
 
 /// A float without fraction from 1 to 2^53 is an id: JavaScript clients encode integers over 2^32 so.

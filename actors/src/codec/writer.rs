@@ -100,12 +100,17 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes a value that every serializer can carry.
+    /// Writes a value, or null in its place if the serializer cannot carry it.
     pub(crate) fn value(&mut self, value: &Value) {
         self.separate();
-        // Only a float that JSON lacks can fail, and the router builds none.
+        let start = self.out.len();
         if encode(self.serializer, value, self.out).is_err() {
-            debug_assert!(false, "{value:?} cannot be carried by {}", self.serializer);
+            self.out.truncate(start);
+            self.out.extend_from_slice(match self.serializer {
+                Serializer::Json => b"null",
+                Serializer::MessagePack => b"\xc0",
+                Serializer::Cbor => b"\xf6",
+            });
         }
     }
 

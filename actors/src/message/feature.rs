@@ -2,7 +2,7 @@
 //! (section "Feature Announcement").
 
 use super::field::Field;
-use crate::codec::{Raw, Writer};
+use crate::codec::{Kind, Raw, Writer};
 
 macro_rules! features {
     ($($(#[$doc:meta])* $feature:ident = $name:literal),+ $(,)?) => {
@@ -97,6 +97,7 @@ impl Features {
     fn read(raw: Raw<'_>) -> Option<Self> {
         let mut features = Self::default();
         for (name, value) in raw.entries()? {
+            let name = name?;
             // The specification itself spells this one in two ways.
             let name = if name == "call_cancelling" { "call_canceling" } else { &name };
             let known = Feature::ALL.iter().find(|feature| feature.name() == name);
@@ -153,12 +154,12 @@ impl Roles {
 }
 
 impl Field for Roles {
-    const EXPECTED: &'static str = "a dict of roles, each with a dict that may hold a dict of features";
+    const EXPECTED: &'static str = "a dict of roles, each a dict that may hold a dict of features";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         let mut roles = Self::default();
         for (name, role) in raw.entries()? {
-            let known = match &*name {
+            let known = match &*name? {
                 "caller" => &mut roles.caller,
                 "callee" => &mut roles.callee,
                 "publisher" => &mut roles.publisher,
@@ -167,10 +168,10 @@ impl Field for Roles {
                 "dealer" => &mut roles.dealer,
                 _ => continue,
             };
-            let features = role.entries()?.into_iter().find(|(key, _)| key == "features");
+            let features = role.entries()?.find(|(key, _)| key.as_deref() == Some("features"));
             *known = Some(match features {
-                Some((_, features)) => Features::read(features)?,
-                None => Features::default(),
+                Some((_, features)) if features.kind() != Kind::Null => Features::read(features)?,
+                _ => Features::default(),
             });
         }
         Some(roles)

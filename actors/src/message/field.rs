@@ -40,11 +40,13 @@ impl<T: Field> Element for T {
 
 /// The error that says what stands where something else must.
 pub(crate) fn expected(place: impl std::fmt::Display, expected: &str, raw: Raw<'_>) -> Malformed {
-    match raw.kind() {
-        kind if expected.contains(&*kind.to_string()) => {
-            Malformed::shape(format_args!("{place} must be {expected}"))
-        }
-        kind => Malformed::shape(format_args!("{place} must be {expected}, not {kind}")),
+    let kind = raw.kind().to_string();
+    if kind == expected {
+        Malformed::shape(format_args!("{place} must be {expected} that every serializer can carry"))
+    } else if expected.contains(&kind) {
+        Malformed::shape(format_args!("{place} must be {expected}"))
+    } else {
+        Malformed::shape(format_args!("{place} must be {expected}, not {kind}"))
     }
 }
 
@@ -118,7 +120,7 @@ impl Field for Vec<SessionId> {
     const EXPECTED: &'static str = "a list of ids, integers from 1 to 2^53";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.items()?.into_iter().map(SessionId::read).collect()
+        raw.items()?.map(SessionId::read).collect()
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -130,7 +132,7 @@ impl Field for Vec<Box<str>> {
     const EXPECTED: &'static str = "a list of strings";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.items()?.into_iter().map(<Box<str>>::read).collect()
+        raw.items()?.map(<Box<str>>::read).collect()
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -206,6 +208,7 @@ macro_rules! options {
         }
 
         impl $crate::message::field::Element for $name {
+            #[inline]
             fn read_element(
                 raw: $crate::codec::Raw<'_>,
                 message: &str,
@@ -216,8 +219,11 @@ macro_rules! options {
                     $crate::message::field::expected(format_args!("{message}.{name}"), "a dict", raw)
                 })?;
                 for (key, value) in entries {
+                    let key = key.ok_or_else(|| {
+                        $crate::codec::Malformed::shape(format_args!("{message}.{name} has a key that is not a string"))
+                    })?;
                     match &*key {
-                        $(stringify!($key) => $crate::message::field::read_option(
+                        $($crate::message::field::word!($key) => $crate::message::field::read_option(
                             &mut options.$key, value, format_args!("{message}.{name}.{key}"),
                         )?,)*
                         _ => {}
@@ -230,7 +236,7 @@ macro_rules! options {
                 let count = 0 $(+ usize::from(self.$key.is_some()))*;
                 writer.dict(count);
                 $(if let Some(value) = &self.$key {
-                    writer.key(stringify!($key));
+                    writer.key($crate::message::field::word!($key));
                     $crate::message::field::Field::write(value, writer);
                 })*
                 writer.end_dict();
@@ -240,19 +246,29 @@ macro_rules! options {
 }
 pub(crate) use options;
 
+/// A key as it travels: `match` is a word of Rust as well.
+macro_rules! word {
+    (r#match) => {
+        "match"
+    };
+    ($key:ident) => {
+        stringify!($key)
+    };
+}
+pub(crate) use word;
+
 /// Reads the value of a known key.
 pub(crate) fn read_option<T: Field>(
     option: &mut Option<T>,
     value: Raw<'_>,
     place: std::fmt::Arguments<'_>,
 ) -> std::result::Result<(), Malformed> {
-    if value.kind() == Kind::Null {
-        return Ok(());
+    match T::read(value) {
+        Some(_) if option.is_some() => return Err(Malformed::shape(format_args!("{place} is given twice"))),
+        Some(value) => *option = Some(value),
+        None if value.kind() == Kind::Null => {}
+        None => return Err(expected(place, T::EXPECTED, value)),
     }
-    if option.is_some() {
-        return Err(Malformed::shape(format_args!("{place} is given twice")));
-    }
-    *option = Some(T::read(value).ok_or_else(|| expected(place, T::EXPECTED, value))?);
     Ok(())
 }
 
@@ -293,6 +309,7 @@ macro_rules! message {
             const CODE: u64 = $code;
             const NAME: &'static str = $spec;
 
+            #[inline]
             fn read(
                 elements: &[$crate::codec::Raw<'_>],
                 frame: &bytes::Bytes,
@@ -377,11 +394,12 @@ macro_rules! direction {
                 frame: &bytes::Bytes,
                 depth: usize,
             ) -> std::result::Result<Self, $crate::codec::Malformed> {
-                let elements = $crate::codec::Raw::elements(serializer, frame, depth)?;
+                let mut elements = $crate::codec::Elements::new();
+                $crate::codec::Raw::cut(serializer, frame, depth, &mut elements)?;
                 let code = $crate::message::code(&elements)?;
                 $(if code == <$variant as $crate::message::field::Message>::CODE {
-                    return <$variant as $crate::message::field::Message>::read(&elements, frame)
-                        .map(Self::$variant);
+                    let message = <$variant as $crate::message::field::Message>::read(&elements, frame)?;
+                    return Ok(Self::$variant(message));
                 })+
                 Err($crate::message::not_sent_by(code, $sender))
             }
@@ -431,7 +449,7 @@ macro_rules! revocable {
                     [_, zero, details] if zero.integer() == Some(0) => {
                         $details::read_element(*details, $spec, "Details").map(Self::Revoked)
                     }
-                    [_, zero, _] => Err(expected(concat!($spec, ".", $element), "0 before Details", *zero)),
+                    [_, zero, _] => Err(expected(concat!($spec, ".", $element), "an integer, 0 where Details follow", *zero)),
                     _ => Err(wrong_length($spec, elements.len(), 2, 3)),
                 }
             }

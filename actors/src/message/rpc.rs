@@ -287,7 +287,7 @@ impl RequestType {
 }
 
 impl Field for RequestType {
-    const EXPECTED: &'static str = "the type of a request, one of 16, 32, 34, 48, 64, 66 and 68";
+    const EXPECTED: &'static str = "an integer, one of 16, 32, 34, 48, 64, 66 and 68";
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         let code = raw.integer()?;

@@ -96,8 +96,16 @@ impl From<Dict> for Value {
     }
 }
 
+impl Value {
+    /// The text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+}
+
 impl Serialize for Value {
-    /// Fails for what the format cannot carry: NaN and the infinities in JSON.
+    /// Fails for what the format cannot carry: JSON has no NaN and no infinities, and takes text that begins
+    /// with U+0000 for binary.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_none(),
@@ -108,6 +116,9 @@ impl Serialize for Value {
                 Err(ser::Error::custom(format_args!("JSON has no number {value}")))
             }
             Self::Float(value) => serializer.serialize_f64(*value),
+            Self::String(value) if serializer.is_human_readable() && value.starts_with('\0') => {
+                Err(ser::Error::custom("JSON has no text that begins with U+0000"))
+            }
             Self::String(value) => serializer.serialize_str(value),
             Self::Binary(value) if serializer.is_human_readable() => {
                 serializer.serialize_str(&format!("\0{}", BASE64_STANDARD.encode(value)))
@@ -205,10 +216,31 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut dict = Vec::new();
-        while let Some(key) = entries.next_key::<String>()? {
+        while let Some(Key(key)) = entries.next_key()? {
             dict.push((key, entries.next_value_seed(self)?));
         }
         Ok(Value::Dict(Dict(dict)))
+    }
+}
+
+/// A key, which is text and nothing else.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string as key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(Key(key.into()))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

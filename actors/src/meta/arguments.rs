@@ -57,9 +57,7 @@ impl<'a> Given<'a> {
             Some(Value::List(values)) => values,
             Some(_) => return Err(wrong()),
         };
-        let text =
-            |value| if let &Value::String(ref text) = value { Ok(text.as_str()) } else { Err(wrong()) };
-        values.iter().map(text).collect::<Result<_, _>>().map(Some)
+        values.iter().map(|value| value.as_str().ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
     }
 
     pub(super) fn list(&self, position: usize, name: &str) -> Result<&[Value], Refusal> {

@@ -142,7 +142,12 @@ fn frame_error(error: ProtocolError) -> FrameError {
         ProtocolError::BadOpCode | ProtocolError::InvalidLength(_) => {
             "a close frame has a payload that is not valid"
         }
-        _ => "a frame has reserved bits set, or a length that is not valid",
+        ProtocolError::MaskedFrame
+        | ProtocolError::Overflow
+        | ProtocolError::ContinuationNotStarted
+        | ProtocolError::ContinuationStarted
+        | ProtocolError::ContinuationFragment(_)
+        | ProtocolError::Io(_) => "a frame has reserved bits set, or a length that is not valid",
     })
 }
 
