@@ -1,0 +1,170 @@
+//! What the core of a realm takes for its work, without sockets and actors:
+//! `cargo bench -p realmkeeper-actors --bench realm`.
+//!
+//! Messages are decoded before the measurement and cloned in it. What a step asks to be sent is built, but neither
+//! encoded nor written.
+#![allow(missing_docs, reason = "criterion's macros make public functions without documentation")]
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rand::{SeedableRng, rngs::StdRng};
+use realmkeeper_actors::{
+    codec::Serializer,
+    message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId},
+    realm::{Realm, RealmOptions},
+    roster::{Newcomer, Transport},
+    step::{Effect, Step},
+};
+use std::{hint::black_box, time::SystemTime};
+
+/// A realm with the chance that it is lent.
+struct World {
+    realm: Realm,
+    chance: StdRng,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { realm: Realm::new("realm1".into(), RealmOptions::default()), chance: StdRng::seed_from_u64(1) }
+    }
+
+    fn step<T>(&mut self, step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T) -> (T, Vec<Effect>) {
+        let mut lent = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let result = step(&mut self.realm, &mut lent);
+        (result, lent.into_effects())
+    }
+
+    fn join(&mut self, serializer: Serializer) -> SessionId {
+        let newcomer = Newcomer {
+            authid: None,
+            authrole: "anonymous".into(),
+            authmethod: "anonymous",
+            authprovider: "static",
+            transport: Transport { serializer, peer: "tcp4:127.0.0.1:40000".into() },
+            roles: Roles::default(),
+        };
+        self.step(|realm, step| realm.join(newcomer, step)).0
+    }
+
+    fn leave(&mut self, session: SessionId) -> Vec<Effect> {
+        let goodbye = message(r#"[6,{},"wamp.close.normal"]"#);
+        self.receive(session, goodbye)
+    }
+
+    fn receive(&mut self, from: SessionId, message: ClientMessage) -> Vec<Effect> {
+        self.step(|realm, step| realm.receive(from, message, step)).1
+    }
+}
+
+fn message(json: &str) -> ClientMessage {
+    let frame = Bytes::copy_from_slice(json.as_bytes());
+    ClientMessage::decode(Serializer::Json, &frame, 64).expect("the benchmark writes messages")
+}
+
+fn publish() -> ClientMessage {
+    message(&format!(r#"[16,1,{{}},"com.example.topic",["{}"]]"#, "x".repeat(128)))
+}
+
+/// One publication to so many subscribers; each event is one element.
+fn publications(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish");
+    for (name, serializers) in [("json", &Serializer::ALL[..1]), ("mixed", &Serializer::ALL[..])] {
+        for subscribers in [1, 100, 1000] {
+            let mut world = World::new();
+            let publisher = world.join(Serializer::Json);
+            for serializer in serializers.iter().cycle().take(subscribers) {
+                let subscriber = world.join(*serializer);
+                world.receive(subscriber, message(r#"[32,1,{},"com.example.topic"]"#));
+            }
+            let publish = publish();
+            group.throughput(Throughput::Elements(subscribers as u64));
+            group.bench_function(BenchmarkId::new(name, subscribers), |bencher| {
+                bencher.iter(|| black_box(world.receive(publisher, publish.clone())));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// One publication to one subscriber while others hold subscriptions to patterns that do not match.
+fn unrelated_patterns(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish beside unrelated subscriptions");
+    for unrelated in [10, 1000, 100_000] {
+        let mut world = World::new();
+        let (publisher, subscriber) = (world.join(Serializer::Json), world.join(Serializer::Json));
+        world.receive(subscriber, message(r#"[32,1,{},"com.example.topic"]"#));
+        for number in 0..unrelated {
+            let (kind, topic) = match number % 3 {
+                0 => ("exact", format!("com.example.other{number}")),
+                1 => ("prefix", format!("com.other{number}.")),
+                _ => ("wildcard", format!("com..other{number}")),
+            };
+            world.receive(subscriber, message(&format!(r#"[32,1,{{"match":"{kind}"}},"{topic}"]"#)));
+        }
+        let publish = publish();
+        group.bench_function(BenchmarkId::from_parameter(unrelated), |bencher| {
+            bencher.iter(|| black_box(world.receive(publisher, publish.clone())));
+        });
+    }
+    group.finish();
+}
+
+/// CALL, INVOCATION, YIELD, RESULT.
+fn calls(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let (caller, callee) = (world.join(Serializer::Json), world.join(Serializer::Json));
+    world.receive(callee, message(r#"[64,1,{},"com.example.procedure"]"#));
+    let call = message(&format!(r#"[48,1,{{}},"com.example.procedure",["{}"]]"#, "x".repeat(128)));
+    let answer = message(&format!(r#"[70,1,{{}},["{}"]]"#, "x".repeat(128)));
+    criterion.bench_function("call and answer", |bencher| {
+        bencher.iter(|| {
+            let invocation = world.receive(caller, call.clone());
+            let mut answer = answer.clone();
+            if let (
+                [Effect::Send { message: RouterMessage::Invocation(invocation), .. }],
+                ClientMessage::Yield(answer),
+            ) = (&*invocation, &mut answer)
+            {
+                answer.request = invocation.request;
+            }
+            black_box(world.receive(callee, answer))
+        });
+    });
+}
+
+/// Joining and leaving, announced to one observer.
+fn membership(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let observer = world.join(Serializer::Json);
+    world.receive(observer, message(r#"[32,1,{},"wamp.session.on_join"]"#));
+    world.receive(observer, message(r#"[32,2,{},"wamp.session.on_leave"]"#));
+    criterion.bench_function("join and leave", |bencher| {
+        bencher.iter(|| {
+            let session = world.join(Serializer::Json);
+            black_box(world.leave(session))
+        });
+    });
+}
+
+/// Meta procedures in a realm of 500 sessions.
+fn meta(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let caller = world.join(Serializer::Json);
+    for _ in 1..500 {
+        world.join(Serializer::Json);
+    }
+    let list = message(r#"[48,1,{},"wamp.session.list"]"#);
+    criterion.bench_function("wamp.session.list of 500", |bencher| {
+        bencher.iter(|| black_box(world.receive(caller, list.clone())));
+    });
+    criterion.bench_function("join, then wamp.session.kill of one in 500", |bencher| {
+        bencher.iter(|| {
+            let victim = world.join(Serializer::Json);
+            let kill = message(&format!(r#"[48,1,{{}},"wamp.session.kill",[{victim}]]"#));
+            black_box(world.receive(caller, kill))
+        });
+    });
+}
+
+criterion_group!(benches, publications, unrelated_patterns, calls, membership, meta);
+criterion_main!(benches);
