@@ -1,0 +1,205 @@
+//! Sessions that come, go, call and subscribe at random, and what must hold after every step.
+
+use super::TestRealm;
+use crate::{cause::Cause, codec::Serializer};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::collections::{BTreeMap, BTreeSet};
+
+const STEPS: usize = 10_000;
+const MOST_MEMBERS: usize = 12;
+
+/// The world as an observer and the callers see it, beside the realm.
+struct Churn {
+    realm: TestRealm,
+    chance: StdRng,
+    /// The members but the observer.
+    members: Vec<String>,
+    joined: usize,
+    requests: u64,
+    /// Who was announced and has not left.
+    present: BTreeSet<String>,
+    /// Calls that are not answered yet, as caller and request.
+    calls: BTreeSet<(String, u64)>,
+    /// Invocations that are not answered yet, by callee.
+    invocations: BTreeMap<String, BTreeSet<u64>>,
+    /// How many calls were answered.
+    answered: usize,
+    /// Whether the last message was one to kill all.
+    silently: bool,
+}
+
+impl Churn {
+    fn new(seed: u64) -> Self {
+        let mut realm = TestRealm::with(["observer"]);
+        realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.session."]"#);
+        realm.lines.clear();
+        Self {
+            realm,
+            chance: StdRng::seed_from_u64(seed),
+            members: Vec::new(),
+            joined: 0,
+            requests: 0,
+            present: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            invocations: BTreeMap::new(),
+            answered: 0,
+            silently: false,
+        }
+    }
+
+    fn any(&mut self) -> Option<String> {
+        let count = self.members.len();
+        (count > 0).then(|| self.members[self.chance.random_range(0..count)].clone())
+    }
+
+    fn step(&mut self) {
+        self.silently = false;
+        let choice = self.chance.random_range(0..100);
+        let Some(name) = self.any().filter(|_| choice >= 15) else {
+            if self.members.len() < MOST_MEMBERS {
+                self.joined += 1;
+                let name = format!("m{}x", self.joined);
+                let serializer = Serializer::ALL[self.chance.random_range(0..3)];
+                let role = ["user", "guest"][self.chance.random_range(0..2)];
+                self.realm.join_as(&name, Some(&name), role, serializer);
+                self.members.push(name);
+            }
+            return self.observe();
+        };
+        self.requests += 1;
+        let (request, number) = (self.requests, self.chance.random_range(0..6));
+        match choice {
+            15..20 => {
+                let causes = [
+                    Cause::Goodbye,
+                    Cause::TransportLost,
+                    Cause::Panic,
+                    Cause::PingTimeout,
+                    Cause::SlowConsumer,
+                ];
+                self.realm.leave(&name, causes[self.chance.random_range(0..causes.len())].clone());
+            }
+            20..22 => {
+                let other = self.any().unwrap_or_default();
+                let call = format!(r#"[48,{request},{{}},"wamp.session.kill",[@{other}]]"#);
+                self.call(&name, request, &call);
+            }
+            22 => {
+                let by = ["kill_by_authid", "kill_by_authrole"][self.chance.random_range(0..2)];
+                let other =
+                    if by == "kill_by_authid" { self.any().unwrap_or_default() } else { "guest".into() };
+                self.call(&name, request, &format!(r#"[48,{request},{{}},"wamp.session.{by}",["{other}"]]"#));
+            }
+            23 if request % 7 == 0 => {
+                self.silently = true;
+                let call = format!(r#"[48,{request},{{}},"wamp.session.kill_all"]"#);
+                self.realm.receive("observer", &call);
+                self.calls.insert(("observer".into(), request));
+            }
+            23..33 => {
+                let matching = ["exact", "prefix", "wildcard"][number % 3];
+                self.realm
+                    .receive(&name, &format!(r#"[32,{request},{{"match":"{matching}"}},"t.{number}"]"#));
+            }
+            33..38 if !self.realm.ids.is_empty() => {
+                let id = self.realm.ids[self.chance.random_range(0..self.realm.ids.len())];
+                let code = [34, 66][number % 2];
+                self.realm.receive(&name, &format!("[{code},{request},{id}]"));
+            }
+            38..48 => self.realm.receive(&name, &format!(r#"[64,{request},{{}},"p.{number}"]"#)),
+            48..68 => {
+                self.call(&name, request, &format!(r#"[48,{request},{{}},"p.{number}",["\u0000AQI="]]"#));
+            }
+            68..72 => {
+                self.realm.receive(
+                    &name,
+                    &format!(r#"[48,{request},{{}},"wamp.session.add_testament",["t.1",[],{{}}]]"#),
+                );
+                self.calls.insert((name, request));
+            }
+            72..86 => {
+                let waiting: Vec<_> = self.invocations.get(&name).into_iter().flatten().copied().collect();
+                if let Some(invocation) = waiting.first() {
+                    let answer =
+                        [format!("[70,{invocation},{{}},[1]]"), format!(r#"[8,68,{invocation},{{}},"a.b"]"#)];
+                    self.realm.receive(&name, &answer[number % 2]);
+                }
+            }
+            _ => self
+                .realm
+                .receive(&name, &format!(r#"[16,{request},{{"acknowledge":true}},"t.{number}",[1]]"#)),
+        }
+        self.observe();
+    }
+
+    fn call(&mut self, name: &str, request: u64, call: &str) {
+        self.calls.insert((name.to_owned(), request));
+        self.realm.receive(name, call);
+    }
+
+    /// Looks through what the step asked for.
+    fn observe(&mut self) {
+        let mut left = BTreeSet::new();
+        for line in std::mem::take(&mut self.realm.lines) {
+            if let Some((name, _)) = line.split_once(" left: ") {
+                assert!(left.insert(name.to_owned()), "{name} left twice");
+                self.members.retain(|member| member != name);
+                self.calls.retain(|(caller, _)| caller != name);
+                self.invocations.remove(name);
+                continue;
+            }
+            let Some((name, message)) = line.split_once(" < ") else { panic!("{line}") };
+            assert!(!left.contains(name), "{line} comes after the end");
+            if message.starts_with("[50,") || message.starts_with("[8,48,") {
+                let place = if message.starts_with("[50,") { 1 } else { 2 };
+                let request = message.split(',').nth(place).and_then(|request| request.parse().ok());
+                let request = request.unwrap_or_else(|| panic!("{line}"));
+                assert!(self.calls.remove(&(name.to_owned(), request)), "{line} answers no call");
+                self.answered += 1;
+            } else if message.starts_with("[68,") {
+                let invocation = message[4..].split(',').next().and_then(|request| request.parse().ok());
+                let invocation = invocation.unwrap_or_else(|| panic!("{line}"));
+                assert!(self.invocations.entry(name.into()).or_default().insert(invocation), "{line}");
+            } else if name == "observer" && message.contains("wamp.session.on_join") {
+                let who = message.split_once("\"session\":").and_then(|(_, rest)| rest.split(',').next());
+                assert!(self.present.insert(who.unwrap_or_default().to_owned()), "{line} comes twice");
+            } else if name == "observer" && message.contains("wamp.session.on_leave") {
+                let who = message.rsplit_once('[').and_then(|(_, rest)| rest.split(',').next());
+                assert!(self.present.remove(who.unwrap_or_default()), "{line} was not announced");
+            }
+        }
+        if self.silently {
+            // Whom kill_all ends is not announced.
+            self.present.retain(|name| !left.contains(name));
+        }
+        let members: BTreeSet<_> = self.members.iter().cloned().collect();
+        assert_eq!(self.present, members, "what was announced is not who is there");
+        assert_eq!(self.realm.realm.roster.len(), members.len() + 1);
+        assert!(self.realm.realm.is_sound());
+    }
+
+    /// Lets everybody leave: then nobody waits for anything.
+    fn end(mut self) -> usize {
+        for name in self.members.clone() {
+            self.realm.leave(&name, Cause::Goodbye);
+            self.observe();
+        }
+        let observers: Vec<_> = self.calls.iter().filter(|(caller, _)| caller != "observer").collect();
+        assert!(observers.is_empty(), "{observers:?} were never answered");
+        self.realm.answers("observer", "wamp.session.count", "", "[1]");
+        self.answered
+    }
+}
+
+#[test]
+fn whatever_happens_every_call_is_answered_once_and_every_join_pairs_with_its_leave() {
+    for seed in 1..=4 {
+        let mut churn = Churn::new(seed);
+        for _ in 0..STEPS {
+            churn.step();
+        }
+        assert!(churn.joined > STEPS / 100, "only {} joined", churn.joined);
+        let answered = churn.end();
+        assert!(answered > STEPS / 10, "only {answered} calls were answered");
+    }
+}

@@ -1,0 +1,270 @@
+//! Joining, leaving, and the causes of it.
+
+use super::TestRealm;
+use crate::{
+    cause::{Cause, Kill},
+    codec::Serializer,
+    realm::{RealmOptions, RequestIds},
+    refusal::Violation,
+};
+
+const BOB_LEAVES: &str = r#"alice < [36,#1,#2,{},[bob,"bob","user"]]"#;
+
+/// Two members, of whom alice is told who leaves.
+fn observed() -> TestRealm {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    realm.receive("alice", r#"[32,1,{},"wamp.session.on_leave"]"#);
+    realm.check(["alice < [33,1,#1]"]);
+    realm
+}
+
+fn kill(realm: &TestRealm) -> Kill {
+    Kill { by: realm.id("alice"), reason: "because".into(), message: Some("foobar".into()) }
+}
+
+#[test]
+fn a_join_is_welcomed_first_and_then_announced_to_the_others() {
+    let mut realm = TestRealm::with(["alice"]);
+    realm.receive("alice", r#"[32,1,{},"wamp.session.on_join"]"#);
+    realm.join("bob", Serializer::Cbor);
+    realm.check([
+        "alice < [33,1,#1]",
+        concat!(
+            r#"bob < [2,bob,{"roles":{"broker":{"features":{"session_meta_api":true,"publisher_exclusion":true,"#,
+            r#""publisher_identification":true,"pattern_based_subscription":true}},"dealer":{"features":{"#,
+            r#""caller_identification":true,"testament_meta_api":true,"session_meta_api":true}}},"#,
+            r#""agent":"realmkeeper-0.1.0","realm":"realm1","authid":"bob","authrole":"user","#,
+            r#""authmethod":"anonymous","authprovider":"static"}]"#
+        ),
+        concat!(
+            r#"alice < [36,#1,#2,{},[{"session":bob,"authid":"bob","authrole":"user","authmethod":"anonymous","#,
+            r#""authprovider":"static","realm":"realm1","transport":{"channel_type":"tcp","#,
+            r#""channel_framing":"websocket","channel_serializer":"cbor","peer":"tcp4:127.0.0.1:4711","#,
+            r#""is_secure":false,"websocket_protocol":"wamp.2.cbor"}}]]"#
+        ),
+    ]);
+    realm.answers("alice", "wamp.session.count", "", "[2]");
+}
+
+#[test]
+fn who_has_no_name_is_given_one_of_its_own() {
+    let mut realm = TestRealm::with([]);
+    let authids: Vec<_> = (0..100)
+        .map(|_| {
+            let id = realm.join_as("anybody", None, "anonymous", Serializer::Json);
+            realm.realm.member(id).unwrap().authid.to_string()
+        })
+        .collect();
+    assert!(authids.iter().all(|authid| authid.len() == 14 && authid.split('-').all(|part| part.len() == 4)));
+    assert_eq!(authids.iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
+}
+
+#[test]
+fn an_id_that_is_taken_is_drawn_again() {
+    use rand::{SeedableRng, rngs::StdRng};
+    let mut realm = TestRealm::with([]);
+    let first = realm.join("alice", Serializer::Json);
+    realm.chance = StdRng::seed_from_u64(1); // the same chance once more draws the same id
+    let second = realm.join("bob", Serializer::Json);
+    assert_ne!(first, second);
+    assert_eq!(realm.realm.roster.len(), 2);
+}
+
+#[test]
+fn each_cause_has_its_farewell_its_close_code_and_is_announced_or_not() {
+    let violation = Violation::Unexpected { message: "HELLO", problem: "has no place here" };
+    let (goodbye, abort) = (
+        |reason| format!("[6,{{}},\"{reason}\"]"),
+        |reason, text| format!("[3,{{\"message\":\"{text}\"}},\"{reason}\"]"),
+    );
+    let by = kill(&observed());
+    for (cause, farewell, close_code, is_announced, line) in [
+        (Cause::Goodbye, Some(goodbye("wamp.close.goodbye_and_out")), Some(1000), true, "goodbye"),
+        (Cause::TransportClosed, None, None, true, "transport_closed"),
+        (Cause::TransportLost, None, None, true, "transport_lost"),
+        (Cause::Aborted, None, Some(1000), true, "aborted"),
+        (
+            Cause::ProtocolViolation(violation),
+            Some(abort("wamp.error.protocol_violation", "HELLO has no place here")),
+            Some(1002),
+            true,
+            "protocol_violation: HELLO has no place here",
+        ),
+        (
+            Cause::InvalidUtf8,
+            Some(abort("wamp.error.protocol_violation", "the text is not UTF-8")),
+            Some(1007),
+            true,
+            "invalid_utf8",
+        ),
+        (
+            Cause::MessageTooBig("too big".into()),
+            Some(abort("wamp.error.payload_size_exceeded", "too big")),
+            Some(1009),
+            true,
+            "message_too_big: too big",
+        ),
+        (
+            Cause::Killed(by.clone()),
+            Some(r#"[6,{"message":"foobar"},"because"]"#.into()),
+            Some(1000),
+            true,
+            "killed by alice with because",
+        ),
+        (
+            Cause::KilledAll(by),
+            Some(r#"[6,{"message":"foobar"},"because"]"#.into()),
+            Some(1000),
+            false,
+            "killed_all by alice with because",
+        ),
+        (
+            Cause::SlowConsumer,
+            Some(goodbye("realmkeeper.close.slow_consumer")),
+            Some(1008),
+            true,
+            "slow_consumer",
+        ),
+        (Cause::PingTimeout, None, None, true, "ping_timeout"),
+        (Cause::RealmClosed, Some(goodbye("wamp.close.close_realm")), Some(1001), false, "realm_closed"),
+        (Cause::Shutdown, Some(goodbye("wamp.close.system_shutdown")), Some(1001), false, "shutdown"),
+        (
+            Cause::Panic,
+            Some(abort("realmkeeper.error.internal", "a fault of the router ended this session")),
+            Some(1011),
+            true,
+            "panic",
+        ),
+    ] {
+        let mut realm = observed();
+        assert_eq!(cause.close_code(), close_code, "{line}");
+        realm.leave("bob", cause.clone());
+        let mut expected = Vec::new();
+        expected.extend(farewell.map(|farewell| format!("bob < {farewell}")));
+        expected.push(format!("bob left: {line}"));
+        expected.extend(is_announced.then(|| BOB_LEAVES.to_owned()));
+        assert_eq!(std::mem::take(&mut realm.lines), expected);
+        realm.leave("bob", cause);
+        realm.check([]);
+    }
+}
+
+#[test]
+fn goodbye_and_abort_end_the_session_and_nothing_comes_after() {
+    let mut realm = observed();
+    realm.expect(
+        "bob",
+        r#"[6,{},"wamp.close.normal"]"#,
+        [r#"bob < [6,{},"wamp.close.goodbye_and_out"]"#, "bob left: goodbye", BOB_LEAVES],
+    );
+    realm.expect("bob", r#"[16,1,{"acknowledge":true},"a.b"]"#, []);
+    let mut realm = observed();
+    realm.expect("bob", r#"[3,{},"wamp.error.whatever"]"#, ["bob left: aborted", BOB_LEAVES]);
+}
+
+#[test]
+fn a_member_is_forgotten_in_order() {
+    let mut realm = observed();
+    realm.join("carol", Serializer::Json);
+    realm.receive("bob", r#"[64,1,{},"a.procedure"]"#);
+    realm.receive("bob", r#"[32,2,{},"a.topic"]"#);
+    realm.receive("alice", r#"[32,2,{},"a.last"]"#);
+    realm.receive("carol", r#"[48,1,{},"a.procedure"]"#);
+    for (scope, text) in [("destroyed", "second"), ("detached", "first")] {
+        realm.answers_after_clearing(scope, text);
+    }
+    realm.lines.clear();
+    realm.leave("bob", Cause::TransportLost);
+    realm.check([
+        "bob left: transport_lost",
+        r#"carol < [8,48,1,{},"wamp.error.canceled",["the callee left before it answered"]]"#,
+        r#"alice < [36,#4,#5,{},["first"]]"#,
+        r#"alice < [36,#4,#6,{},["second"]]"#,
+        r#"alice < [36,#1,#7,{},[bob,"bob","user"]]"#,
+    ]);
+}
+
+impl TestRealm {
+    fn answers_after_clearing(&mut self, scope: &str, text: &str) {
+        self.lines.clear();
+        let arguments = format!(r#"["a.last",["{text}"],{{}}],{{"scope":"{scope}"}}"#);
+        self.answers("bob", "wamp.session.add_testament", &arguments, "");
+    }
+}
+
+#[test]
+fn closing_sends_everybody_away_and_tells_nobody_else() {
+    let mut realm = observed();
+    realm.answers("bob", "wamp.session.add_testament", r#"["a.last",[],{}]"#, "");
+    realm.close(&Cause::Shutdown);
+    realm.check([
+        r#"alice < [6,{},"wamp.close.system_shutdown"]"#,
+        "alice left: shutdown",
+        r#"bob < [6,{},"wamp.close.system_shutdown"]"#,
+        "bob left: shutdown",
+    ]);
+    realm.leave("bob", Cause::TransportLost);
+    realm.check([]);
+}
+
+#[test]
+fn what_has_no_place_in_a_session_ends_it_with_a_text_that_names_it() {
+    for (message, text) in [
+        (r#"[1,"realm1",{"roles":{"caller":{}}}]"#, "HELLO has no place in a session that has joined"),
+        (r#"[5,"x",{}]"#, "AUTHENTICATE has no place in a session that has joined"),
+        (r#"[6,{},"a b"]"#, "GOODBYE.Reason is not a valid uri: \\\"a b\\\""),
+        (r#"[8,48,1,{},"a.b"]"#, "ERROR from a client can only answer an INVOCATION, type 68"),
+        (r#"[8,68,1,{},"a.b"]"#, "ERROR answers invocation 1, which this session was never sent"),
+        (r#"[8,68,1,{},"a..b"]"#, "ERROR.Error is not a valid uri: \\\"a..b\\\""),
+        (r#"[70,1,{}]"#, "YIELD answers invocation 1, which this session was never sent"),
+        (
+            r#"[48,1,{"progress":true},"a.b"]"#,
+            "CALL.Options.progress is used, but progressive_call_invocations was not announced",
+        ),
+        (
+            r#"[48,1,{"ppt_scheme":"x_mine"},"a.b"]"#,
+            "CALL.Options.ppt_scheme is used, but payload_passthru_mode was not announced",
+        ),
+        (
+            r#"[16,1,{"ppt_scheme":"x_mine"},"a.b"]"#,
+            "PUBLISH.Options.ppt_scheme is used, but payload_passthru_mode was not announced",
+        ),
+        (
+            r#"[70,1,{"ppt_scheme":"x_mine"}]"#,
+            "YIELD.Options.ppt_scheme is used, but payload_passthru_mode was not announced",
+        ),
+    ] {
+        let mut realm = observed();
+        realm.receive("bob", message);
+        let abort = format!(r#"bob < [3,{{"message":"{text}"}},"wamp.error.protocol_violation"]"#);
+        let left = format!("bob left: protocol_violation: {}", text.replace('\\', ""));
+        realm.check([&*abort, &*left, BOB_LEAVES]);
+    }
+}
+
+#[test]
+fn a_strict_realm_takes_request_ids_in_sequence_and_a_lenient_one_takes_any() {
+    let options = RealmOptions { request_ids: RequestIds::Strict, ..RealmOptions::default() };
+    let mut realm = TestRealm::with_options(options, ["alice", "bob"]);
+    realm.expect("alice", r#"[16,1,{},"a.b"]"#, []);
+    realm.expect("alice", r#"[32,2,{},"a.b"]"#, ["alice < [33,2,#1]"]);
+    realm.expect("alice", r#"[48,3,{},"wamp.session.count"]"#, ["alice < [50,3,{},[2]]"]);
+    realm.expect("alice", r#"[49,3,{}]"#, []);
+    realm.expect("alice", r#"[34,4,#1]"#, ["alice < [35,4]"]);
+    realm.expect(
+        "alice",
+        r#"[64,4,{},"a.b"]"#,
+        [
+            r#"alice < [3,{"message":"the request id 4 is out of sequence, 5 is next"},"wamp.error.protocol_violation"]"#,
+            "alice left: protocol_violation: the request id 4 is out of sequence, 5 is next",
+        ],
+    );
+    let mut realm = TestRealm::with(["alice"]);
+    for request in [9_007_199_254_740_992u64, 1, 1, 7] {
+        let answer = format!(
+            "alice < [8,34,{request},{{}},\"wamp.error.no_such_subscription\",[\"this session has no subscription 5\"]]"
+        );
+        let answer = answer.replace("9007199254740992", "#1");
+        realm.expect("alice", &format!("[34,{request},5]"), [&*answer]);
+    }
+}

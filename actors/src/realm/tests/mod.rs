@@ -1,0 +1,242 @@
+//! Tests of the core without a runtime: what goes in, and exactly what comes out, in order.
+
+mod calls;
+mod churn;
+mod membership;
+mod meta;
+mod pubsub;
+mod testaments;
+
+use super::{Realm, RealmOptions};
+use crate::{
+    cause::Cause,
+    codec::{Raw, Serializer},
+    collections::{Map, Set},
+    message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId, value::Value},
+    roster::{Newcomer, Transport},
+    step::{Effect, Step},
+};
+use bytes::Bytes;
+use rand::{SeedableRng, rngs::StdRng};
+use std::time::SystemTime;
+
+/// A realm whose members have names. What it asks for is kept as lines, one an effect:
+///
+/// - `bob < [36,#1,#2,{},["hello"]]`: bob is sent this. Ids of sessions stand as names, other random ids as `#1`,
+///   `#2` and so on in the order in which they are first seen.
+/// - `bob left: goodbye`: bob is let go of.
+/// - `bob misses it: …`: an event has no form for bob.
+struct TestRealm {
+    realm: Realm,
+    chance: StdRng,
+    names: Map<SessionId, (String, Serializer)>,
+    ids: Set<u64>,
+    lines: Vec<String>,
+}
+
+impl TestRealm {
+    /// A realm with these members, all of whom speak JSON. Their joins are not looked at.
+    fn with<const N: usize>(members: [&str; N]) -> Self {
+        Self::with_options(RealmOptions::default(), members)
+    }
+
+    fn with_options<const N: usize>(options: RealmOptions, members: [&str; N]) -> Self {
+        let mut realm = Self {
+            realm: Realm::new("realm1".into(), options),
+            chance: StdRng::seed_from_u64(1),
+            names: Map::default(),
+            ids: Set::default(),
+            lines: Vec::new(),
+        };
+        for member in members {
+            realm.join(member, Serializer::Json);
+        }
+        realm.lines.clear();
+        realm
+    }
+
+    /// Lets a member join whose authid is its name and whose role is `user`.
+    fn join(&mut self, name: &str, serializer: Serializer) -> SessionId {
+        self.join_as(name, Some(name), "user", serializer)
+    }
+
+    fn join_as(
+        &mut self,
+        name: &str,
+        authid: Option<&str>,
+        authrole: &str,
+        serializer: Serializer,
+    ) -> SessionId {
+        let newcomer = Newcomer {
+            authid: authid.map(Into::into),
+            authrole: authrole.into(),
+            authmethod: "anonymous",
+            authprovider: "static",
+            transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into() },
+            roles: Roles::default(),
+        };
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let id = self.realm.join(newcomer, &mut step);
+        let effects = step.into_effects();
+        self.names.insert(id, (name.into(), serializer));
+        self.keep(effects);
+        id
+    }
+
+    fn id(&self, name: &str) -> SessionId {
+        let known = self.names.iter().rev().find(|(_, (known, _))| known == name);
+        *known.unwrap_or_else(|| panic!("nobody is called {name}")).0
+    }
+
+    /// The serializer of somebody who is or was a member.
+    fn serializer(&self, id: SessionId) -> Serializer {
+        self.names.get(&id).unwrap_or_else(|| panic!("{id} was never a member")).1
+    }
+
+    /// Takes a message of a member, written as JSON. `@bob` stands for the id of bob, `#1` for an id seen before.
+    fn receive(&mut self, name: &str, message: &str) {
+        let id = self.id(name);
+        let json = self.written(message);
+        let value: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let serializer = self.serializer(id);
+        let bytes = match serializer {
+            Serializer::Json => json.into_bytes(),
+            Serializer::MessagePack => rmp_serde::to_vec(&value).unwrap(),
+            Serializer::Cbor => cbor4ii::serde::to_vec(Vec::new(), &value).unwrap(),
+        };
+        self.receive_bytes(name, serializer, bytes);
+    }
+
+    fn receive_bytes(&mut self, name: &str, serializer: Serializer, bytes: Vec<u8>) {
+        let message = ClientMessage::decode(serializer, &Bytes::from(bytes), 64).unwrap();
+        let id = self.id(name);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        self.realm.receive(id, message, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after a message of {name}");
+    }
+
+    fn leave(&mut self, name: &str, cause: Cause) {
+        let id = self.id(name);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        self.realm.leave(id, cause, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
+    }
+
+    fn close(&mut self, cause: &Cause) {
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        self.realm.close(cause, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound());
+    }
+
+    /// Asserts that exactly this was asked for since the last check, in this order.
+    #[track_caller]
+    fn check<const N: usize>(&mut self, expected: [&str; N]) {
+        let lines = std::mem::take(&mut self.lines);
+        assert_eq!(lines, expected, "\nfound:\n{}", lines.join("\n"));
+    }
+
+    /// Takes a message and asserts what was asked for because of it.
+    #[track_caller]
+    fn expect<const N: usize>(&mut self, name: &str, message: &str, expected: [&str; N]) {
+        self.receive(name, message);
+        self.check(expected);
+    }
+
+    /// Calls a procedure with these arguments and asserts the answer, the part behind the request and the details.
+    #[track_caller]
+    fn answers(&mut self, caller: &str, procedure: &str, arguments: &str, answer: &str) {
+        let arguments = if arguments.is_empty() { String::new() } else { format!(",{arguments}") };
+        self.receive(caller, &format!(r#"[48,77,{{}},"{procedure}"{arguments}]"#));
+        let answer = if answer.is_empty() { String::new() } else { format!(",{answer}") };
+        let expected = if answer.starts_with(",\"wamp.error") {
+            format!("{caller} < [8,48,77,{{}}{answer}]")
+        } else {
+            format!("{caller} < [50,77,{{}}{answer}]")
+        };
+        let lines = std::mem::take(&mut self.lines);
+        assert_eq!(lines, [expected], "{procedure} {arguments}");
+    }
+
+    fn written(&self, message: &str) -> String {
+        let mut written = message.to_owned();
+        if message.contains('@') {
+            for (id, (name, _)) in self.names.iter().rev() {
+                written = written.replace(&format!("@{name}"), &id.to_string());
+            }
+        }
+        if message.contains('#') {
+            for (number, id) in self.ids.iter().enumerate().rev() {
+                written = written.replace(&format!("#{}", number + 1), &id.to_string());
+            }
+        }
+        written
+    }
+
+    fn keep(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.keep_message(to, &message),
+                Effect::Broadcast { to, message } => {
+                    to.iter().for_each(|to| self.keep_message(*to, &message))
+                }
+                Effect::Undeliverable { to, problem } => {
+                    for to in to {
+                        let line = format!("{} misses it: {problem}", self.name(to));
+                        self.lines.push(line);
+                    }
+                }
+                Effect::Left { member, cause, farewell } => {
+                    if let Some(farewell) = farewell {
+                        self.keep_message(member.id, &farewell);
+                    }
+                    let line = format!("{} left: {}", self.name(member.id), self.shown(&cause.to_string()));
+                    self.lines.push(line);
+                }
+            }
+        }
+    }
+
+    fn keep_message(&mut self, to: SessionId, message: &RouterMessage) {
+        let (serializer, mut bytes) = (self.serializer(to), Vec::new());
+        message.encode(serializer, &mut bytes);
+        let value = Raw { serializer, bytes: &bytes }.value().unwrap();
+        let json = serde_json::to_string(&value).unwrap_or_else(|_| format!("{value:?}"));
+        let line = format!("{} < {}", self.name(to), self.shown(&json));
+        self.lines.push(line);
+    }
+
+    fn name(&self, id: SessionId) -> String {
+        self.names.get(&id).map_or_else(|| id.to_string(), |(name, _)| name.clone())
+    }
+
+    /// Writes names for ids: whatever is a number too large to be counted to.
+    fn shown(&mut self, text: &str) -> String {
+        let mut shown = String::new();
+        let mut rest = text;
+        while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+            let (before, digits) = rest.split_at(start);
+            let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+            let (digits, after) = digits.split_at(end);
+            shown.push_str(before);
+            match digits.parse::<u64>() {
+                Ok(id) if (1 << 40..=1 << 53).contains(&id) => shown.push_str(&self.shown_id(id)),
+                _ => shown.push_str(digits),
+            }
+            rest = after;
+        }
+        shown + rest
+    }
+
+    fn shown_id(&mut self, id: u64) -> String {
+        match SessionId::new(id).and_then(|id| self.names.get(&id)) {
+            Some((name, _)) => name.clone(),
+            None => format!("#{}", self.ids.insert_full(id).0 + 1),
+        }
+    }
+}
