@@ -6,3 +6,4 @@ mod readme;
 mod real_clients;
 mod support;
 mod tidy;
+mod transcripts;

@@ -88,8 +88,8 @@ impl<'a> Given<'a> {
         let reason = match self.keyword("reason") {
             None => return Ok("wamp.close.killed".into()),
             Some(Value::String(reason)) => Uri::from(reason.as_str()),
-            Some(other) => {
-                return Err(Refusal::InvalidUri { uri: format!("{other:?}"), problem: "is not a string" });
+            Some(_) => {
+                return Err(Refusal::InvalidUri { uri: "reason".into(), problem: "must be a string" });
             }
         };
         crate::broker::check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
