@@ -48,22 +48,60 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    a_call_is_answered_with_what_the_callee_answers
+    a_callee_that_leaves_fails_the_calls_it_has
+    a_caller_that_leaves_is_not_told_to_the_callee
+    a_cancel_changes_nothing
+    a_client_that_does_not_join_in_time_is_sent_away
     a_client_that_never_joined_is_not_announced
+    a_feature_that_was_not_announced_is_a_violation
+    a_hello_is_taken_as_clients_send_it
+    a_hello_that_cannot_join_is_told_why
     a_join_is_announced_to_the_others
     a_killed_client_that_never_answers_is_disconnected
+    a_late_answer_has_no_effect
     a_leave_is_announced_once_whatever_ended_the_session
+    a_lenient_realm_takes_any_request_id_that_is_not_in_flight
+    a_message_of_no_known_shape_is_a_violation
+    a_message_over_a_limit_ends_the_session
+    a_procedure_is_registered_once_and_until_it_is_unregistered
+    a_registration_by_pattern_is_refused
+    a_result_in_parts_that_nobody_asked_for_has_no_effect
+    a_second_hello_is_a_violation
     a_session_is_killed_once
+    a_strict_realm_takes_request_ids_in_sequence_only
+    a_strict_realm_takes_strict_uris_only
+    a_subscription_is_shared_and_held_once
     a_testament_is_published_before_the_leave_is_announced
+    a_uri_that_is_not_valid_is_refused
+    a_uri_where_no_error_can_answer_is_a_violation
+    a_value_of_the_wrong_type_is_a_violation
+    an_answer_to_no_invocation_is_a_violation
+    an_error_that_answers_no_invocation_is_a_violation
+    an_event_goes_to_every_subscriber_but_the_publisher
+    an_option_without_a_value_counts_as_absent
     another_realm_hears_nothing
+    arguments_travel_without_what_is_empty_at_the_end
+    before_hello_nothing_else_has_a_place
+    goodbye_is_answered_and_ends_the_connection
     kill_all_spares_the_caller_and_is_not_announced
     kill_by_authid_answers_which_sessions
     kill_by_authrole_answers_how_many
     kill_is_refused_for_what_is_wrong_with_it
     kill_tells_the_reason_and_the_message
+    nothing_of_a_peer_that_broke_the_protocol_has_an_effect
+    patterns_match_by_prefix_and_by_component
+    publisher_and_caller_are_disclosed_where_that_is_asked_for
     session_count_and_list_take_a_filter_of_roles
     session_get_tells_of_any_session_of_the_realm
+    text_that_is_not_utf_8_ends_the_session
     the_namespace_of_the_router_is_not_for_clients
     welcome_tells_all_of_the_session
+    what_is_not_cbor_is_a_violation
+    what_is_not_json_is_a_violation
+    what_is_not_messagepack_is_a_violation
+    what_one_peer_sends_arrives_in_order
+    what_only_a_router_sends_is_a_violation
 }
 
 #[test]
