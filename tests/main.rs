@@ -2,8 +2,10 @@
 
 mod codec_vectors;
 mod official_vectors;
+mod program;
 mod readme;
 mod real_clients;
 mod support;
 mod tidy;
 mod transcripts;
+mod upgrade;
