@@ -1,6 +1,8 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
 mod codec_vectors;
+mod crossing;
+mod namespace;
 mod official_vectors;
 mod program;
 mod readme;
