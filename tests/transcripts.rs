@@ -64,6 +64,7 @@ transcripts! {
     a_lenient_realm_takes_any_request_id_that_is_not_in_flight
     a_message_of_no_known_shape_is_a_violation
     a_message_over_a_limit_ends_the_session
+    a_meta_procedure_is_called_like_any_other
     a_procedure_is_registered_once_and_until_it_is_unregistered
     a_registration_by_pattern_is_refused
     a_result_in_parts_that_nobody_asked_for_has_no_effect
@@ -73,12 +74,15 @@ transcripts! {
     a_strict_realm_takes_strict_uris_only
     a_subscription_is_shared_and_held_once
     a_testament_is_published_before_the_leave_is_announced
+    a_testament_that_is_withdrawn_is_not_published
     a_uri_that_is_not_valid_is_refused
     a_uri_where_no_error_can_answer_is_a_violation
     a_value_of_the_wrong_type_is_a_violation
     an_answer_to_no_invocation_is_a_violation
     an_error_that_answers_no_invocation_is_a_violation
     an_event_goes_to_every_subscriber_but_the_publisher
+    an_id_is_no_float_in_json
+    an_id_may_be_a_float_where_clients_write_it_so
     an_option_without_a_value_counts_as_absent
     another_realm_hears_nothing
     arguments_travel_without_what_is_empty_at_the_end
@@ -113,10 +117,15 @@ fn every_transcript_is_run() {
     assert_eq!(files, NAMES, "the list in tests/transcripts.rs is sorted and names every file");
 }
 
-/// Runs a transcript in each serializer, and in mixtures in which each next peer speaks the next one.
+/// Runs the transcript of this name.
 fn run(name: &str) {
-    let text = fs::read_to_string(Path::new(FOLDER).join(name).with_extension("txt"));
-    let text = text.expect("the transcript can be read");
+    let path = Path::new(FOLDER).join(name).with_extension("txt");
+    let text = fs::read_to_string(&path).expect("the transcript can be read");
+    replay(&path, &text);
+}
+
+/// Runs a transcript in each serializer, and in mixtures in which each next peer speaks the next one.
+pub(crate) fn replay(path: &Path, text: &str) {
     let only = text.lines().find_map(|line| line.strip_prefix("only "));
     let serializers =
         Serializer::ALL.into_iter().filter(|one| only.is_none_or(|only| only.contains(one.name())));
@@ -124,7 +133,7 @@ fn run(name: &str) {
     for first in 0..serializers.len() {
         for step in 0..serializers.len().min(2) {
             let assigned = (0..).map(|peer| serializers[(first + peer * step) % serializers.len()]);
-            Transcript::run(name, &text, assigned);
+            Transcript::run(path, text, assigned);
         }
     }
 }
@@ -143,8 +152,8 @@ struct Transcript<S> {
 }
 
 impl<S: Iterator<Item = Serializer>> Transcript<S> {
-    fn run(name: &str, text: &str, serializers: S) {
-        let mut place = Place { name, number: 0, line: String::new(), speaks: String::new() };
+    fn run(path: &Path, text: &str, serializers: S) {
+        let mut place = Place { path, number: 0, line: String::new(), speaks: String::new() };
         let mut transcript = Self {
             router: Router::with(|settings| set_all(settings, text)),
             peers: BTreeMap::new(),
@@ -222,9 +231,10 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
                 // What has come and is not read resets the connection when it is closed.
                 peer.socket().get_ref().peek(&mut [0]).expect("the pong comes");
             }
-            "closes" => {
-                let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-                self.peer(name).0.socket().close(Some(frame)).expect("the close frame is sent");
+            _ if action.starts_with("closes") => {
+                let code = action.split_once(' ').map(|(_, code)| code.parse().expect("a code"));
+                let frame = code.map(|code| CloseFrame { code: CloseCode::Library(code), reason: "".into() });
+                self.peer(name).0.socket().close(frame).expect("the close frame is sent");
             }
             _ => self.connect(name, action),
         }
@@ -276,7 +286,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
 
 /// Says on a failure where it is.
 struct Place<'a> {
-    name: &'a str,
+    path: &'a Path,
     number: usize,
     line: String,
     speaks: String,
@@ -286,7 +296,8 @@ impl Drop for Place<'_> {
     #[expect(clippy::print_stderr, reason = "it is shown with the failure")]
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("tests/transcripts/{}.txt:{}: {}\n{}", self.name, self.number, self.line, self.speaks);
+            let Self { path, number, line, speaks } = self;
+            eprintln!("{}:{number}: {line}\n{speaks}", path.display());
         }
     }
 }

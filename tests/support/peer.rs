@@ -177,7 +177,6 @@ impl Peer {
 pub(crate) type Upgrade = Response<Option<Vec<u8>>>;
 
 /// Opens a WebSocket with these headers; gives the refusal if there is one.
-#[expect(clippy::result_large_err, reason = "that is how tungstenite tells a refusal")]
 pub(crate) fn open(
     address: SocketAddr,
     headers: &[(&'static str, &str)],
