@@ -133,6 +133,7 @@ fn an_upgrade_that_is_none_is_refused_with_what_is_wrong_in_it() {
         ("GET /healthz", protocol, "404 not found", "WAMP clients connect at /ws"),
         ("POST /ws", protocol, "405 method not allowed", "a WebSocket is opened by GET"),
         ("CONNECT example.com:443", protocol, "405 method not allowed", "this is not a proxy"),
+        (line, ("Connection", Some("close")), "400 bad request", "the header Connection must hold Upgrade"),
         (line, ("Sec-WebSocket-Version", Some("8")), "426 upgrade required", version),
         (line, ("Sec-WebSocket-Version", None), "426 upgrade required", version),
         (line, ("Sec-WebSocket-Key", None), "400 bad request", key),
@@ -143,18 +144,57 @@ fn an_upgrade_that_is_none_is_refused_with_what_is_wrong_in_it() {
     }
 }
 
-#[test]
-fn a_request_that_is_no_upgrade_is_answered_by_http() {
+/// Asserts that a request without an upgrade is answered so.
+fn check_answer(line: &str, status: &str, expected: &str) {
     let router = Router::start();
-    for (path, status, body) in [("/healthz", "200 ok", "ok\n"), ("/", "404 not found", "")] {
-        let mut stream = send(
-            &router,
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
+    let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut stream = send(&router, request.as_bytes());
+    let (first, _) = head(&mut stream);
+    let mut body = String::new();
+    stream.read_to_string(&mut body).expect("the router closes the connection");
+    assert_eq!((&*first, &*body), (&*format!("http/1.1 {status}"), expected), "{line}");
+}
+
+#[test]
+fn the_health_of_the_service_can_be_asked_for() {
+    check_answer("GET /healthz", "200 ok", "ok\n");
+    check_answer("HEAD /healthz", "200 ok", "");
+}
+
+#[test]
+fn a_request_that_is_no_upgrade_is_told_where_clients_connect() {
+    check_answer("GET /", "404 not found", "WAMP clients connect at /ws\n");
+    check_answer("POST /healthz", "404 not found", "WAMP clients connect at /ws\n");
+    let text = "WAMP clients connect here by WebSocket: the headers Connection: Upgrade and Upgrade: websocket \
+                are missing, which a proxy in front has to pass on\n";
+    check_answer("GET /ws", "426 upgrade required", text);
+}
+
+#[test]
+fn an_upgrade_needs_http_1_1() {
+    let upgrade = request("GET /ws", &[("Sec-WebSocket-Protocol", Some("wamp.2.json"))]);
+    let router = Router::start();
+    let mut stream = send(&router, upgrade.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the router closes the connection");
+    assert!(answer.starts_with("HTTP/1.0 505 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\na WebSocket needs HTTP/1.1\n"), "{answer}");
+}
+
+#[test]
+fn an_upgrade_is_taken_as_browsers_and_proxies_send_it() {
+    let router = Router::start();
+    for (line, changes) in [
+        ("GET /ws", ("Connection", Some("keep-alive, Upgrade"))),
+        ("GET /ws", ("Upgrade", Some("WebSocket"))),
+        ("GET /ws?token=1", ("Origin", Some("http://127.0.0.1:5173"))),
+    ] {
+        let request = request(line, &[("Sec-WebSocket-Protocol", Some("wamp.2.json")), changes]);
+        assert_eq!(
+            head(&mut send(&router, request.as_bytes())).0,
+            "http/1.1 101 switching protocols",
+            "{request}"
         );
-        let (first, _) = head(&mut stream);
-        let mut found = String::new();
-        stream.read_to_string(&mut found).expect("the router closes the connection");
-        assert_eq!((first, &*found), (format!("http/1.1 {status}"), body), "{path}");
     }
 }
 
