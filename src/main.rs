@@ -27,7 +27,7 @@ struct Arguments {
     command: Option<Command>,
 
     /// The loopback address to listen on; port 0 takes any that is free
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
 }
 
@@ -35,6 +35,10 @@ struct Arguments {
 enum Command {
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an ip address and a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 //!
 //! - `GET /ws` with `Upgrade: websocket`: a WAMP client.
 //! - `GET /healthz`: 200 while the service runs.
+//! - All else is told where WAMP clients connect, and how.
 //!
 //! Requests for an upgrade never reach the ordinary application, whatever their path and method: they are
 //! checked here, and so is CONNECT.
@@ -10,7 +11,7 @@ use crate::{Settings, origin};
 use actix::{Actor, Addr};
 use actix_codec::{Framed, FramedParts};
 use actix_http::{
-    HttpService, Method, Request, Response, ResponseBuilder, StatusCode,
+    HttpService, Method, Request, Response, ResponseBuilder, StatusCode, Version,
     body::BodySize,
     h1,
     header::{self, HeaderValue},
@@ -43,6 +44,12 @@ use tracing_actix_web::TracingLogger;
 
 /// The path at which WAMP clients connect.
 const PATH: &str = "/ws";
+
+/// What a request for another path is told.
+const ELSEWHERE: &str = "WAMP clients connect at /ws";
+
+/// The type of all texts.
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +108,12 @@ impl Service {
                 let _ = ready.send(router.clone());
             }
             let shared = shared.clone();
-            let app = App::new().wrap(TracingLogger::default()).route("/healthz", web::get().to(healthz));
+            let app = App::new()
+                .wrap(TracingLogger::default())
+                .route("/healthz", web::get().to(healthz))
+                .route("/healthz", web::head().to(healthz))
+                .route(PATH, web::to(no_upgrade))
+                .default_service(web::to(elsewhere));
             HttpService::build()
                 .tcp_nodelay(true)
                 .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, shared.clone())))
@@ -142,7 +154,18 @@ impl Service {
 }
 
 async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+    HttpResponse::Ok().content_type(TEXT).body("ok\n")
+}
+
+async fn no_upgrade() -> HttpResponse {
+    let text = "WAMP clients connect here by WebSocket: the headers Connection: Upgrade and Upgrade: websocket are \
+                missing, which a proxy in front has to pass on\n";
+    let mut response = HttpResponse::build(StatusCode::UPGRADE_REQUIRED);
+    response.insert_header((header::UPGRADE, "websocket")).content_type(TEXT).body(text)
+}
+
+async fn elsewhere() -> HttpResponse {
+    HttpResponse::NotFound().content_type(TEXT).body(format!("{ELSEWHERE}\n"))
 }
 
 /// Makes a session of a connection that asks for it, or refuses it in words.
@@ -165,7 +188,7 @@ async fn upgrade(
             Err((status, text)) => {
                 debug!(status = status.as_u16(), text, "upgrade refused");
                 let mut response = Response::build(status);
-                response.insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"));
+                response.insert_header((header::CONTENT_TYPE, TEXT));
                 response.force_close();
                 if status == StatusCode::UPGRADE_REQUIRED {
                     response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
@@ -213,7 +236,10 @@ fn check(request: &Request) -> Result<Serializer, (StatusCode, String)> {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "this is not a proxy");
     }
     if request.path() != PATH {
-        return refuse(StatusCode::NOT_FOUND, &format!("WAMP clients connect at {PATH}"));
+        return refuse(StatusCode::NOT_FOUND, ELSEWHERE);
+    }
+    if head.version < Version::HTTP_11 {
+        return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a WebSocket needs HTTP/1.1");
     }
     if let Err(error) = ws::verify_handshake(head) {
         use ws::HandshakeError as E;

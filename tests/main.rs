@@ -1,8 +1,13 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
 mod codec_vectors;
+mod crossing;
+mod namespace;
 mod official_vectors;
+mod program;
 mod readme;
 mod real_clients;
 mod support;
 mod tidy;
+mod transcripts;
+mod upgrade;

@@ -1,13 +1,20 @@
 //! The test suite of the WAMP specification, run where the environment variable `WAMP_VECTORS` names a copy of
-//! its vectors. A sequence of several sessions in it is not for the codec.
+//! its vectors: single messages over the codec, and sequences of several sessions over a router.
 
-use crate::codec_vectors::{File, Message, Sample, attributes, load, refusal, write};
+use crate::{
+    codec_vectors::{File, Message, Sample, attributes, load, refusal, write},
+    transcripts,
+};
 use realmkeeper_actors::{
     codec::Serializer,
     message::{ClientMessage, RouterMessage},
 };
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Binary in the place of the arguments list, of a scheme that was never in the specification, in which a list
 /// is due there.
@@ -56,19 +63,9 @@ struct Ran {
 
 #[test]
 fn the_official_vectors_are_read_and_written() {
-    let Some(suite) = std::env::var_os("WAMP_VECTORS") else {
-        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
-        {
-            eprintln!("skipped: WAMP_VECTORS names no copy of the vectors of the WAMP specification");
-        }
-        return;
-    };
     let mut ran = Ran::default();
-    for folder in ["basic", "advanced"] {
-        let folder = Path::new(&suite).join("singlemessage").join(folder);
-        let files = folder.read_dir().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        for file in files {
-            let path = file.unwrap().path();
+    for folder in ["singlemessage/basic", "singlemessage/advanced"] {
+        for path in files(folder) {
             let name = path.file_name().unwrap().to_str().unwrap();
             let file = load(&path);
             ran.files += 1;
@@ -86,7 +83,69 @@ fn the_official_vectors_are_read_and_written() {
         bare_binary: 10,
         unknown_type: 1,
     };
-    assert_eq!(ran, expected);
+    if suite().is_some() {
+        assert_eq!(ran, expected);
+    }
+}
+
+#[test]
+fn the_official_sequences_happen_as_they_are_written() {
+    let sequences = files("multisession/advanced");
+    for path in &sequences {
+        let sequence: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        transcripts::replay(path, &transcript(&sequence));
+    }
+    assert_eq!(sequences.len(), usize::from(suite().is_some()));
+}
+
+/// Where the suite is, if it is anywhere.
+fn suite() -> Option<PathBuf> {
+    std::env::var_os("WAMP_VECTORS").map(PathBuf::from)
+}
+
+/// The files in a folder of the suite; none without it.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let Some(suite) = suite() else {
+        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
+        {
+            eprintln!("skipped: WAMP_VECTORS names no copy of the vectors of the WAMP specification");
+        }
+        return Vec::new();
+    };
+    let folder = suite.join(folder);
+    let files = folder.read_dir().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+/// A sequence as transcript: ids that the router gives are bound to names.
+fn transcript(sequence: &Value) -> String {
+    let mut lines = String::new();
+    for session in sequence["sessions"].as_array().unwrap() {
+        let [name, realm] = ["session_id", "realm"].map(|key| session[key].as_str().unwrap());
+        writeln!(lines, "{name} + joins {realm}").unwrap();
+    }
+    for step in sequence["sequence"].as_array().unwrap() {
+        let [from, to] = ["from", "to"].map(|key| step[key].as_str().unwrap());
+        let (name, direction) = if from == "router" { (to, '<') } else { (from, '>') };
+        writeln!(lines, "{name} {direction} {}", as_list(&step["message"])).unwrap();
+    }
+    lines
+}
+
+/// A message whose elements have names as the list that travels.
+fn as_list(message: &Value) -> Value {
+    let (code, elements): (u64, &[&str]) = match message["type"].as_str().unwrap() {
+        "SUBSCRIBE" => (32, &["request_id", "options", "topic"]),
+        "SUBSCRIBED" => (33, &["request_id", "subscription_id"]),
+        "PUBLISH" => (16, &["request_id", "options", "topic", "args"]),
+        "EVENT" => (36, &["subscription_id", "publication_id", "details", "args"]),
+        other => panic!("no sequence had {other} so far"),
+    };
+    let element = |name: &&str| match *name {
+        "subscription_id" | "publication_id" => format!("$id{}", message[name]).into(),
+        _ => message[name].clone(),
+    };
+    [code.into()].into_iter().chain(elements.iter().map(element)).collect()
 }
 
 fn run(file: &File, name: &str, index: usize, sample: &Sample, ran: &mut Ran) {

@@ -29,9 +29,12 @@ pub enum Refusal {
     /// The subscription does not exist, or is not the session's.
     #[error("this session has no subscription {0}")]
     NoSuchSubscription(u64),
-    /// No session of the realm, or none that may be meant, has this id.
-    #[error("there is no such session with id {0} in this realm")]
+    /// No session of the realm has this id.
+    #[error("there is no session {0} in this realm")]
     NoSuchSession(u64),
+    /// No session of the realm but the caller's own has this id.
+    #[error("there is no other session {0} in this realm")]
+    NoOtherSession(u64),
     /// An argument that cannot be accepted.
     #[error("{0}")]
     InvalidArgument(String),
@@ -52,7 +55,7 @@ impl Refusal {
             Self::ProcedureAlreadyExists(_) => "wamp.error.procedure_already_exists",
             Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
             Self::NoSuchSubscription(_) => "wamp.error.no_such_subscription",
-            Self::NoSuchSession(_) => "wamp.error.no_such_session",
+            Self::NoSuchSession(_) | Self::NoOtherSession(_) => "wamp.error.no_such_session",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
             Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
             Self::CalleeGone => "wamp.error.canceled",

@@ -39,11 +39,20 @@ pub(crate) enum Received {
 impl Peer {
     /// Opens a WebSocket.
     pub(crate) fn connect(router: &Router, serializer: Serializer) -> Self {
-        let (socket, response) =
-            open(router.address(), &[("Sec-WebSocket-Protocol", serializer.subprotocol())])
-                .expect("the router upgrades the connection");
+        Self::connect_to(router.address(), serializer)
+    }
+
+    /// Opens a WebSocket to whatever router listens there.
+    pub(crate) fn connect_to(address: SocketAddr, serializer: Serializer) -> Self {
+        let (socket, response) = open(address, &[("Sec-WebSocket-Protocol", serializer.subprotocol())])
+            .expect("the router upgrades the connection");
         let chosen = response.headers().get("Sec-WebSocket-Protocol").map(HeaderValue::as_bytes);
         assert_eq!(chosen, Some(serializer.subprotocol().as_bytes()));
+        Self::on(socket, serializer)
+    }
+
+    /// Takes a WebSocket that is open.
+    pub(crate) fn on(socket: WebSocket<TcpStream>, serializer: Serializer) -> Self {
         Self { socket, serializer, session: 0, authid: String::new(), requests: 0 }
     }
 
@@ -55,13 +64,19 @@ impl Peer {
     /// Opens a WebSocket and joins a realm in all roles.
     pub(crate) fn join_realm(router: &Router, serializer: Serializer, realm: &str) -> Self {
         let mut peer = Self::connect(router, serializer);
-        let roles = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
-        peer.send(&json!([1, realm, {"roles": roles}]));
-        let welcome = peer.message();
-        assert_eq!(welcome[0], 2, "the router answers {welcome}");
-        peer.session = welcome[1].as_u64().expect("a session has an id");
-        peer.authid = welcome[2]["authid"].as_str().expect("a session has an authid").to_owned();
+        peer.say_hello(realm, &json!({}));
         peer
+    }
+
+    /// Joins a realm in all roles, with these details besides.
+    pub(crate) fn say_hello(&mut self, realm: &str, details: &Json) {
+        let mut details = details.clone();
+        details["roles"] = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
+        self.send(&json!([1, realm, details]));
+        let welcome = self.message();
+        assert_eq!(welcome[0], 2, "the router answers {welcome}");
+        self.session = welcome[1].as_u64().expect("a session has an id");
+        self.authid = welcome[2]["authid"].as_str().expect("a session has an authid").to_owned();
     }
 
     /// The serializer that it speaks.
@@ -162,7 +177,6 @@ impl Peer {
 pub(crate) type Upgrade = Response<Option<Vec<u8>>>;
 
 /// Opens a WebSocket with these headers; gives the refusal if there is one.
-#[expect(clippy::result_large_err, reason = "that is how tungstenite tells a refusal")]
 pub(crate) fn open(
     address: SocketAddr,
     headers: &[(&'static str, &str)],

@@ -81,7 +81,7 @@ pub enum Malformed {
         problem: String,
     },
     /// Lists and dicts stand inside each other deeper than allowed.
-    #[error("nested deeper than {limit} levels")]
+    #[error("the message is nested deeper than {limit} levels")]
     TooDeep {
         /// The deepest nesting allowed.
         limit: usize,

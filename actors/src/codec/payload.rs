@@ -154,7 +154,13 @@ pub(super) fn value(serializer: Serializer, bytes: &[u8]) -> Result<Value, Strin
     match serializer {
         Serializer::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
         Serializer::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
-        Serializer::Cbor => cbor4ii::serde::from_slice(bytes).map_err(|error| error.to_string()),
+        Serializer::Cbor => cbor4ii::serde::from_slice(bytes).map_err(|error| match error {
+            cbor4ii::serde::DecodeError::Custom(problem) => problem.into(),
+            // The bytes are well-formed; these are what no value can be built of.
+            cbor4ii::serde::DecodeError::Core(_) => {
+                "a tag, a simple value, or a key that is not a string".to_owned()
+            }
+        }),
     }
 }
 

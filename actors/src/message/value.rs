@@ -206,6 +206,10 @@ impl<'de> Visitor<'de> for Reading {
         Ok(Value::Binary(octets.into()))
     }
 
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, _: D) -> Result<Value, D::Error> {
+        Err(de::Error::custom("an extension type of MessagePack"))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = items.next_element_seed(self)? {

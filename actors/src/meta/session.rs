@@ -34,7 +34,7 @@ pub(super) fn kill(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusa
     let session = given.session()?;
     let kill = how(given, lent)?;
     if session == lent.caller.id || !lent.roster.contains(session) {
-        return Err(Refusal::NoSuchSession(session.get()));
+        return Err(Refusal::NoOtherSession(session.get()));
     }
     Ok(Outcome::Kill { victims: vec![session], kill, all: false, answer: Arguments::default() })
 }

@@ -51,7 +51,7 @@ pub(crate) enum Refused {
     #[error("there is no realm {0:?} here")]
     NoSuchRealm(Uri),
     /// None of the methods that it offers can be used.
-    #[error("none of the offered methods of authentication is accepted here, but {accepted}")]
+    #[error("none of the offered methods of authentication is accepted here; accepted: {accepted}")]
     NoMatchingAuthMethod {
         /// The methods that can be used.
         accepted: &'static str,
@@ -241,7 +241,7 @@ mod tests {
             (
                 r#"[1,"realm1",{"roles":{"caller":{}},"authmethods":["ticket"]}]"#,
                 "wamp.error.no_matching_auth_method",
-                "none of the offered methods of authentication is accepted here, but anonymous",
+                "none of the offered methods of authentication is accepted here; accepted: anonymous",
             ),
             (r#"[48,1,{},"a"]"#, violation, "CALL came before a session was joined"),
             (r#"[5,"x",{}]"#, violation, "AUTHENTICATE came before a session was joined"),

@@ -90,7 +90,7 @@ impl WebSocket {
         let before = self.fragments.as_ref().map_or(0, BytesMut::len);
         let left = self.limit.saturating_sub(if is_control { 0 } else { before });
         if length > left as u64 {
-            return Err(FrameError::TooBig(format!("a message may have {} octets", self.limit)));
+            return Err(FrameError::TooBig(format!("a message may have at most {} octets", self.limit)));
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ mod tests {
     fn the_limit_is_checked_at_the_header() {
         let mut tebibyte = vec![0x82, 0x80 | 127];
         tebibyte.extend((1u64 << 40).to_be_bytes());
-        let too_big = || Err(FrameError::TooBig("a message may have 100 octets".into()));
+        let too_big = || Err(FrameError::TooBig("a message may have at most 100 octets".into()));
         assert_eq!(receive(Serializer::Cbor, 100, &tebibyte), too_big());
         assert_eq!(receive(Serializer::Json, 100, &frame(0x81, &[b'x'; 101])[..4]), too_big());
         let fragments = [frame(0x01, &[b'x'; 60]), frame(0x80, &[b'x'; 41])[..2].to_vec()].concat();
