@@ -2,6 +2,7 @@
 
 mod codec_vectors;
 mod crossing;
+mod lifecycle;
 mod namespace;
 mod official_vectors;
 mod program;

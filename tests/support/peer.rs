@@ -6,7 +6,10 @@ use super::{
 };
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
-use std::net::{SocketAddr, TcpStream};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+};
 use tungstenite::{
     Message, WebSocket,
     client::IntoClientRequest,
@@ -106,6 +109,32 @@ impl Peer {
         self.socket.send(message).expect("the router takes the message");
     }
 
+    /// Sends bytes as they are, whatever they mean.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).expect("the router takes the bytes");
+    }
+
+    /// A message as a masked frame.
+    pub(crate) fn frame(&self, message: &Json) -> Vec<u8> {
+        let first = if self.serializer.is_text() { 0x81 } else { 0x82 };
+        frame(first, &form::encode(self.serializer, message))
+    }
+
+    /// Waits until the connection has ended, and gives all that came. GOODBYE is answered.
+    pub(crate) fn rest(&mut self) -> Vec<Received> {
+        let mut all = Vec::new();
+        while all.last() != Some(&Received::End) {
+            let received = self.receive();
+            if matches!(&received, Received::Message(message) if message[0] == 6) {
+                let answer = self.frame(&json!([6, {}, "wamp.close.goodbye_and_out"]));
+                // It may have been the answer to a GOODBYE of this peer: then nobody reads this one.
+                let _ = self.socket.get_mut().write_all(&answer);
+            }
+            all.push(received);
+        }
+        all
+    }
+
     /// The WebSocket itself, for frames of every kind and for the socket beneath.
     pub(crate) fn socket(&mut self) -> &mut WebSocket<TcpStream> {
         &mut self.socket
@@ -171,6 +200,32 @@ impl Peer {
             }
         }
     }
+}
+
+/// A masked frame whose header begins with this octet: the flags and the opcode.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = header(first, payload.len() as u64);
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(octet, mask)| octet ^ mask));
+    frame
+}
+
+/// The header of a masked frame, up to the mask.
+pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut header = vec![first];
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..=125), _) => header.push(0x80 | length),
+        (_, Ok(length)) => {
+            header.push(0x80 | 126);
+            header.extend(length.to_be_bytes());
+        }
+        (_, Err(_)) => {
+            header.push(0x80 | 127);
+            header.extend(length.to_be_bytes());
+        }
+    }
+    header
 }
 
 /// The response to an upgrade.

@@ -1,0 +1,393 @@
+//! Every way for a session to end, over a real socket: what the peer gets, how its WebSocket is closed, whether
+//! the realm is told, and what is logged.
+
+use crate::support::{
+    Peer, Router, log,
+    peer::{Received, frame, header},
+};
+use realmkeeper::Settings;
+use realmkeeper_actors::codec::Serializer;
+use serde_json::{Value as Json, json};
+use std::{net::Shutdown, time::Duration};
+use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+
+/// A realm with an observer, who is told who leaves, and a session that is about to end.
+struct Scene {
+    observer: Peer,
+    subscription: u64,
+    victim: Peer,
+    /// The last to go, so that it has nobody to wait for.
+    router: Router,
+}
+
+impl Scene {
+    fn new(serializer: Serializer, change: impl FnOnce(&mut Settings)) -> Self {
+        let router = Router::with(change);
+        let mut observer = Peer::join(&router, Serializer::Json);
+        let subscription = observer.subscribe("wamp.session.on_leave");
+        let victim = Peer::join(&router, serializer);
+        Self { router, observer, subscription, victim }
+    }
+
+    /// Waits until the observer is told that the victim has left.
+    fn wait_for_leave(&mut self) {
+        let event = self.observer.message();
+        let args = json!([self.victim.session, self.victim.authid, "anonymous"]);
+        assert_eq!(event, json!([36, self.subscription, event[2], {}, args]));
+    }
+
+    /// Asserts that the observer is told nothing more, that the victim is gone, and what is logged of it.
+    fn check_end(&mut self, cause: &str) {
+        assert_eq!(
+            self.observer.call("wamp.session.list", &json!([]), &json!({}))[3],
+            json!([[self.observer.session]])
+        );
+        self.check_log(cause);
+    }
+
+    fn check_log(&self, cause: &str) {
+        let session = format!("session={} ", self.victim.session);
+        let line = log::wait_for(&["session left", &session]);
+        assert!(line.contains(&format!("cause=\"{cause}\"")), "{line}");
+        assert_eq!(log::lines(&["session left", &session]).len(), 1);
+        assert_eq!(log::lines(&["session joined", &session]).len(), 1);
+    }
+}
+
+/// Ends a session in both kinds of serializers, and checks what its peer gets before the end, and that the leave is
+/// announced once.
+fn ends(cause: &str, end: impl Fn(&mut Scene), expected: &[Received]) {
+    ends_with(cause, |_| (), end, expected);
+}
+
+fn ends_with(cause: &str, change: impl Fn(&mut Settings), end: impl Fn(&mut Scene), expected: &[Received]) {
+    for serializer in [Serializer::Json, Serializer::MessagePack, Serializer::Cbor] {
+        let mut scene = Scene::new(serializer, &change);
+        end(&mut scene);
+        let mut came = scene.victim.rest();
+        assert_eq!(came.pop(), Some(Received::End), "{cause} in {serializer}");
+        assert_eq!(came, expected, "{cause} in {serializer}");
+        scene.wait_for_leave();
+        scene.check_end(cause);
+    }
+}
+
+fn goodbye(reason: &str) -> Received {
+    Received::Message(json!([6, {}, reason]))
+}
+
+fn abort(reason: &str, text: &str) -> Received {
+    Received::Message(json!([3, {"message": text}, reason]))
+}
+
+fn violation(text: &str) -> [Received; 2] {
+    [abort("wamp.error.protocol_violation", text), Received::Close(Some(1002))]
+}
+
+fn too_big(text: &str) -> [Received; 2] {
+    [abort("wamp.error.payload_size_exceeded", text), Received::Close(Some(1009))]
+}
+
+#[test]
+fn goodbye_is_answered() {
+    let end = |scene: &mut Scene| scene.victim.send(&json!([6, {}, "wamp.close.normal"]));
+    ends("goodbye", end, &[goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))]);
+}
+
+#[test]
+fn what_was_sent_before_goodbye_is_answered_before_it() {
+    let end = |scene: &mut Scene| {
+        let call = scene.victim.frame(&json!([48, 1, {}, "wamp.session.count"]));
+        let goodbye = scene.victim.frame(&json!([6, {}, "wamp.close.normal"]));
+        let publish = scene.victim.frame(&json!([16, 2, {"acknowledge": true}, "a.b"]));
+        scene.victim.send_raw(&[call, goodbye, publish].concat());
+    };
+    let answer = Received::Message(json!([50, 1, {}, [2]]));
+    ends("goodbye", end, &[answer, goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))]);
+}
+
+#[test]
+fn a_close_frame_is_echoed() {
+    for (code, frame) in [
+        (Some(4000), Some(CloseFrame { code: CloseCode::Library(4000), reason: "enough".into() })),
+        (Some(1000), Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })),
+        (None, None),
+    ] {
+        let end = |scene: &mut Scene| scene.victim.socket().close(frame.clone()).unwrap();
+        ends("transport_closed", end, &[Received::Close(code)]);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_ends_the_session() {
+    ends("transport_lost", |scene| scene.victim.socket().get_ref().shutdown(Shutdown::Both).unwrap(), &[]);
+}
+
+#[test]
+fn a_connection_that_is_reset_ends_the_session() {
+    let mut scene = Scene::new(Serializer::Json, |_| ());
+    let other = Peer::connect(&scene.router, Serializer::Json);
+    let victim = std::mem::replace(&mut scene.victim, other);
+    (scene.victim.session, scene.victim.authid) = (victim.session, victim.authid.clone());
+    let mut victim = victim;
+    socket2::SockRef::from(victim.socket().get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(victim);
+    scene.wait_for_leave();
+    scene.check_end("transport_lost");
+}
+
+#[test]
+fn abort_ends_the_session_without_a_word() {
+    let end = |scene: &mut Scene| scene.victim.send(&json!([3, {}, "wamp.error.whatever"]));
+    ends("aborted", end, &[Received::Close(Some(1000))]);
+}
+
+#[test]
+fn a_message_out_of_place_is_a_violation() {
+    let end = |scene: &mut Scene| scene.victim.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+    ends("protocol_violation", end, &violation("HELLO has no place in a session that has joined"));
+}
+
+#[test]
+fn frames_that_have_no_place_are_violations() {
+    let raw = |bytes: Vec<u8>| move |scene: &mut Scene| scene.victim.send_raw(&bytes);
+    let unmasked = b"\x82\x01x".to_vec();
+    for (end, text) in [
+        (raw(unmasked), "a frame is not masked"),
+        (raw(frame(0x80, b"x")), "a fragment continues no message"),
+        (raw(frame(0x83, b"x")), "a frame has an opcode that is not in use"),
+        (raw(frame(0xc1, b"x")), "a frame has reserved bits set, or a length that is not valid"),
+        (raw(frame(0x09, b"x")), "a control frame is fragmented or longer than 125 octets"),
+        (raw(frame(0x88, b"x")), "a close frame has a payload that is not valid"),
+    ] {
+        ends("protocol_violation", end, &violation(text));
+    }
+}
+
+#[test]
+fn a_frame_of_the_wrong_kind_is_a_violation() {
+    for (serializer, first, text) in [
+        (Serializer::Json, 0x82, "a binary frame was sent where the subprotocol uses text"),
+        (Serializer::Cbor, 0x81, "a text frame was sent where the subprotocol uses binary"),
+    ] {
+        let mut scene = Scene::new(serializer, |_| ());
+        scene.victim.send_raw(&frame(first, b"[]"));
+        let [abort, close] = violation(text);
+        assert_eq!(scene.victim.rest(), [abort, close, Received::End]);
+        scene.wait_for_leave();
+        scene.check_end("protocol_violation");
+    }
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_told_apart() {
+    let mut scene = Scene::new(Serializer::Json, |_| ());
+    scene.victim.send_raw(&frame(0x81, b"[16,1,{},\"\xff\"]"));
+    let abort = abort("wamp.error.protocol_violation", "the text is not UTF-8");
+    assert_eq!(scene.victim.rest(), [abort, Received::Close(Some(1007)), Received::End]);
+    scene.wait_for_leave();
+    scene.check_end("invalid_utf8");
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_at_its_header() {
+    let limited = |settings: &mut Settings| settings.session.message_limit = 1000;
+    let first = |scene: &Scene| if scene.victim.serializer().is_text() { 0x01 } else { 0x02 };
+    let whole = |scene: &mut Scene| {
+        let header = header(0x80 | first(scene), 1001);
+        scene.victim.send_raw(&header);
+    };
+    ends_with("message_too_big", limited, whole, &too_big("a message may have at most 1000 octets"));
+    let fragments = |scene: &mut Scene| {
+        let begin = frame(first(scene), &[b' '; 600]);
+        scene.victim.send_raw(&[begin, header(0x80, 401)].concat());
+    };
+    ends_with("message_too_big", limited, fragments, &too_big("a message may have at most 1000 octets"));
+}
+
+#[test]
+fn a_message_nested_too_deep_is_refused() {
+    let end = |scene: &mut Scene| {
+        let nested = (0..70).fold(json!([]), |inner, _| json!([inner]));
+        scene.victim.send(&json!([16, 1, {}, "a.b", nested]));
+    };
+    ends("message_too_big", end, &too_big("the message is nested deeper than 64 levels"));
+}
+
+fn kill(scene: &mut Scene, procedure: &str, args: &Json) {
+    let request = scene.observer.request();
+    let kwargs = json!({"reason": "because", "message": "foobar"});
+    scene.observer.send(&json!([48, request, {}, procedure, args, kwargs]));
+}
+
+#[test]
+fn a_killed_session_is_told_why() {
+    let told = [Received::Message(json!([6, {"message": "foobar"}, "because"])), Received::Close(Some(1000))];
+    for serializer in [Serializer::Json, Serializer::Cbor] {
+        let mut scene = Scene::new(serializer, |_| ());
+        let session = scene.victim.session;
+        kill(&mut scene, "wamp.session.kill", &json!([session]));
+        // Out of the realm before the kill is answered.
+        scene.wait_for_leave();
+        assert_eq!(scene.observer.message(), json!([50, 2, {}]));
+        assert_eq!(scene.victim.rest(), [&told[..], &[Received::End]].concat());
+        scene.check_end("killed");
+
+        let mut scene = Scene::new(serializer, |_| ());
+        kill(&mut scene, "wamp.session.kill_all", &json!([]));
+        assert_eq!(scene.observer.message(), json!([50, 2, {}, [1]]));
+        assert_eq!(scene.victim.rest(), [&told[..], &[Received::End]].concat());
+        scene.check_end("killed_all");
+    }
+}
+
+#[test]
+fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
+    let mut scene =
+        Scene::new(Serializer::Json, |settings| settings.session.linger = Duration::from_millis(200));
+    let topic = scene.observer.subscribe("a.topic");
+    let session = scene.victim.session;
+    kill(&mut scene, "wamp.session.kill", &json!([session]));
+    scene.wait_for_leave();
+    assert_eq!(scene.observer.message()[0], 50);
+    scene.victim.send(&json!([16, 1, {}, "a.topic", ["too late"]]));
+    let goodbye = Received::Message(json!([6, {"message": "foobar"}, "because"]));
+    assert_eq!(scene.victim.receive(), goodbye);
+    assert_eq!(scene.victim.receive(), Received::Close(Some(1000)));
+    scene.router.wait_for_sockets(1);
+    scene.check_end("killed");
+    assert_ne!(topic, 0);
+}
+
+/// Publishes large events to the topic until so many octets are on their way.
+fn flood(peer: &mut Peer, topic: &str, octets: usize) {
+    let event = "x".repeat(60_000);
+    for _ in 0..octets.div_ceil(event.len()) {
+        let request = peer.request();
+        peer.send(&json!([16, request, {}, topic, [event]]));
+    }
+}
+
+#[test]
+fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
+    let mut scene = Scene::new(Serializer::Json, |settings| {
+        settings.session.outbox_limit = 256 << 10;
+        settings.session.linger = Duration::from_secs(5);
+    });
+    scene.victim.subscribe("a.topic");
+    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.wait_for_leave();
+    let came = scene.victim.rest();
+    let is_event = |received: &&Received| matches!(received, Received::Message(message) if message[0] == 36);
+    let events = came.iter().take_while(is_event).count();
+    assert!(events > 0);
+    let end = [goodbye("realmkeeper.close.slow_consumer"), Received::Close(Some(1008)), Received::End];
+    assert_eq!(came[events..], end);
+    scene.check_end("slow_consumer");
+}
+
+#[test]
+fn a_consumer_that_takes_nothing_is_cut_off() {
+    let mut scene = Scene::new(Serializer::MessagePack, |settings| {
+        settings.session.outbox_limit = 64 << 20;
+        settings.session.write_stall = Duration::from_millis(200);
+        settings.session.linger = Duration::from_millis(200);
+    });
+    scene.victim.subscribe("a.topic");
+    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.wait_for_leave();
+    scene.router.wait_for_sockets(1);
+    scene.check_end("slow_consumer");
+}
+
+#[test]
+fn a_silent_peer_that_answers_no_ping_is_cut_off() {
+    let mut scene = Scene::new(Serializer::Json, |settings| {
+        settings.session.ping_interval = Duration::from_millis(100);
+        settings.session.ping_timeout = Duration::from_millis(100);
+    });
+    // The observer reads, and so answers; the victim does not read.
+    scene.wait_for_leave();
+    scene.check_end("ping_timeout");
+    assert_eq!(scene.victim.receive(), Received::End);
+}
+
+#[test]
+fn a_silent_peer_that_answers_pings_stays() {
+    let router = Router::with(|settings| {
+        settings.session.ping_interval = Duration::from_millis(50);
+        settings.session.ping_timeout = Duration::from_secs(5);
+    });
+    let mut peer = Peer::join(&router, Serializer::Json);
+    for _ in 0..3 {
+        let ping = peer.socket().read().unwrap();
+        assert_eq!(ping, tungstenite::Message::Ping(Vec::new().into()));
+        peer.socket().flush().unwrap();
+    }
+    assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
+
+#[test]
+fn a_ping_is_answered_with_its_own_octets() {
+    let router = Router::start();
+    let mut peer = Peer::join(&router, Serializer::Cbor);
+    peer.send_raw(&frame(0x89, b"are you there?"));
+    assert_eq!(peer.socket().read().unwrap(), tungstenite::Message::Pong(b"are you there?".to_vec().into()));
+}
+
+#[test]
+fn a_fault_in_a_session_ends_that_session_only() {
+    let end = |scene: &mut Scene| scene.victim.send(&json!([16, 1, {}, "realmkeeper.fault.session"]));
+    let told = abort("realmkeeper.error.internal", "a fault of the router ended this session");
+    ends("panic", end, &[told, Received::Close(Some(1011))]);
+}
+
+#[test]
+fn a_fault_in_the_core_closes_the_realm_which_starts_again_empty() {
+    let mut scene = Scene::new(Serializer::Cbor, |_| ());
+    scene.victim.send(&json!([16, 1, {}, "realmkeeper.fault.realm"]));
+    let told = [goodbye("wamp.close.close_realm"), Received::Close(Some(1001)), Received::End];
+    assert_eq!(scene.victim.rest(), told);
+    assert_eq!(scene.observer.rest(), told);
+    scene.check_log("realm_closed");
+    let mut next = Peer::join(&scene.router, Serializer::Json);
+    assert_eq!(next.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
+
+#[test]
+fn a_router_that_stops_sends_everybody_away() {
+    let mut scene = Scene::new(Serializer::MessagePack, |_| ());
+    scene.router.stop();
+    let told = [goodbye("wamp.close.system_shutdown"), Received::Close(Some(1001)), Received::End];
+    assert_eq!(scene.victim.rest(), told);
+    assert_eq!(scene.observer.rest(), told);
+    scene.check_log("shutdown");
+}
+
+#[test]
+fn what_comes_behind_hello_is_handled_after_welcome() {
+    let router = Router::start();
+    let mut peer = Peer::connect(&router, Serializer::Json);
+    let hello = peer.frame(&json!([1, "realm1", {"roles": {"caller": {}, "subscriber": {}}}]));
+    let subscribe = peer.frame(&json!([32, 1, {}, "a.b"]));
+    let call = peer.frame(&json!([48, 2, {}, "wamp.session.count"]));
+    peer.send_raw(&[hello, subscribe, call].concat());
+    assert_eq!(peer.message()[0], 2);
+    assert_eq!(peer.message()[0], 33);
+    assert_eq!(peer.message(), json!([50, 2, {}, [1]]));
+}
+
+#[test]
+fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
+    let router = Router::start();
+    let mut observer = Peer::join(&router, Serializer::Json);
+    for _ in 0..20 {
+        let mut peer = Peer::connect(&router, Serializer::Json);
+        let hello = peer.frame(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+        peer.send_raw(&hello);
+        socket2::SockRef::from(peer.socket().get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    router.wait_for_sockets(1);
+    // The leave of the last is in the mailbox of the realm before this call, or it never joined.
+    assert_eq!(observer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
