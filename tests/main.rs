@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod churn;
 mod codec_vectors;
 mod crossing;
 mod lifecycle;
@@ -8,6 +9,7 @@ mod official_vectors;
 mod program;
 mod readme;
 mod real_clients;
+mod robustness;
 mod support;
 mod tidy;
 mod transcripts;

@@ -1,72 +1,13 @@
 //! The program: what it prints, why it does not start, and how it stops.
 
-use crate::support::{Peer, peer::Received};
+use crate::support::{
+    Peer,
+    peer::Received,
+    program::{Serving, program},
+};
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
-use std::{
-    io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpListener},
-    process::{Child, ChildStdout, Command, Stdio},
-};
-
-/// The program, with what a person may have in the environment taken away.
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_realmkeeper"));
-    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-/// A program that serves. It is killed when it is dropped.
-struct Serving {
-    process: Child,
-    output: BufReader<ChildStdout>,
-    /// What it has printed so far.
-    printed: String,
-}
-
-impl Serving {
-    /// Starts it and waits until it serves.
-    fn start() -> Self {
-        let mut command = program(&["--listen", "127.0.0.1:0"]);
-        let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
-        let mut output = BufReader::new(process.stdout.take().expect("the output is piped"));
-        let mut printed = String::new();
-        output.read_line(&mut printed).expect("the program prints");
-        Self { process, output, printed }
-    }
-
-    /// The URL that the first line names.
-    fn url(&self) -> &str {
-        self.printed.lines().next().and_then(|line| line.split(' ').next_back()).expect("a URL is printed")
-    }
-
-    fn address(&self) -> SocketAddr {
-        let address = self.url().strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
-        address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill can be run");
-        assert!(sent.success(), "the signal is sent");
-    }
-
-    /// Waits for its end; gives its exit code and all that it has printed.
-    fn wait(mut self) -> (Option<i32>, String) {
-        self.output.read_to_string(&mut self.printed).expect("the program prints text");
-        let status = self.process.wait().expect("the program ends");
-        (status.code(), std::mem::take(&mut self.printed))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Neither fails but for a program that has ended already, which is what is wanted.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use std::{net::TcpListener, process::Command};
 
 fn says_goodbye_on(signal: &str) {
     let program = Serving::start();

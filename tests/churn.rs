@@ -1,0 +1,90 @@
+//! Two thousand sessions at a time that come and go in every way, several times over.
+
+use crate::support::{Peer, program::Serving};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use realmkeeper_actors::codec::Serializer;
+use serde_json::{Value as Json, json};
+use std::{collections::BTreeSet, net::SocketAddr, thread};
+
+const ROUNDS: usize = 5;
+const THREADS: usize = 4;
+const SESSIONS_PER_THREAD: usize = 500;
+
+fn join(address: SocketAddr, serializer: Serializer) -> Peer {
+    let mut peer = Peer::connect_to(address, serializer);
+    peer.say_hello("realm1", &json!({}));
+    peer
+}
+
+/// Joins sessions, and then ends each in one of the ways.
+fn come_and_go(address: SocketAddr, seed: u64) {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut killer = join(address, Serializer::Json);
+    let mut peers: Vec<Peer> =
+        (1..SESSIONS_PER_THREAD).map(|_| join(address, Serializer::ALL[chance.random_range(0..3)])).collect();
+    peers.shuffle(&mut chance);
+    for mut peer in peers {
+        match chance.random_range(0..4) {
+            0 => drop(peer),
+            1 => peer.send(&json!([3, {}, "wamp.close.normal"])),
+            2 => {
+                let answer = killer.call("wamp.session.kill", &json!([peer.session]), &json!({}));
+                assert_eq!(answer[0], 50, "{answer}");
+            }
+            _ => peer.leave(),
+        }
+    }
+    killer.leave();
+}
+
+/// Who is announced to join and to leave.
+#[derive(Default)]
+struct Announced {
+    present: BTreeSet<u64>,
+    joined: BTreeSet<u64>,
+    left: usize,
+}
+
+impl Announced {
+    fn take(&mut self, event: &Json, on_join: u64) {
+        assert_eq!(event[0], 36, "{event}");
+        if event[1].as_u64() == Some(on_join) {
+            let session = event[4][0]["session"].as_u64().expect("a session has an id");
+            assert!(self.joined.insert(session), "{session} joined twice");
+            self.present.insert(session);
+        } else {
+            let session = event[4][0].as_u64().expect("a session has an id");
+            assert!(self.present.remove(&session), "{session} left without having joined, or twice");
+            self.left += 1;
+        }
+    }
+}
+
+#[test]
+fn two_thousand_sessions_at_a_time_are_announced_exactly_and_leave_no_memory_behind() {
+    rlimit::increase_nofile_limit(16_384).expect("the limit of open files can be raised");
+    let program = Serving::start();
+    let address = program.address();
+    let mut observer = join(address, Serializer::MessagePack);
+    let on_join = observer.subscribe("wamp.session.on_join");
+    observer.subscribe("wamp.session.on_leave");
+    let mut memory = Vec::new();
+    for round in 0..ROUNDS {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| thread::spawn(move || come_and_go(address, (round * THREADS + thread) as u64)))
+            .collect();
+        let mut announced = Announced::default();
+        while announced.left < THREADS * SESSIONS_PER_THREAD {
+            announced.take(&observer.message(), on_join);
+        }
+        for thread in threads {
+            thread.join().expect("every session comes and goes");
+        }
+        assert_eq!(announced.joined.len(), THREADS * SESSIONS_PER_THREAD);
+        let count = observer.call("wamp.session.count", &json!([]), &json!({}));
+        assert_eq!(count[3], json!([1]), "nothing is announced beyond that, and only the observer is left");
+        memory.push(program.memory());
+    }
+    let (early, late) = (memory[1], memory[ROUNDS - 1]);
+    assert!(late * 10 <= early * 11, "the memory of the router grew from round to round: {memory:?} KiB");
+}

@@ -1,0 +1,165 @@
+//! What a bad or a slow client costs: itself its session, and nobody else anything.
+
+use crate::support::{
+    Peer, Router, log,
+    peer::{Received, frame, header},
+    program::Serving,
+};
+use realmkeeper_actors::codec::Serializer;
+use serde_json::json;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Joins the realm of a started program.
+fn join(program: &Serving, serializer: Serializer) -> Peer {
+    let mut peer = Peer::connect_to(program.address(), serializer);
+    peer.say_hello("realm1", &json!({}));
+    peer
+}
+
+#[test]
+fn a_stalled_peer_is_killed() {
+    let linger = Duration::from_millis(300);
+    let router = Router::with(|settings| {
+        settings.session.linger = linger;
+        settings.session.outbox_limit = 64 << 20;
+    });
+    let mut killer = Peer::join(&router, Serializer::Json);
+    let mut stalled = Peer::join(&router, Serializer::Json);
+    stalled.subscribe("a.topic");
+    let event = "x".repeat(60_000);
+    for _ in 0..300 {
+        let request = killer.request();
+        killer.send(&json!([16, request, {}, "a.topic", [event]]));
+    }
+    let answer = killer.call("wamp.session.kill", &json!([stalled.session]), &json!({}));
+    let killed = Instant::now();
+    assert_eq!(answer, json!([50, 301, {}]));
+    router.wait_for_sockets(1);
+    let took = killed.elapsed();
+    assert!(took < linger + Duration::from_secs(1), "the socket was shut after {took:?}");
+    // What the kernel had taken before may still come, and then the end.
+    let came = stalled.rest();
+    assert_eq!(came.last(), Some(&Received::End));
+    assert!(came.len() < 300, "the stalled peer got everything");
+}
+
+#[test]
+fn a_frame_of_a_tebibyte_is_refused_at_its_header() {
+    let program = Serving::start();
+    let mut peer = join(&program, Serializer::Json);
+    let before = program.memory();
+    peer.send_raw(&header(0x81, 1 << 40));
+    // The router does not wait for it, so that it may be gone before all of this is sent.
+    let _ = peer.socket().get_mut().write_all(&vec![b' '; 8 << 20]);
+    let grown = program.memory().saturating_sub(before);
+    assert!(grown < 1024, "the router has grown by {grown} KiB");
+    // It is there for others.
+    assert_eq!(join(&program, Serializer::Cbor).call("wamp.session.count", &json!([]), &json!({}))[0], 50);
+}
+
+#[test]
+fn fragments_may_be_cut_anywhere() {
+    let router = Router::start();
+    let mut peer = Peer::join(&router, Serializer::Json);
+    let text = "[16,7,{\"acknowledge\":true},\"ä.€.𝄞\",[\"ä€𝄞\"]]".as_bytes();
+    for cut in 0..=text.len() {
+        let ping = frame(0x89, b"");
+        peer.send_raw(&[frame(0x01, &text[..cut]), ping, frame(0x80, &text[cut..])].concat());
+        let answer = peer.message();
+        assert_eq!(answer, json!([17, 7, answer[2]]), "cut at {cut}");
+    }
+    let octets: Vec<u8> = (0..text.len())
+        .flat_map(|at| {
+            let is_last = at + 1 == text.len();
+            let first = match (at, is_last) {
+                (0, _) => 0x01,
+                (_, false) => 0x00,
+                (_, true) => 0x80,
+            };
+            frame(first, &text[at..=at])
+        })
+        .collect();
+    peer.send_raw(&octets);
+    assert_eq!(peer.message()[0], 17);
+}
+
+#[test]
+fn a_flood_of_publications_takes_no_more_memory_than_the_credit() {
+    let program = Serving::start();
+    let mut peer = join(&program, Serializer::Json);
+    let publish = peer.frame(&json!([16, 1, {}, "nobody.listens", ["x".repeat(1000)]]));
+    let batch = publish.repeat(256);
+    let before = program.memory();
+    let (start, mut peak, mut sent) = (Instant::now(), 0, 0u64);
+    while start.elapsed() < Duration::from_secs(10) {
+        peer.send_raw(&batch);
+        sent += 256;
+        peak = peak.max(program.memory());
+    }
+    let grown = peak.saturating_sub(before);
+    assert!(grown < 4 * 1024, "the router has grown by {grown} KiB over {sent} publications");
+    assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
+
+const HEALTHY: usize = 20;
+const EVENTS: u64 = 2000;
+const EVENT_SIZE: usize = 10_000;
+/// How far the publisher is ahead of the slowest healthy subscriber, at most.
+const AHEAD: u64 = 50;
+
+/// Reads all events in a thread, and asserts that each comes once and in order.
+fn read_all(mut peer: Peer, seen: Arc<AtomicU64>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for number in 0..EVENTS {
+            let tungstenite::Message::Text(text) = peer.socket().read().expect("an event comes") else {
+                panic!("something else than text came");
+            };
+            assert!(text.len() > EVENT_SIZE);
+            // [36, subscription, publication, {}, [number, "x…"]]
+            let found = text.split(',').nth(4).and_then(|part| part.strip_prefix('['));
+            assert_eq!(found, Some(&*number.to_string()));
+            seen.store(number + 1, Ordering::Release);
+        }
+    })
+}
+
+#[test]
+fn a_subscriber_that_stops_reading_is_cut_and_the_others_get_everything() {
+    let router = Router::with(|settings| {
+        settings.session.outbox_limit = 1 << 20;
+        settings.session.linger = Duration::from_millis(200);
+    });
+    let mut publisher = Peer::join(&router, Serializer::Json);
+    let mut stalled = Peer::join(&router, Serializer::Json);
+    stalled.subscribe("a.topic");
+    let mut healthy = Vec::new();
+    for _ in 0..HEALTHY {
+        let mut peer = Peer::join(&router, Serializer::Json);
+        peer.subscribe("a.topic");
+        let seen = Arc::new(AtomicU64::new(0));
+        healthy.push((seen.clone(), read_all(peer, seen)));
+    }
+    let filler = "x".repeat(EVENT_SIZE);
+    for number in 0..EVENTS {
+        let slowest = || healthy.iter().map(|(seen, _)| seen.load(Ordering::Acquire)).min();
+        while slowest() < Some(number.saturating_sub(AHEAD)) {
+            assert!(!healthy.iter().any(|(_, reader)| reader.is_finished()), "a reader has failed");
+            thread::yield_now();
+        }
+        let request = publisher.request();
+        publisher.send(&json!([16, request, {}, "a.topic", [number, filler]]));
+    }
+    for (_, reader) in healthy {
+        reader.join().expect("a healthy subscriber gets everything");
+    }
+    let line = log::wait_for(&["session left", &format!("session={} ", stalled.session)]);
+    assert!(line.contains("cause=\"slow_consumer\""), "{line}");
+}
