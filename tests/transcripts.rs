@@ -1,8 +1,9 @@
 //! What goes over the wire, as transcripts: one file a rule, run in every serializer and in mixtures of them.
 //!
 //! ```text
-//! router request ids strict    the router is set so; see `set` for what there is
+//! set request ids strict       the router is set so; see `set_all` for what there is
 //! only json                    the file is run in these serializers; in all, if it does not say
+//! router + stops               the router begins to stop
 //! ann + joins                  ann connects and joins realm1; also: joins realm2, connects, closes, drops, resets
 //! ann > [48, 1, {}, "a.b"]     ann sends this message
 //! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal
@@ -68,6 +69,7 @@ transcripts! {
     a_procedure_is_registered_once_and_until_it_is_unregistered
     a_registration_by_pattern_is_refused
     a_result_in_parts_that_nobody_asked_for_has_no_effect
+    a_router_that_stops_says_goodbye_to_all
     a_second_hello_is_a_violation
     a_session_is_killed_once
     a_strict_realm_takes_request_ids_in_sequence_only
@@ -167,9 +169,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             while let Some((_, more)) = lines.next_if(|(_, line)| line.starts_with(' ')) {
                 place.line.push_str(more.trim_start());
             }
-            if !place.line.is_empty()
-                && !["#", "router ", "only "].iter().any(|start| line.starts_with(start))
-            {
+            if !place.line.is_empty() && !["#", "set ", "only "].iter().any(|start| line.starts_with(start)) {
                 transcript.step(&place.line);
                 place.speaks = format!("{:?}", transcript.speaks);
             }
@@ -224,6 +224,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
 
     fn act(&mut self, name: &str, action: &str) {
         match action {
+            "stops" => self.router.stop(),
             "drops" => drop(self.peers.remove(name)),
             "resets" => {
                 let (mut peer, _) = self.peers.remove(name).expect("a peer that is connected");
@@ -305,7 +306,7 @@ impl Drop for Place<'_> {
 /// Sets the router as a transcript says. There is always a second realm.
 fn set_all(settings: &mut Settings, text: &str) {
     let (name, mut options) = settings.realms[0].clone();
-    for line in text.lines().filter_map(|line| line.strip_prefix("router ")) {
+    for line in text.lines().filter_map(|line| line.strip_prefix("set ")) {
         let (what, value) = line.rsplit_once(' ').expect("a setting and its value");
         let session = &mut settings.session;
         let number = || value.parse::<usize>().expect("a number");
