@@ -59,6 +59,7 @@ transcripts! {
     a_hello_that_cannot_join_is_told_why
     a_join_is_announced_to_the_others
     a_killed_client_that_never_answers_is_disconnected
+    a_killed_session_takes_all_that_it_held_with_it
     a_late_answer_has_no_effect
     a_leave_is_announced_once_whatever_ended_the_session
     a_lenient_realm_takes_any_request_id_that_is_not_in_flight
@@ -89,6 +90,7 @@ transcripts! {
     arguments_travel_without_what_is_empty_at_the_end
     before_hello_nothing_else_has_a_place
     goodbye_is_answered_and_ends_the_connection
+    kill_all_ends_the_calls_with_those_that_are_killed
     kill_all_spares_the_caller_and_is_not_announced
     kill_by_authid_answers_which_sessions
     kill_by_authrole_answers_how_many
