@@ -184,3 +184,24 @@ fn json_that_announces_binary_and_holds_none_ends_its_sender_where_it_is_read() 
     pair.near.send_bytes(with_args(Json, &json!([48, 1, {}, "app.proc"]), args));
     assert_eq!(pair.far.message(), json!([68, 1, pair.registration, {}, ["\u{0}no base64"]]));
 }
+
+#[test]
+fn an_event_that_one_serializer_cannot_carry_reaches_those_that_speak_others() {
+    let router = Router::start();
+    let mut subscribers = Serializer::ALL.map(|serializer| Peer::join(&router, serializer));
+    let subscription = subscribers.each_mut().map(|peer| peer.subscribe("app.topic"))[0];
+    let mut publisher = Peer::join(&router, MessagePack);
+    publisher.send_bytes(with_args(
+        MessagePack,
+        &json!([16, 1, {}, "app.topic"]),
+        b"\x91\xcb\x7f\xf8\0\0\0\0\0\0",
+    ));
+    publisher.send(&json!([16, 2, {}, "app.topic", ["next"]]));
+    for peer in &mut subscribers {
+        let args: &[&str] = if peer.serializer() == Json { &["next"] } else { &["NaN", "next"] };
+        for arg in args {
+            let event = peer.message();
+            assert_eq!(event, json!([36, subscription, event[2], {}, [arg]]), "{}", peer.serializer());
+        }
+    }
+}

@@ -10,11 +10,7 @@ use realmkeeper_actors::{
     message::{ClientMessage, RouterMessage},
 };
 use serde_json::{Map, Value};
-use std::{
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 /// Binary in the place of the arguments list, of a scheme that was never in the specification, in which a list
 /// is due there.
@@ -114,27 +110,27 @@ fn files(folder: &str) -> Vec<PathBuf> {
     };
     let folder = suite.join(folder);
     let files = folder.read_dir().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    files.map(|file| file.unwrap().path()).collect()
+    files.map(|file| file.expect("the suite can be listed").path()).collect()
 }
 
 /// A sequence as transcript: ids that the router gives are bound to names.
 fn transcript(sequence: &Value) -> String {
-    let mut lines = String::new();
-    for session in sequence["sessions"].as_array().unwrap() {
-        let [name, realm] = ["session_id", "realm"].map(|key| session[key].as_str().unwrap());
-        writeln!(lines, "{name} + joins {realm}").unwrap();
-    }
-    for step in sequence["sequence"].as_array().unwrap() {
-        let [from, to] = ["from", "to"].map(|key| step[key].as_str().unwrap());
-        let (name, direction) = if from == "router" { (to, '<') } else { (from, '>') };
-        writeln!(lines, "{name} {direction} {}", as_list(&step["message"])).unwrap();
-    }
-    lines
+    let items = |name: &str| sequence[name].as_array().expect("the sequence has a list").iter();
+    let text = |of: &'_ Value, key: &str| of[key].as_str().expect("the sequence has a text").to_owned();
+    let joins = items("sessions").map(|session| {
+        let (name, realm) = (text(session, "session_id"), text(session, "realm"));
+        format!("{name} + joins {realm}")
+    });
+    let steps = items("sequence").map(|step| {
+        let (from, to, message) = (text(step, "from"), text(step, "to"), as_list(&step["message"]));
+        if from == "router" { format!("{to} < {message}") } else { format!("{from} > {message}") }
+    });
+    joins.chain(steps).collect::<Vec<_>>().join("\n")
 }
 
 /// A message whose elements have names as the list that travels.
 fn as_list(message: &Value) -> Value {
-    let (code, elements): (u64, &[&str]) = match message["type"].as_str().unwrap() {
+    let (code, elements): (u64, &[&str]) = match message["type"].as_str().unwrap_or_default() {
         "SUBSCRIBE" => (32, &["request_id", "options", "topic"]),
         "SUBSCRIBED" => (33, &["request_id", "subscription_id"]),
         "PUBLISH" => (16, &["request_id", "options", "topic", "args"]),

@@ -1,14 +1,14 @@
 //! What goes over the wire, as transcripts: one file a rule, run in every serializer and in mixtures of them.
 //!
 //! ```text
-//! router request ids strict    the router is set so; see `set` for what there is
+//! set request ids strict       the router is set so; see `set_all` for what there is
 //! only json                    the file is run in these serializers; in all, if it does not say
+//! router + stops               the router begins to stop
 //! ann + joins                  ann connects and joins realm1; also: joins realm2, connects, closes, drops, resets
 //! ann > [48, 1, {}, "a.b"]     ann sends this message
 //! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal
 //! ann < [50, 1, {}, [$x, _]]   this message comes next for ann
-//! ann | closed 1000            a close frame with this code comes next for ann, and then the end
-//! ann | ended                  the end comes next for ann
+//! ann | closed 1000            a close frame with this code, or without, comes next for ann, and then the end
 //!   and more                   a line that is indented belongs to the one before
 //! ```
 //!
@@ -59,6 +59,7 @@ transcripts! {
     a_hello_that_cannot_join_is_told_why
     a_join_is_announced_to_the_others
     a_killed_client_that_never_answers_is_disconnected
+    a_killed_session_takes_all_that_it_held_with_it
     a_late_answer_has_no_effect
     a_leave_is_announced_once_whatever_ended_the_session
     a_lenient_realm_takes_any_request_id_that_is_not_in_flight
@@ -68,6 +69,7 @@ transcripts! {
     a_procedure_is_registered_once_and_until_it_is_unregistered
     a_registration_by_pattern_is_refused
     a_result_in_parts_that_nobody_asked_for_has_no_effect
+    a_router_that_stops_says_goodbye_to_all
     a_second_hello_is_a_violation
     a_session_is_killed_once
     a_strict_realm_takes_request_ids_in_sequence_only
@@ -88,6 +90,7 @@ transcripts! {
     arguments_travel_without_what_is_empty_at_the_end
     before_hello_nothing_else_has_a_place
     goodbye_is_answered_and_ends_the_connection
+    kill_all_ends_the_calls_with_those_that_are_killed
     kill_all_spares_the_caller_and_is_not_announced
     kill_by_authid_answers_which_sessions
     kill_by_authrole_answers_how_many
@@ -167,9 +170,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             while let Some((_, more)) = lines.next_if(|(_, line)| line.starts_with(' ')) {
                 place.line.push_str(more.trim_start());
             }
-            if !place.line.is_empty()
-                && !["#", "router ", "only "].iter().any(|start| line.starts_with(start))
-            {
+            if !place.line.is_empty() && !["#", "set ", "only "].iter().any(|start| line.starts_with(start)) {
                 transcript.step(&place.line);
                 place.speaks = format!("{:?}", transcript.speaks);
             }
@@ -186,6 +187,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             "+" => self.act(name, rest),
             ">" => {
                 let message = fill(&parse(rest), &self.bound);
+                assert!(!message.to_string().contains("\"$"), "something is not bound in {message}");
                 let (peer, newest) = self.peer(name);
                 if let Some(16 | 32 | 34 | 48 | 64 | 66) = message[0].as_u64() {
                     *newest = message[1].as_u64().map_or(*newest, |id| id.max(*newest));
@@ -209,60 +211,51 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
                 while found.last() != Some(&Received::End) {
                     found.push(peer.receive());
                 }
-                let close = match rest.split_once(' ') {
-                    Some(("closed", code)) => Some(Received::Close(Some(code.parse().expect("a code")))),
-                    Some(_) => panic!("{rest} is unknown"),
-                    None if rest == "closed" => Some(Received::Close(None)),
-                    None => None,
+                let code = match argued(rest) {
+                    ("closed", code) => code.map(|code| code.parse().expect("a code")),
+                    _ => panic!("{rest} is unknown"),
                 };
-                let expected: Vec<_> = close.into_iter().chain([Received::End]).collect();
-                assert_eq!(expected, found);
+                assert_eq!([Received::Close(code), Received::End], found[..]);
             }
             _ => panic!("{what} is unknown"),
         }
     }
 
     fn act(&mut self, name: &str, action: &str) {
-        match action {
-            "drops" => drop(self.peers.remove(name)),
-            "resets" => {
+        match argued(action) {
+            ("stops", None) => self.router.stop(),
+            ("connects", None) => self.connect(name, None),
+            ("joins", realm) => self.connect(name, Some(realm.unwrap_or("realm1"))),
+            ("closes", code) => {
+                let code = code.map(|code| CloseCode::from(code.parse::<u16>().expect("a code")));
+                let frame = code.map(|code| CloseFrame { code, reason: "".into() });
+                self.peer(name).0.socket().close(frame).expect("the close frame is sent");
+            }
+            ("drops", None) => drop(self.peers.remove(name)),
+            ("resets", None) => {
                 let (mut peer, _) = self.peers.remove(name).expect("a peer that is connected");
                 peer.socket().send(Message::Ping(Default::default())).expect("the ping is sent");
                 // What has come and is not read resets the connection when it is closed.
                 peer.socket().get_ref().peek(&mut [0]).expect("the pong comes");
             }
-            _ if action.starts_with("closes") => {
-                let code = action.split_once(' ').map(|(_, code)| code.parse().expect("a code"));
-                let frame = code.map(|code| CloseFrame { code: CloseCode::Library(code), reason: "".into() });
-                self.peer(name).0.socket().close(frame).expect("the close frame is sent");
-            }
-            _ => self.connect(name, action),
+            _ => panic!("{action} is unknown"),
         }
     }
 
-    fn connect(&mut self, name: &str, action: &str) {
+    /// Connects a peer, and joins this realm if there is one.
+    fn connect(&mut self, name: &str, realm: Option<&str>) {
         let new = &mut self.serializers;
         let serializer =
             *self.speaks.entry(name.to_owned()).or_insert_with(|| new.next().expect("one for each"));
-        let mut peer = match action.split_once(' ') {
-            Some(("joins", realm)) => Peer::join_realm(&self.router, serializer, realm),
-            None if action == "joins" => Peer::join(&self.router, serializer),
-            None if action == "connects" => Peer::connect(&self.router, serializer),
-            _ => panic!("{action} is unknown"),
-        };
+        let mut peer = Peer::connect(&self.router, serializer);
         let address = peer.socket().get_ref().local_addr().expect("a socket has an address");
-        for (what, value) in [
-            (".serializer", serializer.name().into()),
-            (".subprotocol", serializer.subprotocol().into()),
-            (".peer", format!("tcp4:{address}").into()),
-            ("", peer.session.into()),
-            (".authid", peer.authid.as_str().into()),
-        ] {
-            self.bound.insert(format!("${name}{what}"), value);
-        }
-        if peer.session == 0 {
-            // It has not joined: WELCOME will bind it.
-            self.bound.retain(|bound, _| ![format!("${name}"), format!("${name}.authid")].contains(bound));
+        self.bound.insert(format!("${name}.serializer"), serializer.name().into());
+        self.bound.insert(format!("${name}.subprotocol"), serializer.subprotocol().into());
+        self.bound.insert(format!("${name}.peer"), format!("tcp4:{address}").into());
+        if let Some(realm) = realm {
+            peer.say_hello(realm, &json!({}));
+            self.bound.insert(format!("${name}"), peer.session.into());
+            self.bound.insert(format!("${name}.authid"), peer.authid.as_str().into());
         }
         self.peers.insert(name.to_owned(), (peer, 0));
     }
@@ -282,6 +275,11 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             }
         }
     }
+}
+
+/// A word, and what follows it if anything does.
+fn argued(text: &str) -> (&str, Option<&str>) {
+    text.split_once(' ').map_or((text, None), |(word, argument)| (word, Some(argument)))
 }
 
 /// Says on a failure where it is.
@@ -305,7 +303,7 @@ impl Drop for Place<'_> {
 /// Sets the router as a transcript says. There is always a second realm.
 fn set_all(settings: &mut Settings, text: &str) {
     let (name, mut options) = settings.realms[0].clone();
-    for line in text.lines().filter_map(|line| line.strip_prefix("router ")) {
+    for line in text.lines().filter_map(|line| line.strip_prefix("set ")) {
         let (what, value) = line.rsplit_once(' ').expect("a setting and its value");
         let session = &mut settings.session;
         let number = || value.parse::<usize>().expect("a number");
