@@ -1,6 +1,6 @@
 //! The program `realmkeeper`.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 use realmkeeper::{
     Service, Settings,
     bench::{self, BenchArgs},
@@ -42,7 +42,15 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.kind() == ErrorKind::ValueValidation => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            return refuse(first.trim_start_matches("error: "));
+        }
+        Err(error) => error.exit(),
+    };
     if let Some(Command::Bench(arguments)) = arguments.command {
         return bench::run(arguments);
     }

@@ -74,8 +74,8 @@ fn a_port_that_is_in_use_is_named() {
 fn what_is_no_address_is_refused() {
     for text in ["nonsense", "127.0.0.1", "localhost:8080", "127.0.0.1:99999", "::1:8080"] {
         let expected = format!(
-            "error: invalid value '{text}' for '--listen <ADDR>': must be an ip address and a port, such as \
-             127.0.0.1:8080 or [::1]:8080\n\nFor more information, try '--help'.\n"
+            "realmkeeper: invalid value '{text}' for '--listen <ADDR>': must be an ip address and a port, such as \
+             127.0.0.1:8080 or [::1]:8080\n"
         );
         assert_eq!(refusal(&mut program(&["--listen", text])), expected);
     }

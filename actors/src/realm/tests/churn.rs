@@ -156,8 +156,8 @@ impl Churn {
                 let request = request.unwrap_or_else(|| panic!("{line}"));
                 assert!(self.calls.remove(&(name.to_owned(), request)), "{line} answers no call");
                 self.answered += 1;
-            } else if message.starts_with("[68,") {
-                let invocation = message[4..].split(',').next().and_then(|request| request.parse().ok());
+            } else if let Some(invocation) = message.strip_prefix("[68,") {
+                let invocation = invocation.split(',').next().and_then(|request| request.parse().ok());
                 let invocation = invocation.unwrap_or_else(|| panic!("{line}"));
                 assert!(self.invocations.entry(name.into()).or_default().insert(invocation), "{line}");
             } else if name == "observer" && message.contains("wamp.session.on_join") {
