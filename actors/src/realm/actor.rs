@@ -14,7 +14,6 @@ use crate::{
     transport::{outbox::Outbox, websocket::Framer},
 };
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -99,10 +98,8 @@ impl RealmActor {
                     let mut receivers = to.iter().filter_map(|to| self.peers.get(to)).peekable();
                     // All of them have the serializer of the payload.
                     let Some(first) = receivers.peek() else { continue };
-                    let frame = Bytes::copy_from_slice(self.framer.message(&message, first.serializer));
-                    for receiver in receivers {
-                        receiver.outbox.push_shared(&frame);
-                    }
+                    let frame = self.framer.message(&message, first.serializer);
+                    Outbox::push_to_all(receivers.map(|receiver| &*receiver.outbox), frame);
                 }
                 Effect::Undeliverable { to, problem } => {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");

@@ -86,12 +86,13 @@ impl Outbox {
         self.append(frame.len(), |queue| queue.copy(frame));
     }
 
-    /// Appends a frame that others hold too.
-    pub(crate) fn push_shared(&self, frame: &Bytes) {
+    /// Appends the same frame to several outboxes.
+    pub(crate) fn push_to_all<'a>(outboxes: impl Iterator<Item = &'a Self>, frame: &[u8]) {
         if frame.len() < SHARED_FROM {
-            self.push(frame);
+            outboxes.for_each(|outbox| outbox.push(frame));
         } else {
-            self.append(frame.len(), |queue| queue.share(frame.clone()));
+            let shared = Bytes::copy_from_slice(frame);
+            outboxes.for_each(|outbox| outbox.append(shared.len(), |queue| queue.share(shared.clone())));
         }
     }
 
@@ -349,14 +350,18 @@ mod tests {
 
     #[test]
     fn large_frames_are_shared_and_stay_in_order() {
-        let outbox = Outbox::new(1 << 20);
-        let large = Bytes::from(vec![7; SHARED_FROM]);
+        let (outbox, other) = (Outbox::new(1 << 20), Outbox::new(1 << 20));
+        let large = vec![7; SHARED_FROM];
         outbox.push(b"a");
-        outbox.push_shared(&large);
+        Outbox::push_to_all([&outbox, &other].into_iter(), &large);
         outbox.push(b"b");
-        let mut batch = outbox.take();
-        assert_eq!(batch.pieces.back().map(|piece| piece.as_ptr()), Some(large.as_ptr()));
+        let (mut batch, mut other) = (outbox.take(), other.take());
+        assert_eq!(
+            batch.pieces.back().map(|piece| piece.as_ptr()),
+            other.next().first().map(std::ptr::from_ref)
+        );
         assert_eq!(content(&mut batch), [b"a", &*large, b"b"].concat());
+        assert_eq!(content(&mut other), large);
     }
 
     #[test]
