@@ -8,7 +8,11 @@ use crate::support::{
 use realmkeeper::Settings;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
-use std::{net::Shutdown, time::Duration};
+use std::{
+    net::Shutdown,
+    thread,
+    time::{Duration, Instant},
+};
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
 /// A realm with an observer, who is told who leaves, and a session that is about to end.
@@ -390,4 +394,29 @@ fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
     router.wait_for_sockets(1);
     // The leave of the last is in the mailbox of the realm before this call, or it never joined.
     assert_eq!(observer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
+
+#[test]
+fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
+    let mut scene = Scene::new(Serializer::Json, |settings| {
+        settings.session.outbox_limit = 32 << 20;
+        settings.session.ping_interval = Duration::from_millis(50);
+        settings.session.ping_timeout = Duration::from_secs(3);
+    });
+    scene.victim.subscribe("a.topic");
+    // The kernel is not to take it all.
+    socket2::SockRef::from(scene.victim.socket().get_ref()).set_recv_buffer_size(128 << 10).unwrap();
+    flood(&mut scene.observer, "a.topic", 24 << 20);
+    // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
+    let start = Instant::now();
+    let mut events = 0;
+    while start.elapsed() < Duration::from_secs(4) {
+        if start.elapsed() >= Duration::from_millis(20) * events {
+            assert_eq!(scene.victim.message()[0], 36, "after {events} events");
+            events += 1;
+        }
+        thread::yield_now();
+    }
+    scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
+    while scene.victim.message()[0] != 50 {}
 }

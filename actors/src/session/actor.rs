@@ -57,7 +57,7 @@ pub struct Session<S> {
     /// Whether the client has sent its close frame.
     is_closed_by_client: bool,
     opened: Instant,
-    /// When something was last heard of the client.
+    /// When the client last showed that it is there.
     heard: Instant,
     /// When a ping was sent that nothing has followed yet.
     pinged: Option<Instant>,
@@ -169,8 +169,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Poll::Ready(Ok(0)) => return self.lose("end of stream"),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
                 Poll::Ready(Ok(_)) => {
-                    self.heard = Instant::now();
-                    self.pinged = None;
+                    self.hear();
                     self.handle_read(context);
                     self.connection.release();
                 }
@@ -181,6 +180,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
         // There may be more; others have their turn first.
         task.waker().wake_by_ref();
+    }
+
+    /// The client has shown that it is there.
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        self.pinged = None;
     }
 
     /// The connection is gone.
@@ -366,6 +371,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Poll::Pending => {
                 if progress || self.stalled.is_none() {
                     self.stalled = Some(Instant::now());
+                }
+                if progress {
+                    // What it takes is a sign of life: while so much waits, its pongs are not read.
+                    self.hear();
                 }
                 return;
             }
