@@ -249,26 +249,38 @@ impl Batch {
 
 thread_local! {
     /// Buffers that were written out, for the next to be filled on this thread.
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare { buffers: Vec::new(), capacity: 0 }) };
 }
 
-/// How many buffers a thread keeps, and how large one may be.
-const MOST_SPARE: usize = 64;
-const MOST_CAPACITY: usize = 256 << 10;
+/// Empty buffers, and how much they can hold together.
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    capacity: usize,
+}
+
+/// How much the buffers that a thread keeps can hold together.
+const MOST_SPARE: usize = 4 << 20;
+/// How much a new buffer can hold: a few short messages.
+const NEW_BUFFER: usize = 1 << 10;
 
 fn spare_buffer() -> Vec<u8> {
-    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+    SPARE.with_borrow_mut(|spare| match spare.buffers.pop() {
+        Some(buffer) => {
+            spare.capacity -= buffer.capacity();
+            buffer
+        }
+        None => Vec::with_capacity(NEW_BUFFER),
+    })
 }
 
 fn keep_buffer(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= MOST_CAPACITY {
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < MOST_SPARE {
-                buffer.clear();
-                spare.push(buffer);
-            }
-        });
-    }
+    SPARE.with_borrow_mut(|spare| {
+        if spare.capacity + buffer.capacity() <= MOST_SPARE {
+            buffer.clear();
+            spare.capacity += buffer.capacity();
+            spare.buffers.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]
