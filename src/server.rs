@@ -190,7 +190,11 @@ async fn upgrade(
                 let mut response = Response::build(status);
                 response.insert_header((header::CONTENT_TYPE, TEXT));
                 response.force_close();
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    response.insert_header((header::ALLOW, "GET"));
+                }
                 if status == StatusCode::UPGRADE_REQUIRED {
+                    response.insert_header((header::UPGRADE, "websocket"));
                     response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
                 }
                 send(&mut framed, response, text + "\n").await

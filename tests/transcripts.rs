@@ -57,6 +57,7 @@ transcripts! {
     a_feature_that_was_not_announced_is_a_violation
     a_hello_is_taken_as_clients_send_it
     a_hello_that_cannot_join_is_told_why
+    a_hello_with_a_detail_of_the_wrong_type_is_not_announced
     a_join_is_announced_to_the_others
     a_killed_client_that_never_answers_is_disconnected
     a_killed_session_takes_all_that_it_held_with_it

@@ -68,8 +68,12 @@ fn check_refusal(request: &str, status: &str, text: &str) {
         format!("content-length: {}", text.len() + 1),
         "content-type: text/plain; charset=utf-8".to_owned(),
     ];
+    if status.starts_with("405") {
+        expected.insert(0, "allow: get".to_owned());
+    }
     if status.starts_with("426") {
-        expected.push("sec-websocket-version: 13".to_owned());
+        expected[0].push_str(", upgrade");
+        expected.extend(["sec-websocket-version: 13", "upgrade: websocket"].map(str::to_owned));
     }
     assert_eq!(headers, expected, "{request}");
 }

@@ -107,7 +107,7 @@ impl Payload {
             return Ok(self.clone());
         }
         let arguments = self.open().map_err(|problem| {
-            if problem.starts_with(INVALID_BINARY) {
+            if problem == INVALID_BINARY {
                 Untranscodable::Malformed(problem)
             } else {
                 Untranscodable::Unrepresentable { to: serializer, problem }
@@ -152,7 +152,15 @@ impl Payload {
 /// Builds the value of well-formed bytes.
 pub(super) fn value(serializer: Serializer, bytes: &[u8]) -> Result<Value, String> {
     match serializer {
-        Serializer::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        Serializer::Json => serde_json::from_slice(bytes).map_err(|error| {
+            // The text is well-formed, and this is all that can be wrong with its values.
+            if error.is_data() {
+                INVALID_BINARY
+            } else {
+                "a number over the range of floats, or half a surrogate pair"
+            }
+            .to_owned()
+        }),
         Serializer::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
         Serializer::Cbor => cbor4ii::serde::from_slice(bytes).map_err(|error| match error {
             cbor4ii::serde::DecodeError::Custom(problem) => problem.into(),

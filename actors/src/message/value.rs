@@ -188,16 +188,23 @@ impl<'de> Visitor<'de> for Reading {
         Ok(u64::try_from(value).map_or(Value::Negative(value), Value::Integer))
     }
 
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Value, E> {
+        Err(E::custom(OVER_64_BITS))
+    }
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Value, E> {
+        Err(E::custom(OVER_64_BITS))
+    }
+
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Value::Float(value))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
         match text.strip_prefix('\0') {
-            Some(encoded) if self.json => BASE64_STANDARD
-                .decode(encoded)
-                .map(Value::Binary)
-                .map_err(|error| E::custom(format_args!("{INVALID_BINARY}: {error}"))),
+            Some(encoded) if self.json => {
+                BASE64_STANDARD.decode(encoded).map(Value::Binary).map_err(|_| E::custom(INVALID_BINARY))
+            }
             _ => Ok(Value::String(text.into())),
         }
     }
@@ -220,7 +227,10 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut dict = Vec::new();
-        while let Some(Key(key)) = entries.next_key()? {
+        // JSON has no other keys.
+        let no_string =
+            |error| if self.json { error } else { de::Error::custom("a key that is not a string") };
+        while let Some(Key(key)) = entries.next_key().map_err(no_string)? {
             dict.push((key, entries.next_value_seed(self)?));
         }
         Ok(Value::Dict(Dict(dict)))
@@ -247,6 +257,9 @@ impl<'de> Deserialize<'de> for Key {
         deserializer.deserialize_str(Text)
     }
 }
+
+/// What an error about an integer says that is below -2^63, or 2^64 and more.
+const OVER_64_BITS: &str = "an integer of more than 64 bits";
 
 /// What an error about a JSON string says that announces binary and is not base64: its sender broke
 /// the protocol, while other failures only mean that a receiver's serializer cannot carry a value.
