@@ -249,3 +249,42 @@ fn an_event_that_one_serializer_cannot_carry_reaches_those_that_speak_others() {
         }
     }
 }
+
+#[test]
+fn text_that_json_takes_for_binary_reaches_nobody_by_a_meta_procedure() {
+    let text = b"\xa5\0AP8=";
+    for (procedure, args, kwargs, uri, problem) in [
+        (
+            "kill_all",
+            &b"\x90"[..],
+            [b"\x81\xa6reason", &text[..]].concat(),
+            "invalid_uri",
+            "\"reason\" must be a string",
+        ),
+        (
+            "kill_all",
+            b"\x90",
+            [b"\x81\xa7message", &text[..]].concat(),
+            "invalid_argument",
+            "message must be a string",
+        ),
+        (
+            "add_testament",
+            &[b"\x93", &text[..], b"\x90\x80"].concat(),
+            b"\x80".into(),
+            "invalid_argument",
+            "topic must be a string",
+        ),
+    ] {
+        let router = Router::start();
+        let mut forger = Peer::join(&router, MessagePack);
+        let mut message = form::encode(MessagePack, &json!([48, 1, {}, format!("wamp.session.{procedure}")]));
+        message[0] += 2;
+        forger.send_bytes([&message, args, &kwargs].concat());
+        assert_eq!(
+            forger.message(),
+            json!([8, 48, 1, {}, format!("wamp.error.{uri}"), [problem]]),
+            "{procedure}"
+        );
+    }
+}

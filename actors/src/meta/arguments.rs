@@ -43,10 +43,8 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn string(&self, position: usize, name: &str) -> Result<&str, Refusal> {
-        match self.argument(position, &[name]) {
-            Some(Value::String(text)) => Ok(text),
-            _ => Err(invalid(&format!("{name} must be a string"))),
-        }
+        let text = self.argument(position, &[name]).and_then(text);
+        text.ok_or_else(|| invalid(&format!("{name} must be a string")))
     }
 
     /// The list of strings at `position`; `None` if it is not given.
@@ -57,7 +55,7 @@ impl<'a> Given<'a> {
             Some(Value::List(values)) => values,
             Some(_) => return Err(wrong()),
         };
-        values.iter().map(|value| value.as_str().ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+        values.iter().map(|value| text(value).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
     }
 
     pub(super) fn list(&self, position: usize, name: &str) -> Result<&[Value], Refusal> {
@@ -78,22 +76,25 @@ impl<'a> Given<'a> {
     pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
         match self.keyword("message") {
             None => Ok(None),
-            Some(Value::String(message)) => Ok(Some(message.clone())),
-            Some(_) => Err(invalid("message must be a string")),
+            Some(message) => match text(message) {
+                Some(message) => Ok(Some(message.to_owned())),
+                None => Err(invalid("message must be a string")),
+            },
         }
     }
 
     /// The keyword `reason`: why a session is ended.
     pub(super) fn reason(&self) -> Result<Uri, Refusal> {
-        let reason = match self.keyword("reason") {
-            None => return Ok("wamp.close.killed".into()),
-            Some(Value::String(reason)) => Uri::from(reason.as_str()),
-            Some(_) => {
-                return Err(Refusal::InvalidUri { uri: "reason".into(), problem: "must be a string" });
-            }
-        };
+        let Some(reason) = self.keyword("reason") else { return Ok("wamp.close.killed".into()) };
+        let no_string = || Refusal::InvalidUri { uri: "reason".into(), problem: "must be a string" };
+        let reason = text(reason).map(Uri::from).ok_or_else(no_string)?;
         crate::broker::check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
     }
+}
+
+/// The text that a value is, if every serializer can carry it: one that begins with U+0000 is binary in JSON.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.starts_with('\0'))
 }
 
 pub(super) fn invalid(problem: &str) -> Refusal {

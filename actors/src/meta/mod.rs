@@ -13,7 +13,7 @@ pub(crate) use testament::{Scope, Testament, Testaments};
 use crate::{
     cause::Kill,
     codec::{Arguments, Payload},
-    message::{id::SessionId, value::Value},
+    message::{id::SessionId, uri::UriRule, value::Value},
     refusal::Refusal,
     roster::{Member, Roster},
 };
@@ -55,6 +55,7 @@ pub(crate) enum Outcome {
 /// What the procedures look at.
 pub(crate) struct Lent<'a> {
     pub(crate) realm: &'a str,
+    pub(crate) uris: UriRule,
     pub(crate) roster: &'a Roster,
     pub(crate) testaments: &'a Testaments,
     pub(crate) caller: &'a Member,

@@ -11,7 +11,7 @@ use crate::{
     message::{
         PublishOptions,
         id::SessionId,
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri},
         value::Value,
     },
     refusal::Refusal,
@@ -102,7 +102,7 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
         Some(_) => return Err(invalid("publish_options must be a dict")),
     };
     let scope = scope(given)?;
-    check_uri(&topic, Match::Exact, UriRule::Loose)?;
+    check_uri(&topic, Match::Exact, lent.uris)?;
     check_not_reserved(&topic)?;
     let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
     let octets = payload.len();

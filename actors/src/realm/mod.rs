@@ -272,8 +272,13 @@ impl Realm {
                 }
             };
         };
-        let lent =
-            Lent { realm: &self.name, roster: &self.roster, testaments: &self.testaments, caller: member };
+        let lent = Lent {
+            realm: &self.name,
+            uris: self.options.uris,
+            roster: &self.roster,
+            testaments: &self.testaments,
+            caller: member,
+        };
         let serializer = member.serializer();
         let outcome =
             procedure.call(&message.payload, &lent).map(|outcome| self.carry_out(from, outcome, step));
