@@ -39,6 +39,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 use tracing_actix_web::TracingLogger;
 
@@ -73,6 +74,7 @@ pub struct Service {
     address: SocketAddr,
     router: Addr<Router>,
     sockets: OpenSockets,
+    stopping: CancellationToken,
     server: ServerHandle,
     linger: Duration,
 }
@@ -82,6 +84,7 @@ pub struct Service {
 struct Shared {
     router: OnceLock<Addr<Router>>,
     sockets: OpenSockets,
+    stopping: CancellationToken,
     settings: Arc<SessionSettings>,
 }
 
@@ -91,11 +94,12 @@ impl Service {
         let cannot_listen = |error| ServiceError::Listen { address: settings.listen, error };
         let listener = TcpListener::bind(settings.listen).map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
-        let sockets = OpenSockets::default();
+        let (sockets, stopping) = (OpenSockets::default(), CancellationToken::new());
         let linger = settings.session.linger;
         let shared = Arc::new(Shared {
             router: OnceLock::new(),
             sockets: sockets.clone(),
+            stopping: stopping.clone(),
             settings: Arc::new(settings.session),
         });
         let (ready, started) = oneshot::channel();
@@ -124,7 +128,7 @@ impl Service {
         let handle = server.handle();
         actix_rt::spawn(server);
         let router = started.await.map_err(|_| ServiceError::Worker)?;
-        Ok(Self { address, router, sockets, server: handle, linger })
+        Ok(Self { address, router, sockets, stopping, server: handle, linger })
     }
 
     /// The address that it listens on.
@@ -146,6 +150,7 @@ impl Service {
     pub async fn stop(self) {
         // If the router is gone, there are no sessions to wait for either.
         let _ = self.router.send(Shutdown).await;
+        self.stopping.cancel();
         self.server.pause().await;
         let patience = self.linger + Duration::from_millis(200);
         let _ = tokio::time::timeout(patience, self.sockets.all_closed()).await;
@@ -226,7 +231,8 @@ fn begin(framed: Framed<TcpStream, h1::Codec>, peer: SocketAddr, serializer: Ser
     let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
     let version = if peer.is_ipv4() { "tcp4" } else { "tcp6" };
     let transport = Transport { serializer, peer: format!("{version}:{peer}").into() };
-    let upgraded = Upgraded { socket, read, transport, open: shared.sockets.open() };
+    let upgraded =
+        Upgraded { socket, read, transport, open: shared.sockets.open(), stopping: shared.stopping.clone() };
     if let Some(router) = shared.router.get() {
         Session::new(upgraded, shared.settings.clone(), router.clone()).start();
     }

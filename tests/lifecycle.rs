@@ -420,3 +420,42 @@ fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
     scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
     while scene.victim.message()[0] != 50 {}
 }
+
+#[test]
+fn what_came_before_a_close_frame_is_answered_before_it() {
+    let end = |scene: &mut Scene| {
+        let call = scene.victim.frame(&json!([48, 1, {}, "wamp.session.count"]));
+        let close = frame(0x88, &4000u16.to_be_bytes());
+        scene.victim.send_raw(&[call, close].concat());
+    };
+    let answer = Received::Message(json!([50, 1, {}, [2]]));
+    ends("transport_closed", end, &[answer, Received::Close(Some(4000))]);
+    let end = |scene: &mut Scene| {
+        let goodbye = scene.victim.frame(&json!([6, {}, "wamp.close.normal"]));
+        scene.victim.send_raw(&[goodbye, frame(0x88, &1000u16.to_be_bytes())].concat());
+    };
+    ends("goodbye", end, &[goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))]);
+}
+
+#[test]
+fn what_came_before_a_fault_is_answered_before_it() {
+    let end = |scene: &mut Scene| {
+        let call = scene.victim.frame(&json!([48, 1, {}, "wamp.session.count"]));
+        let fault = scene.victim.frame(&json!([16, 2, {}, "realmkeeper.fault.session"]));
+        scene.victim.send_raw(&[call, fault].concat());
+    };
+    let answer = Received::Message(json!([50, 1, {}, [2]]));
+    let told = abort("realmkeeper.error.internal", "a fault of the router ended this session");
+    ends("panic", end, &[answer, told, Received::Close(Some(1011))]);
+}
+
+#[test]
+fn a_router_that_stops_tells_those_who_have_not_joined() {
+    let mut router = Router::with(|settings| settings.session.linger = Duration::from_secs(60));
+    let mut peer = Peer::connect(&router, Serializer::Json);
+    peer.send_raw(&frame(0x89, b"")); // its pong says that the session is there
+    assert!(peer.socket().read().unwrap().is_pong());
+    router.stop();
+    let told = abort("wamp.close.system_shutdown", "the router stops");
+    assert_eq!(peer.rest(), [told, Received::Close(Some(1001)), Received::End]);
+}

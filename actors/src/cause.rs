@@ -98,12 +98,18 @@ impl Cause {
         })
     }
 
+    /// Whether there is a connection on which the peer can be told that the session has ended.
+    pub(crate) fn is_orderly(&self) -> bool {
+        !matches!(self, Self::TransportLost | Self::PingTimeout)
+    }
+
     /// Whether the peer, told by GOODBYE, is given the time to answer it.
     pub fn awaits_goodbye(&self) -> bool {
         !matches!(self, Self::Goodbye) && matches!(self.farewell(), Some(RouterMessage::Goodbye(_)))
     }
 
-    /// The code of the WebSocket close frame (RFC 6455 section 7.4); `None` where none is sent for this cause.
+    /// The code of the WebSocket close frame (RFC 6455 section 7.4); `None` where the code of the client is given
+    /// back, or no frame is sent.
     pub fn close_code(&self) -> Option<u16> {
         match self {
             Self::TransportClosed | Self::TransportLost | Self::PingTimeout => None,

@@ -9,7 +9,7 @@ use crate::{
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
-    session::actor::Ended,
+    session::{actor::Ended, handshake::Refused},
     step::{Effect, Step},
     transport::{outbox::Outbox, websocket::Framer},
 };
@@ -31,6 +31,8 @@ pub struct RealmActor {
     chance: StdRng,
     framer: Framer,
     router: Addr<Router>,
+    /// Whether everybody was sent away since the router stops.
+    is_closed: bool,
 }
 
 /// How a member is reached.
@@ -50,6 +52,7 @@ impl RealmActor {
             chance: StdRng::from_rng(&mut rand::rng()),
             framer: Framer::default(),
             router,
+            is_closed: false,
         }
     }
 
@@ -86,7 +89,15 @@ impl RealmActor {
         context.stop();
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    /// Carries out what the core asked for. A panic in here leaves sessions behind that nobody can tell the state
+    /// of: the realm ends as well.
+    fn carry_out(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
+        if catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects))).is_err() {
+            self.fail(context);
+        }
+    }
+
+    fn carry_out_each(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
@@ -141,7 +152,7 @@ impl Actor for RealmActor {
 
 /// A session asks to join.
 #[derive(Message)]
-#[rtype(result = "Option<Membership>")]
+#[rtype(result = "Result<Membership, Refused>")]
 pub(crate) struct Join {
     pub(crate) newcomer: Newcomer,
     pub(crate) outbox: Arc<Outbox>,
@@ -149,13 +160,16 @@ pub(crate) struct Join {
 }
 
 impl Handler<Join> for RealmActor {
-    type Result = Option<Membership>;
+    type Result = Result<Membership, Refused>;
 
-    /// Gives no membership if the realm fails over it.
     fn handle(&mut self, join: Join, context: &mut Self::Context) -> Self::Result {
+        if self.is_closed {
+            return Err(Refused::Stopping);
+        }
         let Join { newcomer, outbox, session } = join;
         let serializer = newcomer.transport.serializer;
-        let (id, effects) = self.step(context, |realm, step| realm.join(newcomer, step))?;
+        let joined = self.step(context, |realm, step| realm.join(newcomer, step));
+        let (id, effects) = joined.ok_or(Refused::RealmFailed)?;
         self.peers.insert(id, Peer { serializer, outbox, session });
         if let Some(member) = self.realm.member(id) {
             info!(
@@ -168,8 +182,8 @@ impl Handler<Join> for RealmActor {
                 "session joined"
             );
         }
-        self.carry_out(effects);
-        Some(Membership { session: id, realm: context.address(), cause: Cause::TransportLost })
+        self.carry_out(effects, context);
+        Ok(Membership { session: id, realm: context.address(), cause: Cause::TransportLost })
     }
 }
 
@@ -199,7 +213,7 @@ impl Handler<Inbound> for RealmActor {
                 if let Some(peer) = self.peers.get(&from) {
                     peer.outbox.give_back(credit);
                 }
-                self.carry_out(effects);
+                self.carry_out(effects, context);
             }
             None => {
                 error!(realm = %self.name, session = %from, "a message of this session made the realm fail")
@@ -221,7 +235,7 @@ impl Handler<Leave> for RealmActor {
 
     fn handle(&mut self, Leave { session, cause }: Leave, context: &mut Self::Context) {
         if let Some(((), effects)) = self.step(context, |realm, step| realm.leave(session, cause, step)) {
-            self.carry_out(effects);
+            self.carry_out(effects, context);
         }
     }
 }
@@ -235,8 +249,9 @@ impl Handler<Close> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, _: Close, context: &mut Self::Context) {
+        self.is_closed = true;
         if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&Cause::Shutdown, step)) {
-            self.carry_out(effects);
+            self.carry_out(effects, context);
         }
     }
 }

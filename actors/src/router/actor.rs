@@ -54,10 +54,7 @@ impl Handler<JoinRealm> for Router {
             Some((_, Some(found))) => Ok(found.clone()),
             Some((_, None)) | None => Err(Refused::NoSuchRealm(realm)),
         };
-        Box::pin(async move {
-            let membership = found?.send(join).await;
-            membership.ok().flatten().ok_or(Refused::RealmFailed)
-        })
+        Box::pin(async move { found?.send(join).await.unwrap_or(Err(Refused::RealmFailed)) })
     }
 }
 

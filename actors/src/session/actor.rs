@@ -40,6 +40,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, error};
 
 /// How often a session reads its socket in one turn.
@@ -54,8 +55,10 @@ pub struct Session<S> {
     settings: Arc<SessionSettings>,
     router: Addr<Router>,
     phase: Phase,
-    /// Whether the client has sent its close frame.
-    is_closed_by_client: bool,
+    /// The code of the close frame that the client has sent, or that it had none.
+    closed_by_client: Option<Option<u16>>,
+    /// Whether the client has said GOODBYE, be it as an answer or of its own.
+    has_said_goodbye: bool,
     opened: Instant,
     /// When the client last showed that it is there.
     heard: Instant,
@@ -64,6 +67,8 @@ pub struct Session<S> {
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// That the router stops, for a session that no realm will tell; none once it has asked to join.
+    stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     _socket: OpenSocket,
 }
 
@@ -95,6 +100,13 @@ struct Closing {
     until: Instant,
 }
 
+/// The messages for the realm out of one read, and how many octets they have.
+#[derive(Debug, Default)]
+struct Taken {
+    messages: Vec<ClientMessage>,
+    octets: usize,
+}
+
 /// Whose session this is: what the server hands over of an upgraded connection.
 #[derive(Debug)]
 pub struct Upgraded<S> {
@@ -106,12 +118,14 @@ pub struct Upgraded<S> {
     pub transport: Transport,
     /// That it is counted.
     pub open: OpenSocket,
+    /// Tells those who have not joined that the router stops.
+    pub stopping: CancellationToken,
 }
 
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
     pub fn new(upgraded: Upgraded<S>, settings: Arc<SessionSettings>, router: Addr<Router>) -> Self {
-        let Upgraded { socket, read, transport, open } = upgraded;
+        let Upgraded { socket, read, transport, open, stopping } = upgraded;
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let websocket = WebSocket::new(transport.serializer, settings.message_limit);
         let now = Instant::now();
@@ -123,11 +137,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             settings,
             router,
             phase: Phase::Handshake(Handshake::Opened),
-            is_closed_by_client: false,
+            closed_by_client: None,
+            has_said_goodbye: false,
             opened: now,
             heard: now,
             pinged: None,
             stalled: None,
+            stopping: Some(Box::pin(stopping.cancelled_owned())),
             _socket: open,
         }
     }
@@ -137,6 +153,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let account = self.outbox.look(task.waker());
         if account.is_overflowed {
             self.end(Cause::SlowConsumer);
+        }
+        if let Some(stopping) = &mut self.stopping
+            && stopping.as_mut().poll(task).is_ready()
+        {
+            self.stopping = None;
+            self.refuse(&Refused::Stopping);
         }
         let may_read = self.may_read(account);
         if may_read {
@@ -155,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn may_read(&self, account: Account) -> bool {
         match self.phase {
             Phase::Joining | Phase::Over => false,
-            Phase::Leaving(_) | Phase::Closing(_) => !self.is_closed_by_client,
+            Phase::Leaving(_) | Phase::Closing(_) => self.closed_by_client.is_none(),
             Phase::Handshake(_) | Phase::Joined(_) => {
                 account.unhandled <= self.settings.credit && account.waiting <= self.settings.outbox_limit / 4
             }
@@ -197,56 +219,52 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Handles what was read. A panic in here ends this session and nothing else.
     fn handle_read(&mut self, context: &mut Context<Self>) {
-        let handled = catch_unwind(AssertUnwindSafe(|| self.handle_frames(context)));
-        if handled.is_err() {
+        let mut taken = Taken::default();
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle_frames(&mut taken, context)));
+        let end = handled.unwrap_or_else(|_| {
             error!(peer = %self.transport.peer, "a fault in this session was contained");
-            self.connection.discard();
-            self.end(Cause::Panic);
-        }
-    }
-
-    /// Handles every whole frame that was read. What they bring for the realm goes there as one message.
-    fn handle_frames(&mut self, context: &mut Context<Self>) {
-        let before = self.connection.unread();
-        let mut messages = Vec::new();
-        let mut end = None;
-        while end.is_none()
-            && !self.is_closed_by_client
-            && !matches!(self.phase, Phase::Joining | Phase::Over)
-        {
-            end = match self.connection.next() {
-                Ok(None) => break,
-                Ok(Some(Received::Message(frame))) => self.receive(&frame, &mut messages, context),
-                Ok(Some(Received::Ping(payload))) => {
-                    self.outbox.push_control(&websocket::pong(&payload));
-                    None
-                }
-                Ok(Some(Received::Pong)) => None,
-                Ok(Some(Received::Close(code))) => {
-                    self.is_closed_by_client = true;
-                    let echo = websocket::close(code);
-                    self.hand_over(std::mem::take(&mut messages), before);
-                    self.close_with(echo);
-                    None
-                }
-                Err(error) => Some(error.into()),
-            };
-        }
-        self.hand_over(messages, before);
+            Some(Cause::Panic)
+        });
+        // What came before the end of the session goes to the realm before it.
+        self.hand_over(taken);
         if let Some(cause) = end {
             self.connection.discard();
             self.end(cause);
         }
     }
 
-    /// Hands the realm what was read since there were `before` octets.
-    fn hand_over(&self, messages: Vec<ClientMessage>, before: usize) {
+    /// Takes every whole frame that was read, and out of them the messages for the realm. Gives the cause if the
+    /// session ends by one.
+    fn handle_frames(&mut self, taken: &mut Taken, context: &mut Context<Self>) -> Option<Cause> {
+        while !matches!(self.phase, Phase::Joining | Phase::Over) {
+            let end = match self.connection.next() {
+                Ok(None) => break,
+                Ok(Some(Received::Message(frame))) => self.receive(&frame, taken, context),
+                Ok(Some(Received::Ping(payload))) => {
+                    self.outbox.push_control(&websocket::pong(&payload));
+                    None
+                }
+                Ok(Some(Received::Pong)) => None,
+                Ok(Some(Received::Close(code))) => {
+                    self.closed_by_client = Some(code);
+                    Some(Cause::TransportClosed)
+                }
+                Err(error) => Some(error.into()),
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+        None
+    }
+
+    /// Hands the realm what one read brought, against so much of the session's credit.
+    fn hand_over(&self, taken: Taken) {
         if let Phase::Joined(membership) = &self.phase
-            && !messages.is_empty()
+            && !taken.messages.is_empty()
         {
-            let credit = before - self.connection.unread();
-            self.outbox.hand_over(credit);
-            membership.receive(messages, credit);
+            self.outbox.hand_over(taken.octets);
+            membership.receive(taken.messages, taken.octets);
         }
     }
 
@@ -254,18 +272,21 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn receive(
         &mut self,
         frame: &bytes::Bytes,
-        messages: &mut Vec<ClientMessage>,
+        taken: &mut Taken,
         context: &mut Context<Self>,
     ) -> Option<Cause> {
         let decoded = ClientMessage::decode(self.transport.serializer, frame, self.settings.depth_limit);
+        if matches!(decoded, Ok(ClientMessage::Goodbye(_))) {
+            self.has_said_goodbye = true;
+        }
         match (&mut self.phase, decoded) {
-            (Phase::Closing(closing), Ok(ClientMessage::Goodbye(_))) => closing.awaits_goodbye = false,
             (Phase::Leaving(_) | Phase::Closing(_) | Phase::Joining | Phase::Over, _) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
             (Phase::Joined(_), Ok(message)) => {
                 #[cfg(feature = "fault-injection")]
                 crate::fault::inject(&message, crate::fault::SESSION);
-                messages.push(message);
+                taken.messages.push(message);
+                taken.octets += frame.len();
             }
             (Phase::Handshake(handshake), Ok(message)) => {
                 let next = handshake.receive(message, self.transport.clone());
@@ -279,6 +300,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         match next {
             Next::Join { realm, newcomer } => {
                 self.phase = Phase::Joining;
+                self.stopping = None;
                 let (outbox, session) = (self.outbox.clone(), context.address().recipient());
                 let join = self.router.send(JoinRealm { realm, join: Join { newcomer, outbox, session } });
                 let join = join.into_actor(self).map(|joined, session, context| {
@@ -320,38 +342,23 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn end(&mut self, cause: Cause) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Joined(membership) => {
-                if cause.farewell().is_some() {
+                if cause.is_orderly() {
                     self.phase = Phase::Leaving(Instant::now() + self.settings.linger);
                 }
                 membership.leave(cause);
             }
-            Phase::Handshake(_) | Phase::Joining => {
-                if let Some(refused) = Refused::because(cause) {
-                    self.refuse(&refused);
-                }
-            }
+            Phase::Handshake(_) | Phase::Joining => match (Refused::because(cause), self.closed_by_client) {
+                (Some(refused), _) => self.refuse(&refused),
+                (None, Some(code)) => self.close(websocket::close(code), false),
+                (None, None) => {}
+            },
             ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
-        }
-    }
-
-    /// The client has sent its close frame: the session ends with the answer to it.
-    fn close_with(&mut self, echo: Vec<u8>) {
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Joined(membership) => {
-                membership.leave(Cause::TransportClosed);
-                self.outbox.finish(None);
-                self.close(echo, false);
-            }
-            Phase::Closing(Closing { frame, until, .. }) => {
-                self.phase = Phase::Closing(Closing { frame, awaits_goodbye: false, until });
-            }
-            Phase::Handshake(_) | Phase::Joining => self.close(echo, false),
-            ending @ (Phase::Leaving(_) | Phase::Over) => self.phase = ending,
         }
     }
 
     /// Begins the end: the last message is queued, this close frame follows.
     fn close(&mut self, frame: Vec<u8>, awaits_goodbye: bool) {
+        self.stopping = None;
         let until = Instant::now() + self.settings.linger;
         self.phase = Phase::Closing(Closing { frame: Some(frame), awaits_goodbye, until });
     }
@@ -359,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Writes what waits, and takes the steps of the end that depend on it.
     fn write(&mut self, task: &mut task::Context<'_>) {
         if let Phase::Closing(closing) = &mut self.phase
-            && !closing.awaits_goodbye
+            && (!closing.awaits_goodbye || self.has_said_goodbye || self.closed_by_client.is_some())
             && let Some(frame) = closing.frame.take()
         {
             self.outbox.push_control(&frame);
@@ -380,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
         }
         let is_said = matches!(&self.phase, Phase::Closing(Closing { frame: None, .. }));
-        if is_said && self.is_closed_by_client && self.connection.poll_shutdown(task).is_ready() {
+        if is_said && self.closed_by_client.is_some() && self.connection.poll_shutdown(task).is_ready() {
             self.phase = Phase::Over;
         }
     }
@@ -526,8 +533,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Sess
 
     fn handle(&mut self, Ended { cause }: Ended, _: &mut Self::Context) {
         if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
-            let awaits_goodbye = cause.awaits_goodbye() && !self.is_closed_by_client;
-            self.close(websocket::close(cause.close_code()), awaits_goodbye);
+            let code = cause.close_code().or(self.closed_by_client.flatten());
+            self.close(websocket::close(code), cause.awaits_goodbye());
         }
     }
 }

@@ -65,11 +65,6 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         self.websocket.next(&mut self.read)
     }
 
-    /// How many octets were read and not taken.
-    pub(crate) fn unread(&self) -> usize {
-        self.read.len()
-    }
-
     /// Gives the buffer back to the thread, but for what is left of a frame.
     pub(crate) fn release(&mut self) {
         let mut buffer = std::mem::take(&mut self.read);
