@@ -6,6 +6,7 @@ use realmkeeper::{
     bench::{self, BenchArgs},
 };
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     net::SocketAddr,
     process::ExitCode,
@@ -87,10 +88,12 @@ async fn serve(settings: Settings) -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     let url = service.url();
+    // The name by which it was called works again, wherever the program lies.
+    let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
     let greeting = format!(
         "realmkeeper {} listens on {url}\n\
          realms: {realms} (anonymous clients may do everything)\n\
-         try: realmkeeper bench rpc --url {url} --seconds 2\n",
+         try: {program} bench rpc --url {url} --seconds 2\n",
         env!("CARGO_PKG_VERSION")
     );
     // Whoever closed the output does not want to read it.

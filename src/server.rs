@@ -38,7 +38,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 use tracing_actix_web::TracingLogger;
@@ -82,7 +82,6 @@ pub struct Service {
 /// What each upgrade needs.
 #[derive(Debug)]
 struct Shared {
-    router: OnceLock<Addr<Router>>,
     sockets: OpenSockets,
     stopping: CancellationToken,
     settings: Arc<SessionSettings>,
@@ -97,21 +96,21 @@ impl Service {
         let (sockets, stopping) = (OpenSockets::default(), CancellationToken::new());
         let linger = settings.session.linger;
         let shared = Arc::new(Shared {
-            router: OnceLock::new(),
             sockets: sockets.clone(),
             stopping: stopping.clone(),
             settings: Arc::new(settings.session),
         });
-        let (ready, started) = oneshot::channel();
-        let (realms, ready) = (settings.realms, Arc::new(std::sync::Mutex::new(Some(ready))));
+        let (ready, mut started) = mpsc::unbounded_channel();
+        let (realms, router) = (settings.realms, Arc::new(OnceLock::new()));
         let server = Server::build().workers(1).disable_signals().listen("websocket", listener, move || {
             // This runs on the worker: its arbiter carries the router, the realms and all sessions.
-            let router = shared.router.get_or_init(|| Router::new(realms.clone()).start());
-            if let Some(ready) = ready.lock().ok().and_then(|mut ready| ready.take()) {
+            let router = router.get_or_init(|| {
+                let router = Router::new(realms.clone()).start();
                 // If nobody waits any more, the start was given up.
                 let _ = ready.send(router.clone());
-            }
-            let shared = shared.clone();
+                router
+            });
+            let (router, shared) = (router.clone(), shared.clone());
             let app = App::new()
                 .wrap(TracingLogger::default())
                 .route("/healthz", web::get().to(healthz))
@@ -120,14 +119,16 @@ impl Service {
                 .default_service(web::to(elsewhere));
             HttpService::build()
                 .tcp_nodelay(true)
-                .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, shared.clone())))
+                .upgrade(fn_service(move |(request, framed)| {
+                    upgrade(request, framed, router.clone(), shared.clone())
+                }))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp()
         });
         let server = server.map_err(cannot_listen)?.run();
         let handle = server.handle();
         actix_rt::spawn(server);
-        let router = started.await.map_err(|_| ServiceError::Worker)?;
+        let router = started.recv().await.ok_or(ServiceError::Worker)?;
         Ok(Self { address, router, sockets, stopping, server: handle, linger })
     }
 
@@ -177,6 +178,7 @@ async fn elsewhere() -> HttpResponse {
 async fn upgrade(
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
+    router: Addr<Router>,
     shared: Arc<Shared>,
 ) -> Result<(), actix_web::Error> {
     let peer = framed.io_ref().peer_addr()?;
@@ -187,7 +189,7 @@ async fn upgrade(
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                begin(framed, peer, serializer, &shared);
+                begin(framed, peer, serializer, router, &shared);
                 Ok(())
             }
             Err((status, text)) => {
@@ -227,15 +229,19 @@ async fn send(
 }
 
 /// Starts the session; what came behind the request is its to read.
-fn begin(framed: Framed<TcpStream, h1::Codec>, peer: SocketAddr, serializer: Serializer, shared: &Shared) {
+fn begin(
+    framed: Framed<TcpStream, h1::Codec>,
+    peer: SocketAddr,
+    serializer: Serializer,
+    router: Addr<Router>,
+    shared: &Shared,
+) {
     let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
     let version = if peer.is_ipv4() { "tcp4" } else { "tcp6" };
     let transport = Transport { serializer, peer: format!("{version}:{peer}").into() };
     let upgraded =
         Upgraded { socket, read, transport, open: shared.sockets.open(), stopping: shared.stopping.clone() };
-    if let Some(router) = shared.router.get() {
-        Session::new(upgraded, shared.settings.clone(), router.clone()).start();
-    }
+    Session::new(upgraded, shared.settings.clone(), router).start();
 }
 
 /// Checks a request for an upgrade; gives the serializer of the session, or the status and text of the refusal.

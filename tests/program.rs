@@ -27,8 +27,9 @@ fn says_goodbye_on(signal: &str) {
     let greeting = format!(
         "realmkeeper {} listens on {url}\n\
          realms: realm1 (anonymous clients may do everything)\n\
-         try: realmkeeper bench rpc --url {url} --seconds 2\n",
-        env!("CARGO_PKG_VERSION")
+         try: {} bench rpc --url {url} --seconds 2\n",
+        env!("CARGO_PKG_VERSION"),
+        env!("CARGO_BIN_EXE_realmkeeper")
     );
     assert_eq!(program.wait(), (Some(0), greeting));
 }

@@ -102,10 +102,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cause.rs", &["message", "codec", "refusal"]),
     ("step.rs", &["message", "codec", "cause", "roster"]),
     ("broker/", &["message", "codec", "collections", "pattern", "roster", "step", "refusal", "cause"]),
-    (
-        "dealer/",
-        &["message", "codec", "collections", "pattern", "roster", "step", "refusal", "cause", "broker"],
-    ),
+    ("dealer/", &["message", "codec", "collections", "pattern", "roster", "step", "refusal", "cause"]),
     ("transport/", &["message", "codec", "refusal", "transport"]),
 ];
 

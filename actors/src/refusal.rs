@@ -2,7 +2,11 @@
 
 use crate::{
     codec::{Arguments, Malformed, Payload, Serializer, Untranscodable},
-    message::{Error, ErrorDetails, RequestType, id::RequestId},
+    message::{
+        Error, ErrorDetails, RequestType,
+        id::RequestId,
+        uri::{Match, Uri, UriRule},
+    },
 };
 
 /// Why one request is turned down. The session goes on; the peer gets ERROR with [`Refusal::uri`] and the text
@@ -165,4 +169,22 @@ impl From<Untranscodable> for Fault {
             Untranscodable::Unrepresentable { .. } => Refusal::InvalidArgument(error.to_string()).into(),
         }
     }
+}
+
+/// Refuses a URI that is not valid for its use.
+pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
+    let problem = match rule {
+        _ if uri.is_valid(matching, rule) => return Ok(()),
+        UriRule::Loose => "is not a valid uri",
+        UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
+    };
+    Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
+}
+
+/// Refuses a URI that only the router may use.
+pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
+    if uri.is_reserved() {
+        return Err(Refusal::InvalidUri { uri: uri.to_string(), problem: "is reserved for the router" });
+    }
+    Ok(())
 }

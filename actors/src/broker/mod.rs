@@ -14,7 +14,7 @@ use crate::{
         uri::{Match, Uri, UriRule},
     },
     pattern::Patterns,
-    refusal::{Fault, Refusal, Violation},
+    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
 };
@@ -159,22 +159,4 @@ impl Broker {
                         .all(|session| self.by_session.get(session).is_some_and(|held| held.contains(id)))
             })
     }
-}
-
-/// Refuses a URI that is not valid for its use.
-pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
-    let problem = match rule {
-        _ if uri.is_valid(matching, rule) => return Ok(()),
-        UriRule::Loose => "is not a valid uri",
-        UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
-    };
-    Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
-}
-
-/// Refuses a URI that only the router may use.
-pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
-    if uri.is_reserved() {
-        return Err(Refusal::InvalidUri { uri: uri.to_string(), problem: "is reserved for the router" });
-    }
-    Ok(())
 }

@@ -4,7 +4,6 @@
 mod party;
 
 use crate::{
-    broker::{check_not_reserved, check_uri},
     collections::Map,
     message::{
         Call, Error, ErrorDetails, Invocation, InvocationDetails, Register, RequestType,
@@ -12,7 +11,7 @@ use crate::{
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRule},
     },
-    refusal::{Fault, Refusal, Violation},
+    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
     roster::{Member, Roster},
     step::Step,
 };

@@ -7,7 +7,7 @@ use crate::{
         uri::{Match, Uri, UriRule},
         value::{Dict, Value},
     },
-    refusal::Refusal,
+    refusal::{Refusal, check_uri},
 };
 
 /// What a caller gave.
@@ -88,7 +88,7 @@ impl<'a> Given<'a> {
         let Some(reason) = self.keyword("reason") else { return Ok("wamp.close.killed".into()) };
         let no_string = || Refusal::InvalidUri { uri: "reason".into(), problem: "must be a string" };
         let reason = text(reason).map(Uri::from).ok_or_else(no_string)?;
-        crate::broker::check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
+        check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     arguments::{Given, invalid},
 };
 use crate::{
-    broker::{Broker, Content, Publication, check_not_reserved, check_uri},
+    broker::{Broker, Content, Publication},
     codec::{Arguments, Payload, read_options},
     collections::Map,
     message::{
@@ -14,7 +14,7 @@ use crate::{
         uri::{Match, Uri},
         value::Value,
     },
-    refusal::Refusal,
+    refusal::{Refusal, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
 };

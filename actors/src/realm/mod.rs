@@ -10,7 +10,7 @@ use crate::{
     dealer::Dealer,
     message::{
         Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, ResultDetails,
-        Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
+        RouterMessage, Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule},
@@ -263,14 +263,7 @@ impl Realm {
         let request = message.request;
         let Some(procedure) = MetaProcedure::from_uri(&message.procedure) else {
             let called = self.dealer.call(member, message, self.options.uris, &self.roster, step);
-            return match called {
-                Ok(()) => Ok(()),
-                Err(Fault::Violation(violation)) => Err(violation),
-                Err(Fault::Refusal(refusal)) => {
-                    step.send(from, refusal.answer(RequestType::Call, request, member.serializer()));
-                    Ok(())
-                }
-            };
+            return called.or_else(|fault| refuse(fault, RequestType::Call, request, member, step));
         };
         let lent = Lent {
             realm: &self.name,
@@ -328,18 +321,34 @@ impl Realm {
 
 /// Answers a request of a member, with what it asked for or with an ERROR.
 fn answer(
-    result: Result<impl Into<crate::message::RouterMessage>, Fault>,
+    result: Result<impl Into<RouterMessage>, Fault>,
     request_type: RequestType,
     request: RequestId,
     member: &Member,
     step: &mut Step<'_>,
 ) -> Result<(), Violation> {
     match result {
-        Ok(message) => step.send(member.id, message),
-        Err(Fault::Refusal(refusal)) => {
-            step.send(member.id, refusal.answer(request_type, request, member.serializer()));
+        Ok(message) => {
+            step.send(member.id, message);
+            Ok(())
         }
-        Err(Fault::Violation(violation)) => return Err(violation),
+        Err(fault) => refuse(fault, request_type, request, member, step),
     }
-    Ok(())
+}
+
+/// Answers a request of a member with an ERROR, unless the member is at fault itself.
+fn refuse(
+    fault: Fault,
+    request_type: RequestType,
+    request: RequestId,
+    member: &Member,
+    step: &mut Step<'_>,
+) -> Result<(), Violation> {
+    match fault {
+        Fault::Refusal(refusal) => {
+            step.send(member.id, refusal.answer(request_type, request, member.serializer()));
+            Ok(())
+        }
+        Fault::Violation(violation) => Err(violation),
+    }
 }

@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         Self { socket, websocket, read, outbox, writing: Batch::default() }
     }
 
-    /// Reads once and calls `handle` with the buffer in place. Gives how many octets came, 0 at the end.
+    /// Reads once, behind what was read before. Gives how many octets came, 0 at the end.
     pub(crate) fn poll_read(&mut self, task: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
         let shares = self.read.is_empty();
         if shares {
@@ -71,7 +71,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         if buffer.len() < LEAST_ROOM {
             self.read = BytesMut::from(&*buffer);
             buffer.clear();
-            SHARED.set(buffer);
+            // One that is used up is no use to the next reader, and would take the place of one that is.
+            if buffer.capacity() >= LEAST_ROOM {
+                SHARED.set(buffer);
+            }
         } else {
             self.read = buffer;
         }

@@ -152,11 +152,9 @@ impl Outbox {
         std::mem::take(&mut self.lock().queue)
     }
 
-    /// Counts bytes as gone; gives how many wait.
-    pub(crate) fn written(&self, count: usize) -> usize {
-        let mut state = self.lock();
-        state.waiting -= count;
-        state.waiting
+    /// Counts bytes as gone.
+    pub(crate) fn written(&self, count: usize) {
+        self.lock().waiting -= count;
     }
 
     /// Counts bytes as handed to the realm; for the owner.
@@ -343,7 +341,8 @@ mod tests {
         outbox.push(b"5");
         assert!(outbox.look(Waker::noop()).is_overflowed);
         batch.advance(1);
-        assert_eq!(outbox.written(1), 3);
+        outbox.written(1);
+        assert_eq!(outbox.look(Waker::noop()).waiting, 3);
         assert_eq!(batch.next(), b"234");
     }
 
