@@ -8,26 +8,101 @@ mod server;
 
 pub use server::{Service, ServiceError};
 
-use realmkeeper_actors::{message::uri::Uri, realm::RealmOptions, session::SessionSettings};
-use std::net::SocketAddr;
+use realmkeeper_actors::{
+    codec::Serializer,
+    message::uri::Uri,
+    permission::Role,
+    realm::RealmOptions,
+    session::{Rate, SessionSettings, access::Door},
+};
+use std::{net::SocketAddr, sync::Arc};
 
 /// What a service is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address to listen on; port 0 takes any that is free.
-    pub listen: SocketAddr,
-    /// The realms, by name.
-    pub realms: Vec<(Uri, RealmOptions)>,
-    /// Limits and times of every session.
+    /// Where it listens for WAMP clients; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener if there is no
+    /// address for them.
+    pub admin: Option<SocketAddr>,
+    /// The realms.
+    pub realms: Vec<RealmSettings>,
+    /// What there can be at most, over all listeners and realms.
+    pub limits: NodeLimits,
+}
+
+/// Where and how WAMP clients connect.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The address; port 0 takes any that is free.
+    pub address: SocketAddr,
+    /// The path of the WebSocket.
+    pub path: String,
+    /// Which web pages may connect.
+    pub allowed_origins: Vec<AllowedOrigin>,
+    /// The serializers that clients can choose from.
+    pub serializers: Vec<Serializer>,
+    /// Limits and times of the sessions.
     pub session: SessionSettings,
+}
+
+/// Which web pages may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigin {
+    /// Those of every origin.
+    Any,
+    /// Those from this machine.
+    Loopback,
+    /// Those of this origin, such as `https://example.com`.
+    Exactly(String),
+}
+
+/// A realm, and who may join it.
+#[derive(Clone, Debug)]
+pub struct RealmSettings {
+    /// Its name.
+    pub name: Uri,
+    /// How it takes what clients send.
+    pub options: RealmOptions,
+    /// Who may join, and as what.
+    pub door: Door,
+}
+
+/// What there can be at most on this node. What is beyond is refused before a WebSocket is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLimits {
+    /// Connections; `None` for any number, here and below.
+    pub sessions: Option<usize>,
+    /// Connections from one IPv4 address or one IPv6 network of 64 bits.
+    pub sessions_per_address: Option<usize>,
+    /// How often such an address may connect.
+    pub connection_rate: Option<Rate>,
 }
 
 impl Default for Settings {
     /// One realm for whoever is on this machine.
     fn default() -> Self {
+        let anonymous = Some(Arc::new(Role::unrestricted("anonymous")));
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            realms: vec![("realm1".into(), RealmOptions::default())],
+            listeners: vec![Listener::default()],
+            admin: None,
+            realms: vec![RealmSettings {
+                name: "realm1".into(),
+                options: RealmOptions::default(),
+                door: Door { anonymous, principals: Vec::new() },
+            }],
+            limits: NodeLimits::default(),
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            path: "/ws".into(),
+            allowed_origins: vec![AllowedOrigin::Loopback],
+            serializers: Serializer::ALL.to_vec(),
             session: SessionSettings::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use realmkeeper::{
-    Service, Settings,
+    Listener, Service, Settings,
     bench::{self, BenchArgs},
 };
 use std::{
@@ -73,11 +73,12 @@ fn main() -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    actix_rt::System::new().block_on(serve(Settings { listen: arguments.listen, ..Settings::default() }))
+    let listener = Listener { address: arguments.listen, ..Listener::default() };
+    actix_rt::System::new().block_on(serve(Settings { listeners: vec![listener], ..Settings::default() }))
 }
 
 async fn serve(settings: Settings) -> ExitCode {
-    let realms = settings.realms.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ");
+    let realms = settings.realms.iter().map(|realm| realm.name.to_string()).collect::<Vec<_>>().join(", ");
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (mut interrupt, mut terminate) = match (interrupt, terminate) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),

@@ -24,11 +24,12 @@ use actix_web::{App, HttpResponse, dev::AppConfig, web};
 use futures_util::SinkExt;
 use realmkeeper_actors::{
     codec::Serializer,
+    metrics::Metrics,
     roster::Transport,
     router::actor::{Router, Shutdown},
     session::{
-        SessionSettings,
-        actor::{Session, Upgraded},
+        access::Access,
+        actor::{Environment, Session, Upgraded},
     },
     transport::sockets::OpenSockets,
 };
@@ -84,33 +85,45 @@ pub struct Service {
 struct Shared {
     sockets: OpenSockets,
     stopping: CancellationToken,
-    settings: Arc<SessionSettings>,
+    environment: Arc<Environment>,
 }
 
 impl Service {
     /// Starts to listen. Has to be called in an actix system.
     pub async fn start(settings: Settings) -> Result<Self, ServiceError> {
-        let cannot_listen = |error| ServiceError::Listen { address: settings.listen, error };
-        let listener = TcpListener::bind(settings.listen).map_err(cannot_listen)?;
+        let Some(first) = settings.listeners.into_iter().next() else { return Err(ServiceError::Worker) };
+        let cannot_listen = |error| ServiceError::Listen { address: first.address, error };
+        let listener = TcpListener::bind(first.address).map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
         let (sockets, stopping) = (OpenSockets::default(), CancellationToken::new());
-        let linger = settings.session.linger;
-        let shared = Arc::new(Shared {
-            sockets: sockets.clone(),
-            stopping: stopping.clone(),
-            settings: Arc::new(settings.session),
-        });
+        let linger = first.session.linger;
+        let session = first.session;
+        let metrics = Metrics::default();
+        let doors = settings.realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
+        let access = Arc::new(Access::new(doors));
         let (ready, mut started) = mpsc::unbounded_channel();
         let (realms, router) = (settings.realms, Arc::new(OnceLock::new()));
+        let (open, token) = (sockets.clone(), stopping.clone());
         let server = Server::build().workers(1).disable_signals().listen("websocket", listener, move || {
             // This runs on the worker: its arbiter carries the router, the realms and all sessions.
             let router = router.get_or_init(|| {
-                let router = Router::new(realms.clone()).start();
+                let realms = realms.iter().map(|realm| (realm.name.clone(), realm.options));
+                let router = Router::new(realms, metrics.clone()).start();
                 // If nobody waits any more, the start was given up.
                 let _ = ready.send(router.clone());
                 router
             });
-            let (router, shared) = (router.clone(), shared.clone());
+            let environment = Environment {
+                settings: session.clone(),
+                access: access.clone(),
+                router: router.clone(),
+                metrics: metrics.clone(),
+            };
+            let shared = Arc::new(Shared {
+                sockets: open.clone(),
+                stopping: token.clone(),
+                environment: Arc::new(environment),
+            });
             let app = App::new()
                 .wrap(TracingLogger::default())
                 .route("/healthz", web::get().to(healthz))
@@ -119,9 +132,7 @@ impl Service {
                 .default_service(web::to(elsewhere));
             HttpService::build()
                 .tcp_nodelay(true)
-                .upgrade(fn_service(move |(request, framed)| {
-                    upgrade(request, framed, router.clone(), shared.clone())
-                }))
+                .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, shared.clone())))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp()
         });
@@ -178,7 +189,6 @@ async fn elsewhere() -> HttpResponse {
 async fn upgrade(
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
-    router: Addr<Router>,
     shared: Arc<Shared>,
 ) -> Result<(), actix_web::Error> {
     let peer = framed.io_ref().peer_addr()?;
@@ -189,7 +199,7 @@ async fn upgrade(
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                begin(framed, peer, serializer, router, &shared);
+                begin(framed, peer, serializer, &shared);
                 Ok(())
             }
             Err((status, text)) => {
@@ -229,19 +239,13 @@ async fn send(
 }
 
 /// Starts the session; what came behind the request is its to read.
-fn begin(
-    framed: Framed<TcpStream, h1::Codec>,
-    peer: SocketAddr,
-    serializer: Serializer,
-    router: Addr<Router>,
-    shared: &Shared,
-) {
+fn begin(framed: Framed<TcpStream, h1::Codec>, peer: SocketAddr, serializer: Serializer, shared: &Shared) {
     let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
     let version = if peer.is_ipv4() { "tcp4" } else { "tcp6" };
     let transport = Transport { serializer, peer: format!("{version}:{peer}").into() };
     let upgraded =
         Upgraded { socket, read, transport, open: shared.sockets.open(), stopping: shared.stopping.clone() };
-    Session::new(upgraded, shared.settings.clone(), router).start();
+    Session::new(upgraded, shared.environment.clone()).start();
 }
 
 /// Checks a request for an upgrade; gives the serializer of the session, or the status and text of the refusal.

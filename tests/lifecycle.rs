@@ -195,7 +195,7 @@ fn text_that_is_not_utf_8_is_told_apart() {
 
 #[test]
 fn a_message_over_the_limit_is_refused_at_its_header() {
-    let limited = |settings: &mut Settings| settings.session.message_limit = 1000;
+    let limited = |settings: &mut Settings| settings.listeners[0].session.message_limit = 1000;
     let first = |scene: &Scene| if scene.victim.serializer().is_text() { 0x01 } else { 0x02 };
     let whole = |scene: &mut Scene| {
         let header = header(0x80 | first(scene), 1001);
@@ -247,8 +247,9 @@ fn a_killed_session_is_told_why() {
 
 #[test]
 fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
-    let mut scene =
-        Scene::new(Serializer::Json, |settings| settings.session.linger = Duration::from_millis(200));
+    let mut scene = Scene::new(Serializer::Json, |settings| {
+        settings.listeners[0].session.linger = Duration::from_millis(200)
+    });
     let topic = scene.observer.subscribe("a.topic");
     let session = scene.victim.session;
     kill(&mut scene, "wamp.session.kill", &json!([session]));
@@ -275,8 +276,8 @@ fn flood(peer: &mut Peer, topic: &str, octets: usize) {
 #[test]
 fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.session.outbox_limit = 256 << 10;
-        settings.session.linger = Duration::from_secs(5);
+        settings.listeners[0].session.outbox_limit = 256 << 10;
+        settings.listeners[0].session.linger = Duration::from_secs(5);
     });
     scene.victim.subscribe("a.topic");
     flood(&mut scene.observer, "a.topic", 16 << 20);
@@ -293,9 +294,9 @@ fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
 #[test]
 fn a_consumer_that_takes_nothing_is_cut_off() {
     let mut scene = Scene::new(Serializer::MessagePack, |settings| {
-        settings.session.outbox_limit = 64 << 20;
-        settings.session.write_stall = Duration::from_millis(200);
-        settings.session.linger = Duration::from_millis(200);
+        settings.listeners[0].session.outbox_limit = 64 << 20;
+        settings.listeners[0].session.write_stall = Duration::from_millis(200);
+        settings.listeners[0].session.linger = Duration::from_millis(200);
     });
     scene.victim.subscribe("a.topic");
     flood(&mut scene.observer, "a.topic", 16 << 20);
@@ -307,8 +308,8 @@ fn a_consumer_that_takes_nothing_is_cut_off() {
 #[test]
 fn a_silent_peer_that_answers_no_ping_is_cut_off() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.session.ping_interval = Duration::from_millis(100);
-        settings.session.ping_timeout = Duration::from_millis(100);
+        settings.listeners[0].session.ping_interval = Duration::from_millis(100);
+        settings.listeners[0].session.ping_timeout = Duration::from_millis(100);
     });
     // The observer reads, and so answers; the victim does not read.
     scene.wait_for_leave();
@@ -319,8 +320,8 @@ fn a_silent_peer_that_answers_no_ping_is_cut_off() {
 #[test]
 fn a_silent_peer_that_answers_pings_stays() {
     let router = Router::with(|settings| {
-        settings.session.ping_interval = Duration::from_millis(50);
-        settings.session.ping_timeout = Duration::from_secs(5);
+        settings.listeners[0].session.ping_interval = Duration::from_millis(50);
+        settings.listeners[0].session.ping_timeout = Duration::from_secs(5);
     });
     let mut peer = Peer::join(&router, Serializer::Json);
     for _ in 0..3 {
@@ -399,9 +400,9 @@ fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
 #[test]
 fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.session.outbox_limit = 32 << 20;
-        settings.session.ping_interval = Duration::from_millis(50);
-        settings.session.ping_timeout = Duration::from_secs(3);
+        settings.listeners[0].session.outbox_limit = 32 << 20;
+        settings.listeners[0].session.ping_interval = Duration::from_millis(50);
+        settings.listeners[0].session.ping_timeout = Duration::from_secs(3);
     });
     scene.victim.subscribe("a.topic");
     // The kernel is not to take it all.
@@ -451,7 +452,7 @@ fn what_came_before_a_fault_is_answered_before_it() {
 
 #[test]
 fn a_router_that_stops_tells_those_who_have_not_joined() {
-    let mut router = Router::with(|settings| settings.session.linger = Duration::from_secs(60));
+    let mut router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
     let mut peer = Peer::connect(&router, Serializer::Json);
     peer.send_raw(&frame(0x89, b"")); // its pong says that the session is there
     assert!(peer.socket().read().unwrap().is_pong());

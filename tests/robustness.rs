@@ -28,8 +28,8 @@ fn join(program: &Serving, serializer: Serializer) -> Peer {
 fn a_stalled_peer_is_killed() {
     let linger = Duration::from_millis(300);
     let router = Router::with(|settings| {
-        settings.session.linger = linger;
-        settings.session.outbox_limit = 64 << 20;
+        settings.listeners[0].session.linger = linger;
+        settings.listeners[0].session.outbox_limit = 64 << 20;
     });
     let mut killer = Peer::join(&router, Serializer::Json);
     let mut stalled = Peer::join(&router, Serializer::Json);
@@ -134,8 +134,8 @@ fn read_all(mut peer: Peer, seen: Arc<AtomicU64>) -> thread::JoinHandle<()> {
 #[test]
 fn a_subscriber_that_stops_reading_is_cut_and_the_others_get_everything() {
     let router = Router::with(|settings| {
-        settings.session.outbox_limit = 1 << 20;
-        settings.session.linger = Duration::from_millis(200);
+        settings.listeners[0].session.outbox_limit = 1 << 20;
+        settings.listeners[0].session.linger = Duration::from_millis(200);
     });
     let mut publisher = Peer::join(&router, Serializer::Json);
     let mut stalled = Peer::join(&router, Serializer::Json);

@@ -80,6 +80,12 @@ fn the_only_lock_is_in_the_outbox() {
 }
 
 #[test]
+fn metrics_are_counted_only_in_actors() {
+    only_in(&["prometheus"], |place| place == "metrics.rs");
+    only_in(&["metrics"], |place| is_actor(place) || place == "lib.rs" || place == "metrics.rs");
+}
+
+#[test]
 fn only_the_codec_encodes_and_decodes() {
     only_in(&["serde_json", "rmp_serde", "cbor4ii"], |place| place.starts_with("codec/"));
 }
@@ -97,12 +103,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("codec/", &["message", "codec"]),
     ("collections.rs", &[]),
     ("pattern.rs", &["message", "collections"]),
-    ("roster.rs", &["message", "codec", "collections"]),
+    ("permission.rs", &["message", "pattern"]),
+    ("roster.rs", &["message", "codec", "collections", "permission"]),
     ("refusal.rs", &["message", "codec"]),
     ("cause.rs", &["message", "codec", "refusal"]),
     ("step.rs", &["message", "codec", "cause", "roster"]),
-    ("broker/", &["message", "codec", "collections", "pattern", "roster", "step", "refusal", "cause"]),
-    ("dealer/", &["message", "codec", "collections", "pattern", "roster", "step", "refusal", "cause"]),
+    (
+        "broker/",
+        &["message", "codec", "collections", "pattern", "permission", "roster", "step", "refusal", "cause"],
+    ),
+    (
+        "dealer/",
+        &["message", "codec", "collections", "pattern", "permission", "roster", "step", "refusal", "cause"],
+    ),
     ("transport/", &["message", "codec", "refusal", "transport"]),
 ];
 

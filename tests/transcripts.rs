@@ -18,7 +18,7 @@
 //! transcript is over, nothing more may come for anybody.
 
 use crate::support::{Peer, Router, peer::Received};
-use realmkeeper::Settings;
+use realmkeeper::{RealmSettings, Settings};
 use realmkeeper_actors::{codec::Serializer, message::uri::UriRule, realm::RequestIds};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::BTreeMap, fs, iter, path::Path, thread, time::Duration};
@@ -303,10 +303,10 @@ impl Drop for Place<'_> {
 
 /// Sets the router as a transcript says. There is always a second realm.
 fn set_all(settings: &mut Settings, text: &str) {
-    let (name, mut options) = settings.realms[0].clone();
+    let options = &mut settings.realms[0].options;
     for line in text.lines().filter_map(|line| line.strip_prefix("set ")) {
         let (what, value) = line.rsplit_once(' ').expect("a setting and its value");
-        let session = &mut settings.session;
+        let session = &mut settings.listeners[0].session;
         let number = || value.parse::<usize>().expect("a number");
         let time = || Duration::from_millis(value.parse().expect("a time in milliseconds"));
         match (what, value) {
@@ -319,7 +319,8 @@ fn set_all(settings: &mut Settings, text: &str) {
             _ => panic!("the router has no setting {line:?}"),
         }
     }
-    settings.realms = vec![(name, options), ("realm2".into(), options)];
+    let second = RealmSettings { name: "realm2".into(), ..settings.realms[0].clone() };
+    settings.realms.push(second);
 }
 
 /// Sends a frame that holds no message as the serializer has it.

@@ -11,6 +11,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use realmkeeper_actors::{
     codec::Serializer,
     message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId},
+    permission::Role,
     realm::{Realm, RealmOptions},
     roster::{Newcomer, Transport},
     step::{Effect, Step},
@@ -37,7 +38,7 @@ impl World {
     fn join(&mut self, serializer: Serializer) -> SessionId {
         let newcomer = Newcomer {
             authid: None,
-            authrole: "anonymous".into(),
+            role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:40000".into() },

@@ -33,12 +33,14 @@
 //! | [`message`] | the messages as types, ids, URIs, options, features |
 //! | [`codec`] | JSON, MessagePack and CBOR: checking, cutting, writing; payloads |
 //! | [`pattern`] | an index of URIs, prefixes and wildcards |
+//! | [`permission`] | what the sessions of a role may do |
 //! | [`roster`] | the members of a realm |
 //! | [`refusal`], [`cause`] | why a request is turned down, why a session ends |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
 //! | [`realm`] | joining, leaving, receiving; its actor |
+//! | [`metrics`] | every metric |
 //! | [`transport`] | sockets, frames, outboxes |
 //! | [`session`] | from the handshake to the end of a connection; its actor |
 //! | [`router`] | realms by name; its actor |
@@ -65,7 +67,9 @@ mod dealer;
 mod fault;
 pub mod message;
 mod meta;
+pub mod metrics;
 mod pattern;
+pub mod permission;
 pub mod realm;
 pub mod refusal;
 pub mod roster;

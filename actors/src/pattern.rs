@@ -9,7 +9,7 @@ use crate::{
     message::uri::{Match, Uri},
 };
 use indexmap::Equivalent;
-use std::{collections::BTreeMap, hash::Hash};
+use std::{cmp::Ordering, collections::BTreeMap, hash::Hash};
 
 /// Values by URI and match. The same text as exact, prefix and wildcard are three different keys.
 #[derive(Debug)]
@@ -86,6 +86,101 @@ impl<T: Copy> Patterns<T> {
         }
         self.wildcard.matching(uri, found);
     }
+
+    /// The value that stands first for `uri` among those that are acceptable: the exact one, else the longest
+    /// prefix, else the wildcard that is the first to be literal, component by component (section "Pattern-based
+    /// Registrations").
+    pub(crate) fn best(&self, uri: &str, is_acceptable: impl Fn(T) -> bool) -> Option<T> {
+        let exact = self.exact.get(uri).copied().filter(|value| is_acceptable(*value));
+        let longest = || {
+            let lengths = self.prefix_lengths.range(..=uri.len()).rev().map(|(length, _)| *length);
+            let mut prefixes = lengths.filter_map(|length| self.prefix.get(uri.get(..length)?).copied());
+            prefixes.find(|value| is_acceptable(*value))
+        };
+        exact.or_else(longest).or_else(|| self.wildcard.best(uri, &is_acceptable))
+    }
+}
+
+/// Whether `outer` matches every URI that `inner` matches.
+pub(crate) fn covers((outer, outer_match): (&str, Match), (inner, inner_match): (&str, Match)) -> bool {
+    match (outer_match, inner_match) {
+        (Match::Exact, Match::Exact) | (Match::Exact, Match::Wildcard) => outer == inner,
+        (Match::Prefix, Match::Exact | Match::Prefix) => inner.starts_with(outer),
+        (Match::Prefix, Match::Wildcard) => literal_head(inner).starts_with(outer),
+        (Match::Wildcard, Match::Exact | Match::Wildcard) => zip(outer, inner)
+            .is_some_and(|mut pairs| pairs.all(|(outer, inner)| outer.is_empty() || outer == inner)),
+        // A prefix matches URIs of any number of components.
+        (Match::Exact | Match::Wildcard, Match::Prefix) => false,
+    }
+}
+
+/// Whether there is a URI that both match.
+pub(crate) fn overlap((one, one_match): (&str, Match), (other, other_match): (&str, Match)) -> bool {
+    match (one_match, other_match) {
+        (Match::Exact, _) => covers((other, other_match), (one, Match::Exact)),
+        (_, Match::Exact) => covers((one, one_match), (other, Match::Exact)),
+        (Match::Prefix, Match::Prefix) => one.starts_with(other) || other.starts_with(one),
+        (Match::Prefix, Match::Wildcard) => reaches_into(one, other),
+        (Match::Wildcard, Match::Prefix) => reaches_into(other, one),
+        (Match::Wildcard, Match::Wildcard) => zip(one, other).is_some_and(|mut pairs| {
+            pairs.all(|(one, other)| one.is_empty() || other.is_empty() || one == other)
+        }),
+    }
+}
+
+/// Which of two patterns stands first for a URI that both match: the greater, in the order of
+/// [`Patterns::best`].
+pub(crate) fn precedence((one, one_match): (&str, Match), (other, other_match): (&str, Match)) -> Ordering {
+    let rank = |matching| match matching {
+        Match::Exact => 2,
+        Match::Prefix => 1,
+        Match::Wildcard => 0,
+    };
+    rank(one_match).cmp(&rank(other_match)).then_with(|| match one_match {
+        Match::Exact => Ordering::Equal,
+        Match::Prefix => one.len().cmp(&other.len()),
+        Match::Wildcard => {
+            let is_literal = |component: &str| !component.is_empty();
+            one.split('.').map(is_literal).cmp(other.split('.').map(is_literal))
+        }
+    })
+}
+
+/// The components of two texts in pairs, if there are as many of one as of the other.
+fn zip<'a>(one: &'a str, other: &'a str) -> Option<impl Iterator<Item = (&'a str, &'a str)>> {
+    let is_same = one.split('.').count() == other.split('.').count();
+    is_same.then(|| one.split('.').zip(other.split('.')))
+}
+
+/// What every URI that a wildcard matches begins with.
+fn literal_head(wildcard: &str) -> &str {
+    let mut end = 0;
+    for component in wildcard.split('.') {
+        if component.is_empty() {
+            return &wildcard[..end];
+        }
+        end += component.len() + 1;
+    }
+    wildcard
+}
+
+/// Whether a URI that begins with `prefix` can match `wildcard`.
+fn reaches_into(prefix: &str, wildcard: &str) -> bool {
+    let mut components = wildcard.split('.');
+    let mut parts = prefix.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Some(component) = components.next() else { return false };
+        let is_last = parts.peek().is_none();
+        let fits = match component {
+            "" => is_last || !part.is_empty(),
+            _ if is_last => component.starts_with(part),
+            _ => component == part,
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
 }
 
 /// A tree of the components of wildcard patterns, kept flat, so that no pattern is too deep for it.
@@ -204,6 +299,29 @@ impl<T: Copy> Wildcards<T> {
             }
         }
         front.iter().filter_map(|node| self.nodes[*node].value).for_each(&mut found);
+    }
+
+    /// The value of the first pattern that matches, where a literal component goes before any.
+    fn best(&self, uri: &str, is_acceptable: impl Fn(T) -> bool) -> Option<T> {
+        if self.edges.is_empty() {
+            return None;
+        }
+        let components: Vec<_> = uri.split('.').collect();
+        let mut open = vec![(ROOT, 0)];
+        while let Some((node, depth)) = open.pop() {
+            match components.get(depth) {
+                None => {
+                    if let Some(value) = self.nodes[node].value.filter(|value| is_acceptable(*value)) {
+                        return Some(value);
+                    }
+                }
+                Some(component) => {
+                    let next = [self.step(node, ""), self.step(node, component)];
+                    open.extend(next.into_iter().flatten().map(|next| (next, depth + 1)));
+                }
+            }
+        }
+        None
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
         id::{RequestId, SessionId},
         value::{Dict, Value},
     },
+    permission::Role,
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -17,7 +18,7 @@ pub struct Newcomer {
     /// Who it is; `None` for somebody anonymous, who is given a name when joining.
     pub authid: Option<Arc<str>>,
     /// The role that it was given.
-    pub authrole: Arc<str>,
+    pub role: Arc<Role>,
     /// How it was authenticated.
     pub authmethod: &'static str,
     /// By whom it was authenticated.
@@ -59,7 +60,7 @@ pub struct Member {
     /// Who it is.
     pub authid: Arc<str>,
     /// The role it has.
-    pub authrole: Arc<str>,
+    pub role: Arc<Role>,
     /// How it was authenticated.
     pub authmethod: &'static str,
     /// By whom it was authenticated.
@@ -75,6 +76,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// The name of its role.
+    pub fn authrole(&self) -> &Arc<str> {
+        &self.role.name
+    }
+
     /// How messages to and from it are encoded.
     pub fn serializer(&self) -> Serializer {
         self.transport.serializer
@@ -85,7 +91,7 @@ impl Member {
         Dict::from([
             ("session", self.id.get().into()),
             ("authid", Value::from(&*self.authid)),
-            ("authrole", (&*self.authrole).into()),
+            ("authrole", (&**self.authrole()).into()),
             ("authmethod", self.authmethod.into()),
             ("authprovider", self.authprovider.into()),
             ("realm", realm.into()),
@@ -117,14 +123,14 @@ impl Roster {
 
     pub(crate) fn insert(&mut self, member: Member) {
         self.by_authid.entry(member.authid.clone()).or_default().insert(member.id);
-        self.by_authrole.entry(member.authrole.clone()).or_default().insert(member.id);
+        self.by_authrole.entry(member.authrole().clone()).or_default().insert(member.id);
         self.members.insert(member.id, member);
     }
 
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Member> {
         let member = self.members.swap_remove(&session)?;
         forget(&mut self.by_authid, &member.authid, session);
-        forget(&mut self.by_authrole, &member.authrole, session);
+        forget(&mut self.by_authrole, member.authrole(), session);
         Some(member)
     }
 

@@ -30,7 +30,8 @@ impl Router {
     /// Starts a router with other settings.
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
         log::record();
-        let mut settings = Settings { listen: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
+        let mut settings = Settings::default();
+        settings.listeners[0].address.set_port(0);
         change(&mut settings);
         let (started, start) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();

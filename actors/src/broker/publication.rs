@@ -85,7 +85,7 @@ impl Publication<'_> {
         let details = EventDetails {
             publisher: self.publisher.map(|publisher| publisher.id),
             publisher_authid: self.publisher.map(|publisher| (&*publisher.authid).into()),
-            publisher_authrole: self.publisher.map(|publisher| (&*publisher.authrole).into()),
+            publisher_authrole: self.publisher.map(|publisher| (&**publisher.authrole()).into()),
             topic: (matching != Match::Exact).then(|| self.topic.clone()),
             ..EventDetails::default()
         };

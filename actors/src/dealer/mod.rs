@@ -108,7 +108,7 @@ impl Dealer {
         let details = InvocationDetails {
             caller: disclosed.map(|caller| caller.id),
             caller_authid: disclosed.map(|caller| (&*caller.authid).into()),
-            caller_authrole: disclosed.map(|caller| (&*caller.authrole).into()),
+            caller_authrole: disclosed.map(|caller| (&**caller.authrole()).into()),
             ..InvocationDetails::default()
         };
         let invocation = self.parties.entry(callee.id).or_default().invoke(caller.id, request);

@@ -10,6 +10,6 @@ pub(crate) fn on_join(member: &Member, realm: &str) -> Arguments {
 
 /// The arguments of `wamp.session.on_leave`.
 pub(crate) fn on_leave(member: &Member) -> Arguments {
-    let args = vec![member.id.get().into(), (&*member.authid).into(), (&*member.authrole).into()];
+    let args = vec![member.id.get().into(), (&*member.authid).into(), (&**member.authrole()).into()];
     Arguments { args, ..Arguments::default() }
 }

@@ -7,6 +7,7 @@ use crate::{
     codec::Serializer,
     collections::Map,
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
+    metrics::Metrics,
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
     session::{actor::Ended, handshake::Refused},
@@ -31,6 +32,7 @@ pub struct RealmActor {
     chance: StdRng,
     framer: Framer,
     router: Addr<Router>,
+    metrics: Metrics,
     /// Whether everybody was sent away since the router stops.
     is_closed: bool,
 }
@@ -44,7 +46,7 @@ struct Peer {
 }
 
 impl RealmActor {
-    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>) -> Self {
+    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: Metrics) -> Self {
         Self {
             realm: Realm::new(name.clone(), options),
             name,
@@ -52,6 +54,7 @@ impl RealmActor {
             chance: StdRng::from_rng(&mut rand::rng()),
             framer: Framer::default(),
             router,
+            metrics,
             is_closed: false,
         }
     }
@@ -176,7 +179,7 @@ impl Handler<Join> for RealmActor {
                 realm = %self.name,
                 session = %id,
                 authid = %member.authid,
-                authrole = %member.authrole,
+                authrole = %member.authrole(),
                 peer = %member.transport.peer,
                 serializer = %serializer,
                 "session joined"

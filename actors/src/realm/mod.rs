@@ -41,12 +41,57 @@ const DEALER_FEATURES: Features =
 const AGENT: &str = concat!("realmkeeper-", env!("CARGO_PKG_VERSION"));
 
 /// How a realm takes what clients send.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealmOptions {
     /// What characters URIs can have.
     pub uris: UriRule,
     /// Which request ids are taken.
     pub request_ids: RequestIds,
+    /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
+    pub session_meta_api: bool,
+    /// What there can be at most.
+    pub limits: RealmLimits,
+}
+
+impl Default for RealmOptions {
+    fn default() -> Self {
+        Self {
+            uris: UriRule::default(),
+            request_ids: RequestIds::default(),
+            session_meta_api: true,
+            limits: RealmLimits::default(),
+        }
+    }
+}
+
+/// What there can be at most in a realm. What is beyond is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RealmLimits {
+    /// Sessions; `None` for any number, here and below.
+    pub sessions: Option<usize>,
+    /// Sessions that are one authid.
+    pub sessions_per_authid: Option<usize>,
+    /// Subscriptions of one session.
+    pub subscriptions: usize,
+    /// Registrations of one session.
+    pub registrations: usize,
+    /// Calls of one session that are not answered yet.
+    pub calls: usize,
+    /// Octets of a URI.
+    pub uri_length: usize,
+}
+
+impl Default for RealmLimits {
+    fn default() -> Self {
+        Self {
+            sessions: None,
+            sessions_per_authid: None,
+            subscriptions: 10_000,
+            registrations: 10_000,
+            calls: 10_000,
+            uri_length: 1024,
+        }
+    }
 }
 
 /// Which ids a client may give its requests (section "IDs").
@@ -89,11 +134,11 @@ impl Realm {
         while self.roster.contains(id) {
             id = step.session_id();
         }
-        let Newcomer { authid, authrole, authmethod, authprovider, transport, roles } = newcomer;
+        let Newcomer { authid, role, authmethod, authprovider, transport, roles } = newcomer;
         let authid = authid.unwrap_or_else(|| step.authid().into());
         let (since, next_request) = (step.now(), RequestId::FIRST);
         let member =
-            Member { id, authid, authrole, authmethod, authprovider, transport, roles, since, next_request };
+            Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
         step.send(id, self.welcome(&member));
         let announcement = meta::on_join(&member, &self.name);
         self.roster.insert(member);
@@ -109,7 +154,7 @@ impl Realm {
             agent: Some(AGENT.into()),
             realm: Some(self.name.clone()),
             authid: Some((&*member.authid).into()),
-            authrole: Some((&*member.authrole).into()),
+            authrole: Some((&**member.authrole()).into()),
             authmethod: Some(member.authmethod.into()),
             authprovider: Some(member.authprovider.into()),
             authextra: None,

@@ -3,6 +3,7 @@
 use crate::{
     collections::Map,
     message::uri::Uri,
+    metrics::Metrics,
     realm::{
         RealmOptions,
         actor::{Close, Join, Membership, RealmActor},
@@ -16,14 +17,15 @@ use tracing::{info, warn};
 #[derive(Debug)]
 pub struct Router {
     realms: Map<Uri, (RealmOptions, Option<Addr<RealmActor>>)>,
+    metrics: Metrics,
     is_stopping: bool,
 }
 
 impl Router {
     /// A router with these realms.
-    pub fn new(realms: impl IntoIterator<Item = (Uri, RealmOptions)>) -> Self {
+    pub fn new(realms: impl IntoIterator<Item = (Uri, RealmOptions)>, metrics: Metrics) -> Self {
         let realms = realms.into_iter().map(|(name, options)| (name, (options, None))).collect();
-        Self { realms, is_stopping: false }
+        Self { realms, metrics, is_stopping: false }
     }
 }
 
@@ -32,7 +34,8 @@ impl Actor for Router {
 
     fn started(&mut self, context: &mut Self::Context) {
         for (name, (options, realm)) in &mut self.realms {
-            *realm = Some(RealmActor::new(name.clone(), *options, context.address()).start());
+            let actor = RealmActor::new(name.clone(), *options, context.address(), self.metrics.clone());
+            *realm = Some(actor.start());
         }
     }
 }
@@ -74,7 +77,8 @@ impl Handler<RealmFailed> for Router {
             && *realm == Some(failed.realm)
         {
             warn!(realm = %failed.name, "the realm is replaced");
-            *realm = Some(RealmActor::new(failed.name, *options, context.address()).start());
+            let actor = RealmActor::new(failed.name, *options, context.address(), self.metrics.clone());
+            *realm = Some(actor.start());
         }
     }
 }

@@ -6,12 +6,14 @@
 
 use super::{
     SessionSettings,
+    access::Access,
     handshake::{Handshake, Next, Refused},
 };
 use crate::{
     cause::Cause,
     codec::Malformed,
     message::{ClientMessage, RouterMessage},
+    metrics::Metrics,
     realm::actor::{Join, Membership},
     refusal::Violation,
     roster::Transport,
@@ -52,8 +54,7 @@ pub struct Session<S> {
     connection: Connection<S>,
     outbox: Arc<Outbox>,
     transport: Transport,
-    settings: Arc<SessionSettings>,
-    router: Addr<Router>,
+    environment: Arc<Environment>,
     phase: Phase,
     /// The code of the close frame that the client has sent, or that it had none.
     closed_by_client: Option<Option<u16>>,
@@ -107,6 +108,19 @@ struct Taken {
     octets: usize,
 }
 
+/// What the sessions of a listener share.
+#[derive(Debug)]
+pub struct Environment {
+    /// Limits and times.
+    pub settings: SessionSettings,
+    /// Who may join.
+    pub access: Arc<Access>,
+    /// Where the realms are.
+    pub router: Addr<Router>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
 /// Whose session this is: what the server hands over of an upgraded connection.
 #[derive(Debug)]
 pub struct Upgraded<S> {
@@ -124,7 +138,8 @@ pub struct Upgraded<S> {
 
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
-    pub fn new(upgraded: Upgraded<S>, settings: Arc<SessionSettings>, router: Addr<Router>) -> Self {
+    pub fn new(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
+        let settings = &environment.settings;
         let Upgraded { socket, read, transport, open, stopping } = upgraded;
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let websocket = WebSocket::new(transport.serializer, settings.message_limit);
@@ -134,8 +149,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             outbox,
             transport,
             timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
-            settings,
-            router,
+            environment,
             phase: Phase::Handshake(Handshake::Opened),
             closed_by_client: None,
             has_said_goodbye: false,
@@ -179,7 +193,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Phase::Joining | Phase::Over => false,
             Phase::Leaving(_) | Phase::Closing(_) => self.closed_by_client.is_none(),
             Phase::Handshake(_) | Phase::Joined(_) => {
-                account.unhandled <= self.settings.credit && account.waiting <= self.settings.outbox_limit / 4
+                account.unhandled <= self.environment.settings.credit
+                    && account.waiting <= self.environment.settings.outbox_limit / 4
             }
         }
     }
@@ -275,7 +290,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         taken: &mut Taken,
         context: &mut Context<Self>,
     ) -> Option<Cause> {
-        let decoded = ClientMessage::decode(self.transport.serializer, frame, self.settings.depth_limit);
+        let decoded =
+            ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);
         if matches!(decoded, Ok(ClientMessage::Goodbye(_))) {
             self.has_said_goodbye = true;
         }
@@ -289,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 taken.octets += frame.len();
             }
             (Phase::Handshake(handshake), Ok(message)) => {
-                let next = handshake.receive(message, self.transport.clone());
+                let next = handshake.receive(message, &self.transport, &self.environment.access);
                 self.advance(next, context);
             }
         }
@@ -302,7 +318,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.phase = Phase::Joining;
                 self.stopping = None;
                 let (outbox, session) = (self.outbox.clone(), context.address().recipient());
-                let join = self.router.send(JoinRealm { realm, join: Join { newcomer, outbox, session } });
+                let join = self
+                    .environment
+                    .router
+                    .send(JoinRealm { realm, join: Join { newcomer, outbox, session } });
                 let join = join.into_actor(self).map(|joined, session, context| {
                     session.joined(joined.unwrap_or(Err(Refused::Stopping)), context);
                 });
@@ -343,7 +362,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Joined(membership) => {
                 if cause.is_orderly() {
-                    self.phase = Phase::Leaving(Instant::now() + self.settings.linger);
+                    self.phase = Phase::Leaving(Instant::now() + self.environment.settings.linger);
                 }
                 membership.leave(cause);
             }
@@ -359,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Begins the end: the last message is queued, this close frame follows.
     fn close(&mut self, frame: Vec<u8>, awaits_goodbye: bool) {
         self.stopping = None;
-        let until = Instant::now() + self.settings.linger;
+        let until = Instant::now() + self.environment.settings.linger;
         self.phase = Phase::Closing(Closing { frame: Some(frame), awaits_goodbye, until });
     }
 
@@ -394,7 +413,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// When something has to be done although nothing happens.
     fn due(&self) -> Option<Instant> {
-        let settings = &self.settings;
+        let settings = &self.environment.settings;
         match &self.phase {
             Phase::Handshake(_) | Phase::Joining => Some(self.opened + settings.handshake_timeout),
             Phase::Joined(_) => {
@@ -432,10 +451,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn act(&mut self, now: Instant, task: &mut task::Context<'_>) {
         match &mut self.phase {
             Phase::Handshake(_) | Phase::Joining => {
-                self.refuse(&Refused::Timeout(self.settings.handshake_timeout.as_millis()));
+                self.refuse(&Refused::Timeout(self.environment.settings.handshake_timeout.as_millis()));
             }
             Phase::Joined(_)
-                if self.stalled.is_some_and(|since| since + self.settings.write_stall <= now) =>
+                if self.stalled.is_some_and(|since| since + self.environment.settings.write_stall <= now) =>
             {
                 self.end(Cause::SlowConsumer);
             }

@@ -4,6 +4,7 @@
 //! here: CHALLENGE goes out, and the next message has to be AUTHENTICATE. [`Method`] is where such a method
 //! plugs in.
 
+use super::access::{Access, Door};
 use crate::{
     cause::Cause,
     message::{
@@ -134,26 +135,26 @@ impl Method {
         (name == "anonymous").then_some(Self::Anonymous)
     }
 
-    /// Who the client is by this method.
-    fn identify(self, hello: Hello, transport: Transport) -> Newcomer {
+    /// Who the client is by this method, if it can be used at this door.
+    fn identify(self, door: &Door, hello: &Hello, transport: &Transport) -> Option<Newcomer> {
         match self {
-            Self::Anonymous => Newcomer {
+            Self::Anonymous => Some(Newcomer {
                 authid: None,
-                authrole: "anonymous".into(),
+                role: door.anonymous.clone()?,
                 authmethod: "anonymous",
                 authprovider: "static",
-                transport,
-                roles: hello.details.roles.unwrap_or_default(),
-            },
+                transport: transport.clone(),
+                roles: hello.details.roles.clone().unwrap_or_default(),
+            }),
         }
     }
 }
 
 impl Handshake {
     /// Takes the next message of the client.
-    pub(crate) fn receive(&self, message: ClientMessage, transport: Transport) -> Next {
+    pub(crate) fn receive(&self, message: ClientMessage, transport: &Transport, access: &Access) -> Next {
         match (self, message) {
-            (Self::Opened, ClientMessage::Hello(hello)) => match greet(hello, transport) {
+            (Self::Opened, ClientMessage::Hello(hello)) => match greet(&hello, transport, access) {
                 Ok(next) => next,
                 Err(refused) => Next::Refuse(refused),
             },
@@ -166,33 +167,36 @@ impl Handshake {
     }
 }
 
-fn greet(hello: Hello, transport: Transport) -> Result<Next, Refused> {
+fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, Refused> {
     if !hello.realm.is_valid(Match::Exact, UriRule::Loose) {
-        return Err(Refused::InvalidRealm(hello.realm));
+        return Err(Refused::InvalidRealm(hello.realm.clone()));
     }
     if !hello.details.roles.as_ref().is_some_and(|roles| roles.has_client()) {
         let problem = "must announce in Details.roles one of publisher, subscriber, caller and callee";
         return Err(Violation::Unexpected { message: "HELLO", problem }.into());
     }
+    let door = access.door(&hello.realm).ok_or_else(|| Refused::NoSuchRealm(hello.realm.clone()))?;
+    let identify = |method: Method| method.identify(door, hello, transport);
     // Who offers nothing offers to be anonymous.
-    let method = match hello.details.authmethods.as_deref() {
-        None | Some([]) => Some(Method::Anonymous),
-        Some(offered) => offered.iter().find_map(|name| Method::from_name(name)),
+    let newcomer = match hello.details.authmethods.as_deref() {
+        None | Some([]) => identify(Method::Anonymous),
+        Some(offered) => offered.iter().filter_map(|name| Method::from_name(name)).find_map(identify),
     };
-    let method = method.ok_or(Refused::NoMatchingAuthMethod { accepted: "anonymous" })?;
-    Ok(Next::Join { realm: hello.realm.clone(), newcomer: method.identify(hello, transport) })
+    let newcomer = newcomer.ok_or(Refused::NoMatchingAuthMethod { accepted: "anonymous" })?;
+    Ok(Next::Join { realm: hello.realm.clone(), newcomer })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Serializer;
+    use crate::{codec::Serializer, permission::Role};
     use bytes::Bytes;
 
     fn receive(message: &str) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
-        Handshake::Opened.receive(message, transport())
+        let door = Door { anonymous: Some(Role::unrestricted("anonymous").into()), ..Door::default() };
+        Handshake::Opened.receive(message, &transport(), &Access::new([("realm1".into(), door)]))
     }
 
     fn transport() -> Transport {
@@ -212,7 +216,7 @@ mod tests {
         {
             let next = receive(&format!(r#"[1,"realm1",{{"roles":{{"caller":{{}}}}{offer}}}]"#));
             let Next::Join { realm, newcomer } = next else { panic!("{offer} is not let in: {next:?}") };
-            assert_eq!((&*realm, &newcomer.authid, &*newcomer.authrole), ("realm1", &None, "anonymous"));
+            assert_eq!((&*realm, &newcomer.authid, &*newcomer.role.name), ("realm1", &None, "anonymous"));
         }
     }
 

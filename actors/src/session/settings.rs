@@ -1,12 +1,14 @@
 //! What a session allows its client, and how long it waits for it.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// Limits and times of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
     /// How long a client may take from the opening of the WebSocket until it has joined.
     pub handshake_timeout: Duration,
+    /// How long a client may take to answer CHALLENGE.
+    pub authentication_timeout: Duration,
     /// How long a session that has ended waits for the client to close its side.
     pub linger: Duration,
     /// After how long a silent client is sent a ping.
@@ -23,12 +25,24 @@ pub struct SessionSettings {
     pub outbox_limit: usize,
     /// How many octets of a client may wait for its realm.
     pub credit: usize,
+    /// How many messages a client may send; `None` for any number.
+    pub message_rate: Option<Rate>,
+}
+
+/// How often something may happen: so often at once, and again so often a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How often a second in the long run.
+    pub per_second: NonZeroU32,
+    /// How often at once after a rest.
+    pub burst: NonZeroU32,
 }
 
 impl Default for SessionSettings {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
+            authentication_timeout: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(10),
@@ -37,6 +51,7 @@ impl Default for SessionSettings {
             depth_limit: 64,
             outbox_limit: 4 << 20,
             credit: 256 << 10,
+            message_rate: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     codec::{Raw, Serializer},
     collections::{Map, Set},
     message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId, value::Value},
+    permission::Role,
     roster::{Newcomer, Transport},
     step::{Effect, Step},
 };
@@ -69,7 +70,7 @@ impl TestRealm {
     ) -> SessionId {
         let newcomer = Newcomer {
             authid: authid.map(Into::into),
-            authrole: authrole.into(),
+            role: Role::unrestricted(authrole).into(),
             authmethod: "anonymous",
             authprovider: "static",
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into() },
