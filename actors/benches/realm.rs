@@ -44,7 +44,7 @@ impl World {
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:40000".into() },
             roles: Roles::default(),
         };
-        self.step(|realm, step| realm.join(newcomer, step)).0
+        self.step(|realm, step| realm.join(newcomer, step)).0.expect("there is room")
     }
 
     fn leave(&mut self, session: SessionId) -> Vec<Effect> {

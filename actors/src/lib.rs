@@ -35,7 +35,7 @@
 //! | [`pattern`] | an index of URIs, prefixes and wildcards |
 //! | [`permission`] | what the sessions of a role may do |
 //! | [`roster`] | the members of a realm |
-//! | [`refusal`], [`cause`] | why a request is turned down, why a session ends |
+//! | [`refusal`], [`cause`], [`limit`] | why a request is turned down, why a session ends, what a client can run into |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
@@ -65,6 +65,7 @@ mod collections;
 mod dealer;
 #[cfg(feature = "fault-injection")]
 mod fault;
+pub mod limit;
 pub mod message;
 mod meta;
 pub mod metrics;

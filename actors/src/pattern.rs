@@ -328,6 +328,7 @@ impl<T: Copy> Wildcards<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::uri::UriRule;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     fn matches(patterns: &Patterns<u32>, uri: &str) -> Vec<u32> {
@@ -394,6 +395,91 @@ mod tests {
                 let (pattern, uri): (Vec<_>, Vec<_>) =
                     (pattern.split('.').collect(), uri.split('.').collect());
                 pattern.len() == uri.len() && pattern.iter().zip(&uri).all(|(p, u)| p.is_empty() || p == u)
+            }
+        }
+    }
+
+    /// The examples of the section "Pattern-based Registrations", but for the one in which a prefix is taken for
+    /// whole components.
+    #[test]
+    fn one_pattern_stands_first() {
+        let mut patterns = Patterns::default();
+        for (value, uri, matching) in [
+            (1, "a1.b2.c3.d4.e55", Match::Exact),
+            (2, "a1.b2.c3", Match::Prefix),
+            (3, "a1.b2.c3.d4", Match::Prefix),
+            (4, "a1.b2..d4.e5", Match::Wildcard),
+            (5, "a1.b2.c33..e5", Match::Wildcard),
+            (6, "a1.b2..d4.e5..g7", Match::Wildcard),
+            (7, "a1.b2..d4..f6.g7", Match::Wildcard),
+        ] {
+            patterns.insert(&uri.into(), matching, value);
+        }
+        for (uri, first) in [
+            ("a1.b2.c3.d4.e55", Some(1)),
+            ("a1.b2.c3.d98.e74", Some(2)),
+            ("a1.b2.c3.d4.e325", Some(3)),
+            ("a1.b2.c55.d4.e5", Some(4)),
+            ("a1.b2.c33.d4.e5", Some(2)),
+            ("a1.b2.c88.d4.e5.f6.g7", Some(6)),
+            ("a2.b2.c2.d2.e2", None),
+        ] {
+            assert_eq!(patterns.best(uri, |_| true), first, "{uri}");
+        }
+        assert_eq!(patterns.best("a1.b2.c3.d4.e55", |value| value != 1), Some(3));
+        assert_eq!(patterns.best("a1.b2.c88.d4.e5.f6.g7", |value| value != 6), Some(7));
+    }
+
+    /// Every URI of up to four components out of some that patterns are made of and some that they are not.
+    fn uris() -> Vec<String> {
+        let components = ["a", "b", "ab", "abz", "z"];
+        let mut uris: Vec<String> = components.map(Into::into).into();
+        let mut longest = uris.clone();
+        for _ in 1..4 {
+            longest = longest
+                .iter()
+                .flat_map(|uri| components.map(|component| format!("{uri}.{component}")))
+                .collect();
+            uris.extend_from_slice(&longest);
+        }
+        uris
+    }
+
+    /// Every pattern of up to two components.
+    fn all_patterns() -> Vec<(String, Match)> {
+        let components = ["", "a", "b", "ab"];
+        let pairs = components.iter().flat_map(|one| components.map(|other| format!("{one}.{other}")));
+        let texts: Vec<String> = components.map(Into::into).into_iter().chain(pairs).collect();
+        let kinds = [Match::Exact, Match::Prefix, Match::Wildcard];
+        let all = kinds.into_iter().flat_map(|kind| texts.iter().map(move |text| (text.clone(), kind)));
+        all.filter(|(text, kind)| Uri::from(&**text).is_valid(*kind, UriRule::Loose)).collect()
+    }
+
+    #[test]
+    fn coverage_overlap_and_precedence_are_what_the_uris_say() {
+        let (uris, patterns) = (uris(), all_patterns());
+        let matched: Vec<Vec<bool>> = patterns
+            .iter()
+            .map(|(text, kind)| uris.iter().map(|uri| literally(text, *kind, uri)).collect())
+            .collect();
+        for ((one, one_kind), one_matches) in patterns.iter().zip(&matched) {
+            for ((other, other_kind), other_matches) in patterns.iter().zip(&matched) {
+                let mut both = one_matches.iter().zip(other_matches);
+                let (one, other) = ((&**one, *one_kind), (&**other, *other_kind));
+                assert_eq!(overlap(one, other), both.clone().any(|(a, b)| *a && *b), "{one:?} and {other:?}");
+                assert_eq!(covers(one, other), both.all(|(a, b)| *a || !b), "{one:?} covers {other:?}");
+                let mut index = Patterns::default();
+                index.insert(&one.0.into(), one.1, 1);
+                index.insert(&other.0.into(), other.1, 2);
+                for uri in
+                    uris.iter().filter(|uri| literally(one.0, one.1, uri) && literally(other.0, other.1, uri))
+                {
+                    let first = match precedence(one, other) {
+                        Ordering::Greater => 1,
+                        Ordering::Less | Ordering::Equal => 2,
+                    };
+                    assert_eq!(index.best(uri, |_| true), Some(first), "{uri}: {one:?} or {other:?}");
+                }
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use crate::{
     codec::{Arguments, Malformed, Payload, Serializer, Untranscodable},
+    limit::Limit,
     message::{
         Error, ErrorDetails, RequestType,
         id::RequestId,
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri, UriRule, UriRules},
     },
 };
 
@@ -20,6 +21,14 @@ pub enum Refusal {
         uri: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A URI that is too long.
+    #[error("a uri of {octets} octets is too long: at most {most}")]
+    TooLongUri {
+        /// How long it is.
+        octets: usize,
+        /// How long it may be.
+        most: usize,
     },
     /// Nobody has registered the procedure.
     #[error("no callee has registered {0:?}")]
@@ -45,6 +54,36 @@ pub enum Refusal {
     /// An option that does not work here.
     #[error("{0}")]
     OptionNotAllowed(&'static str),
+    /// The role of the session may not do this.
+    #[error("the role {role:?} may not {action} {uri:?}")]
+    NotAuthorized {
+        /// The role.
+        role: String,
+        /// What it may not do.
+        action: &'static str,
+        /// With which URI.
+        uri: String,
+    },
+    /// The role of the session may not be disclosed, or not ask for it.
+    #[error("the role {role:?} may not have {whom} disclosed for {uri:?}")]
+    DisclosureNotAllowed {
+        /// The role.
+        role: String,
+        /// Who would be disclosed.
+        whom: &'static str,
+        /// For which URI.
+        uri: String,
+    },
+    /// There would be more than may be.
+    #[error("{what}: at most {most}")]
+    TooMany {
+        /// Which limit it is.
+        limit: Limit,
+        /// What there would be too many of.
+        what: &'static str,
+        /// How many there can be.
+        most: usize,
+    },
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
@@ -54,7 +93,7 @@ impl Refusal {
     /// The error URI on the wire.
     pub fn uri(&self) -> &'static str {
         match self {
-            Self::InvalidUri { .. } => "wamp.error.invalid_uri",
+            Self::InvalidUri { .. } | Self::TooLongUri { .. } => "wamp.error.invalid_uri",
             Self::NoSuchProcedure(_) => "wamp.error.no_such_procedure",
             Self::ProcedureAlreadyExists(_) => "wamp.error.procedure_already_exists",
             Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
@@ -62,7 +101,30 @@ impl Refusal {
             Self::NoSuchSession(_) | Self::NoOtherSession(_) => "wamp.error.no_such_session",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
             Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
+            Self::NotAuthorized { .. } => "wamp.error.not_authorized",
+            Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
+            Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::CalleeGone => "wamp.error.canceled",
+        }
+    }
+
+    /// The limit that was run into, if it was one.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooMany { limit, .. } => Some(*limit),
+            Self::TooLongUri { .. } => Some(Limit::UriLength),
+            Self::InvalidUri { .. }
+            | Self::NoSuchProcedure(_)
+            | Self::ProcedureAlreadyExists(_)
+            | Self::NoSuchRegistration(_)
+            | Self::NoSuchSubscription(_)
+            | Self::NoSuchSession(_)
+            | Self::NoOtherSession(_)
+            | Self::InvalidArgument(_)
+            | Self::OptionNotAllowed(_)
+            | Self::NotAuthorized { .. }
+            | Self::DisclosureNotAllowed { .. }
+            | Self::CalleeGone => None,
         }
     }
 
@@ -172,9 +234,12 @@ impl From<Untranscodable> for Fault {
 }
 
 /// Refuses a URI that is not valid for its use.
-pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
-    let problem = match rule {
-        _ if uri.is_valid(matching, rule) => return Ok(()),
+pub(crate) fn check_uri(uri: &Uri, matching: Match, rules: UriRules) -> Result<(), Refusal> {
+    if uri.len() > rules.longest {
+        return Err(Refusal::TooLongUri { octets: uri.len(), most: rules.longest });
+    }
+    let problem = match rules.characters {
+        rule if uri.is_valid(matching, rule) => return Ok(()),
         UriRule::Loose => "is not a valid uri",
         UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
     };

@@ -8,14 +8,16 @@ pub(crate) use publication::{Content, Publication};
 use crate::{
     codec::Arguments,
     collections::{Map, Set},
+    limit::Limit,
     message::{
         Publish, Subscribe, Unsubscribe,
         id::{PublicationId, SessionId, SubscriptionId},
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri, UriRules},
     },
     pattern::Patterns,
+    permission::Action,
     refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
-    roster::Member,
+    roster::{Member, Roster},
     step::Step,
 };
 use subscription::Subscription;
@@ -34,12 +36,21 @@ impl Broker {
         &mut self,
         member: &Member,
         message: Subscribe,
-        rule: UriRule,
+        rules: UriRules,
+        most: usize,
         step: &mut Step<'_>,
     ) -> Result<SubscriptionId, Refusal> {
         let matching = message.options.r#match.unwrap_or_default();
-        check_uri(&message.topic, matching, rule)?;
-        let id = match self.topics.get(&message.topic, matching) {
+        check_uri(&message.topic, matching, rules)?;
+        member.role.authorize(Action::Subscribe, &message.topic, matching)?;
+        let known = self.topics.get(&message.topic, matching);
+        let held = self.by_session.get(&member.id);
+        let is_held = held.zip(known).is_some_and(|(held, known)| held.contains(&known));
+        if !is_held && held.is_some_and(|held| held.len() >= most) {
+            let what = "a session has too many subscriptions";
+            return Err(Refusal::TooMany { limit: Limit::Subscriptions, what, most });
+        }
+        let id = match known {
             Some(id) => id,
             None => self.create(message.topic, matching, step),
         };
@@ -91,30 +102,46 @@ impl Broker {
         &self,
         member: &Member,
         message: &Publish,
-        rule: UriRule,
+        rules: UriRules,
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
         if message.options.ppt_scheme.is_some() {
             let (option, feature) = ("PUBLISH.Options.ppt_scheme", "payload_passthru_mode");
             return Err(Violation::NotAnnounced { option, feature }.into());
         }
-        check_uri(&message.topic, Match::Exact, rule)?;
+        check_uri(&message.topic, Match::Exact, rules)?;
         check_not_reserved(&message.topic)?;
+        let permission = member.role.authorize(Action::Publish, &message.topic, Match::Exact)?;
+        let asks = message.options.disclose_me == Some(true);
+        let is_disclosed = member.role.discloses_publisher(permission, asks)?;
         let publication = Publication {
             topic: &message.topic,
             content: Content::Closed(&message.payload),
-            publisher: (message.options.disclose_me == Some(true)).then_some(member),
+            publisher: is_disclosed.then_some(member),
             excluded: (message.options.exclude_me != Some(false)).then_some(member.id),
         };
         self.deliver(&publication, step)
     }
 
-    /// Publishes an event of the router itself.
-    pub(crate) fn publish_meta(&self, topic: &'static str, args: Arguments, step: &mut Step<'_>) {
+    /// Publishes an event of the router itself. Who subscribed to a pattern receives it if its role may
+    /// subscribe to the topic.
+    pub(crate) fn publish_meta(
+        &self,
+        topic: &'static str,
+        args: Arguments,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
         let topic = Uri::from(topic);
         let publication =
             Publication { topic: &topic, content: Content::Open(&args), publisher: None, excluded: None };
-        let delivered = self.deliver(&publication, step);
+        let may_receive = |session| {
+            let role = roster.get(session).map(|member| &member.role);
+            role.is_some_and(|role| role.permissions.decide(Action::Subscribe, &topic).is_allowed)
+        };
+        let delivered = self.deliver_to(&publication, step, |session, matching| {
+            matching == Match::Exact || may_receive(session)
+        });
         debug_assert!(delivered.is_ok(), "the router's own events have a form in every serializer");
     }
 
@@ -124,11 +151,21 @@ impl Broker {
         publication: &Publication<'_>,
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
+        self.deliver_to(publication, step, |session, _| Some(session) != publication.excluded)
+    }
+
+    fn deliver_to(
+        &self,
+        publication: &Publication<'_>,
+        step: &mut Step<'_>,
+        receives: impl Fn(SessionId, Match) -> bool,
+    ) -> Result<PublicationId, Fault> {
         let mut audiences = Vec::new();
         self.topics.matching(publication.topic, |id| {
             if let Some(subscription) = self.subscriptions.get(&id) {
-                for (serializer, audience) in subscription.audiences(publication.excluded) {
-                    audiences.push((id, subscription.matching, serializer, audience));
+                let matching = subscription.matching;
+                for (serializer, audience) in subscription.audiences(|session| receives(session, matching)) {
+                    audiences.push((id, matching, serializer, audience));
                 }
             }
         });

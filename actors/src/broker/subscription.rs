@@ -18,14 +18,14 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// The subscribers but for the one excluded, by serializer.
-    pub(super) fn audiences(
+    /// The subscribers that receive something, by serializer.
+    pub(super) fn audiences<F: Fn(SessionId) -> bool>(
         &self,
-        excluded: Option<SessionId>,
-    ) -> impl Iterator<Item = (Serializer, Vec<SessionId>)> + use<> {
+        receives: F,
+    ) -> impl Iterator<Item = (Serializer, Vec<SessionId>)> + use<F> {
         let mut audiences = Serializer::ALL.map(|serializer| (serializer, Vec::new()));
         for (session, serializer) in &self.subscribers {
-            if Some(*session) != excluded {
+            if receives(*session) {
                 audiences[*serializer as usize].1.push(*session);
             }
         }

@@ -5,12 +5,14 @@ mod party;
 
 use crate::{
     collections::Map,
+    limit::Limit,
     message::{
         Call, Error, ErrorDetails, Invocation, InvocationDetails, Register, RequestType,
         Result as CallResult, ResultDetails, Unregister, Yield,
         id::{RegistrationId, RequestId, SessionId},
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri, UriRule, UriRules},
     },
+    permission::{Action, Disclosure},
     refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
     roster::{Member, Roster},
     step::Step,
@@ -40,25 +42,33 @@ impl Dealer {
         &mut self,
         member: &Member,
         message: Register,
-        rule: UriRule,
+        rules: UriRules,
+        most: usize,
         step: &mut Step<'_>,
     ) -> Result<RegistrationId, Refusal> {
         let Register { options, procedure, .. } = message;
         let matching = options.r#match.unwrap_or_default();
-        check_uri(&procedure, matching, rule)?;
+        check_uri(&procedure, matching, rules)?;
         check_not_reserved(&procedure)?;
+        let permission = member.role.authorize(Action::Register, &procedure, matching)?;
+        let asks = options.disclose_caller == Some(true);
+        // What a role discloses of its callers is for the callers' roles to say.
+        let discloses_caller = asks && member.role.discloses_caller(permission, asks)?;
         if matching != Match::Exact {
             return Err(Refusal::OptionNotAllowed("only the exact match works for registrations here"));
         }
         if self.procedures.contains_key(&procedure) {
             return Err(Refusal::ProcedureAlreadyExists(procedure.to_string()));
         }
+        if self.parties.get(&member.id).is_some_and(|party| party.registrations.len() >= most) {
+            let what = "a session has too many registrations";
+            return Err(Refusal::TooMany { limit: Limit::Registrations, what, most });
+        }
         let mut id = step.registration_id();
         while self.registrations.contains_key(&id) {
             id = step.registration_id();
         }
         self.procedures.insert(procedure.clone(), id);
-        let discloses_caller = options.disclose_caller == Some(true);
         self.registrations.insert(id, Registration { procedure, callee: member.id, discloses_caller });
         self.parties.entry(member.id).or_default().registrations.insert(id);
         Ok(id)
@@ -90,12 +100,19 @@ impl Dealer {
         &mut self,
         caller: &Member,
         message: Call,
-        rule: UriRule,
+        rules: UriRules,
+        most: usize,
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Fault> {
         let Call { request, options, procedure, payload } = message;
-        check_uri(&procedure, Match::Exact, rule)?;
+        check_uri(&procedure, Match::Exact, rules)?;
+        let permission = caller.role.authorize(Action::Call, &procedure, Match::Exact)?;
+        let is_disclosed = caller.role.discloses_caller(permission, options.disclose_me == Some(true))?;
+        if self.parties.get(&caller.id).is_some_and(|party| party.calls.len() >= most) {
+            let what = "a session has too many calls that are not answered yet";
+            return Err(Refusal::TooMany { limit: Limit::Calls, what, most }.into());
+        }
         let found = self.procedures.get(&procedure).and_then(|id| Some((*id, self.registrations.get(id)?)));
         let Some((registration, Registration { callee, discloses_caller, .. })) = found else {
             return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
@@ -104,7 +121,8 @@ impl Dealer {
             return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
         };
         let payload = payload.transcode(callee.serializer())?;
-        let disclosed = (*discloses_caller || options.disclose_me == Some(true)).then_some(caller);
+        let by_callee = *discloses_caller && permission.discloses_caller != Disclosure::Never;
+        let disclosed = (is_disclosed || by_callee).then_some(caller);
         let details = InvocationDetails {
             caller: disclosed.map(|caller| caller.id),
             caller_authid: disclosed.map(|caller| (&*caller.authid).into()),

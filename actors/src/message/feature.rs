@@ -89,6 +89,11 @@ impl Features {
         Self(set)
     }
 
+    /// The others of them.
+    pub fn without(self, feature: Feature) -> Self {
+        Self(self.0 & !(1 << feature as u32))
+    }
+
     /// Whether `feature` is in the set.
     pub fn contains(self, feature: Feature) -> bool {
         self.0 & 1 << feature as u32 != 0

@@ -28,6 +28,15 @@ pub enum UriRule {
     Strict,
 }
 
+/// Which URIs of its clients a realm takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UriRules {
+    /// What characters they can have.
+    pub characters: UriRule,
+    /// How many octets they can have.
+    pub longest: usize,
+}
+
 impl Uri {
     /// Whether the URI can be used with `matching` under `rule`: no empty component in an exact one,
     /// the last may be empty in a prefix, any in a wildcard.

@@ -4,7 +4,7 @@ use crate::{
     codec::{Arguments, Payload},
     message::{
         id::SessionId,
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri, UriRule, UriRules},
         value::{Dict, Value},
     },
     refusal::{Refusal, check_uri},
@@ -84,11 +84,12 @@ impl<'a> Given<'a> {
     }
 
     /// The keyword `reason`: why a session is ended.
-    pub(super) fn reason(&self) -> Result<Uri, Refusal> {
+    pub(super) fn reason(&self, rules: UriRules) -> Result<Uri, Refusal> {
         let Some(reason) = self.keyword("reason") else { return Ok("wamp.close.killed".into()) };
         let no_string = || Refusal::InvalidUri { uri: "reason".into(), problem: "must be a string" };
         let reason = text(reason).map(Uri::from).ok_or_else(no_string)?;
-        check_uri(&reason, Match::Exact, UriRule::Loose).map(|()| reason)
+        let rules = UriRules { characters: UriRule::Loose, ..rules };
+        check_uri(&reason, Match::Exact, rules).map(|()| reason)
     }
 }
 

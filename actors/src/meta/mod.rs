@@ -13,7 +13,7 @@ pub(crate) use testament::{Scope, Testament, Testaments};
 use crate::{
     cause::Kill,
     codec::{Arguments, Payload},
-    message::{id::SessionId, uri::UriRule, value::Value},
+    message::{id::SessionId, uri::UriRules, value::Value},
     refusal::Refusal,
     roster::{Member, Roster},
 };
@@ -55,14 +55,21 @@ pub(crate) enum Outcome {
 /// What the procedures look at.
 pub(crate) struct Lent<'a> {
     pub(crate) realm: &'a str,
-    pub(crate) uris: UriRule,
+    pub(crate) uris: UriRules,
     pub(crate) roster: &'a Roster,
     pub(crate) testaments: &'a Testaments,
     pub(crate) caller: &'a Member,
 }
 
 impl MetaProcedure {
-    pub(crate) fn from_uri(uri: &str) -> Option<Self> {
+    /// The procedure of this URI; without the session meta API only those about testaments.
+    pub(crate) fn from_uri(uri: &str, has_session_meta_api: bool) -> Option<Self> {
+        let procedure = Self::named(uri)?;
+        let is_about_testaments = matches!(procedure, Self::AddTestament | Self::FlushTestaments);
+        (has_session_meta_api || is_about_testaments).then_some(procedure)
+    }
+
+    fn named(uri: &str) -> Option<Self> {
         Some(match uri.strip_prefix("wamp.session.")? {
             "count" => Self::Count,
             "list" => Self::List,

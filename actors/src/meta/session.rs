@@ -86,6 +86,6 @@ fn ids(sessions: &[SessionId]) -> Vec<Value> {
 /// The keywords that all kinds of kill share; the message is checked before the reason.
 fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<Kill, Refusal> {
     let message = given.message()?;
-    let reason = given.reason()?;
+    let reason = given.reason(lent.uris)?;
     Ok(Kill { by: lent.caller.id, reason, message })
 }

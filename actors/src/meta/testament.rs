@@ -14,6 +14,7 @@ use crate::{
         uri::{Match, Uri},
         value::Value,
     },
+    permission::Action,
     refusal::{Refusal, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
@@ -104,6 +105,9 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
     let scope = scope(given)?;
     check_uri(&topic, Match::Exact, lent.uris)?;
     check_not_reserved(&topic)?;
+    let role = &lent.caller.role;
+    let permission = role.authorize(Action::Publish, &topic, Match::Exact)?;
+    let discloses_publisher = role.discloses_publisher(permission, options.disclose_me == Some(true))?;
     let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
     let octets = payload.len();
     if left.len() >= MOST_TESTAMENTS {
@@ -114,7 +118,6 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
             "the testaments of a session can have at most {MOST_OCTETS} octets together"
         )));
     }
-    let discloses_publisher = options.disclose_me == Some(true);
     let content = Arguments { args, kwargs };
     Ok(Outcome::AddTestament(scope, Testament { topic, content, discloses_publisher, octets }))
 }

@@ -172,7 +172,8 @@ impl Handler<Join> for RealmActor {
         let Join { newcomer, outbox, session } = join;
         let serializer = newcomer.transport.serializer;
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
-        let (id, effects) = joined.ok_or(Refused::RealmFailed)?;
+        let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
+        let id = joined?;
         self.peers.insert(id, Peer { serializer, outbox, session });
         if let Some(member) = self.realm.member(id) {
             info!(

@@ -8,14 +8,16 @@ use crate::{
     cause::Cause,
     codec::{Arguments, Payload},
     dealer::Dealer,
+    limit::Limit,
     message::{
         Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, ResultDetails,
         RouterMessage, Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
-        uri::{Match, Uri, UriRule},
+        uri::{Match, Uri, UriRule, UriRules},
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments},
+    permission::Action,
     refusal::{Fault, Refusal, Violation},
     roster::{Member, Newcomer, Roster},
     step::Step,
@@ -128,8 +130,13 @@ impl Realm {
         }
     }
 
-    /// Admits a session: welcomes it, counts it among the members, announces it.
-    pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> SessionId {
+    fn uri_rules(&self) -> UriRules {
+        UriRules { characters: self.options.uris, longest: self.options.limits.uri_length }
+    }
+
+    /// Admits a session, if there is room for it: welcomes it, counts it among the members, announces it.
+    pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> Result<SessionId, Refusal> {
+        self.check_room(newcomer.authid.as_deref())?;
         let mut id = step.session_id();
         while self.roster.contains(id) {
             id = step.session_id();
@@ -140,15 +147,35 @@ impl Realm {
         let member =
             Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
         step.send(id, self.welcome(&member));
-        let announcement = meta::on_join(&member, &self.name);
+        let announcement = self.options.session_meta_api.then(|| meta::on_join(&member, &self.name));
         self.roster.insert(member);
-        self.broker.publish_meta("wamp.session.on_join", announcement, step);
-        id
+        if let Some(announcement) = announcement {
+            self.broker.publish_meta("wamp.session.on_join", announcement, &self.roster, step);
+        }
+        Ok(id)
+    }
+
+    /// Refuses one more session, of this authid, where there are as many as may be.
+    fn check_room(&self, authid: Option<&str>) -> Result<(), Refusal> {
+        let RealmLimits { sessions, sessions_per_authid, .. } = self.options.limits;
+        if let Some(most) = sessions.filter(|most| self.roster.len() >= *most) {
+            let what = "the realm has too many sessions";
+            return Err(Refusal::TooMany { limit: Limit::SessionsPerRealm, what, most });
+        }
+        let held = authid.map_or(0, |authid| self.roster.count_of_authid(authid));
+        if let Some(most) = sessions_per_authid.filter(|most| held >= *most) {
+            let what = "the authid has too many sessions in this realm";
+            return Err(Refusal::TooMany { limit: Limit::SessionsPerAuthid, what, most });
+        }
+        Ok(())
     }
 
     fn welcome(&self, member: &Member) -> Welcome {
-        let broker = Some(BROKER_FEATURES);
-        let dealer = Some(DEALER_FEATURES);
+        let offered = |features: Features| match self.options.session_meta_api {
+            true => features,
+            false => features.without(Feature::SessionMetaApi),
+        };
+        let (broker, dealer) = (Some(offered(BROKER_FEATURES)), Some(offered(DEALER_FEATURES)));
         let details = WelcomeDetails {
             roles: Some(Roles { broker, dealer, ..Roles::default() }),
             agent: Some(AGENT.into()),
@@ -171,7 +198,10 @@ impl Realm {
         self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
         if is_announced {
             self.testaments.carry_out(&member, &self.broker, step);
-            self.broker.publish_meta("wamp.session.on_leave", meta::on_leave(&member), step);
+            if self.options.session_meta_api {
+                let args = meta::on_leave(&member);
+                self.broker.publish_meta("wamp.session.on_leave", args, &self.roster, step);
+            }
         } else {
             self.testaments.forget(session);
         }
@@ -208,7 +238,7 @@ impl Realm {
     ) -> Result<Option<Cause>, Violation> {
         self.check_request(from, &message)?;
         let Some(member) = self.roster.get(from) else { return Ok(None) };
-        let rule = self.options.uris;
+        let (rules, limits) = (self.uri_rules(), self.options.limits);
         match message {
             ClientMessage::Hello(_) | ClientMessage::Authenticate(_) => {
                 let problem = "has no place in a session that has joined";
@@ -223,7 +253,7 @@ impl Realm {
             }
             ClientMessage::Abort(_) => return Ok(Some(Cause::Aborted)),
             ClientMessage::Publish(message) => {
-                let published = self.broker.publish(member, &message, rule, step);
+                let published = self.broker.publish(member, &message, rules, step);
                 let request = message.request;
                 if message.options.acknowledge == Some(true) {
                     let published = published.map(|publication| Published { request, publication });
@@ -234,7 +264,7 @@ impl Realm {
             }
             ClientMessage::Subscribe(message) => {
                 let request = message.request;
-                let subscribed = self.broker.subscribe(member, message, rule, step);
+                let subscribed = self.broker.subscribe(member, message, rules, limits.subscriptions, step);
                 let subscribed = subscribed.map(|subscription| Subscribed { request, subscription });
                 answer(subscribed.map_err(Fault::from), RequestType::Subscribe, request, member, step)?;
             }
@@ -245,7 +275,7 @@ impl Realm {
             }
             ClientMessage::Register(message) => {
                 let request = message.request;
-                let registered = self.dealer.register(member, message, rule, step);
+                let registered = self.dealer.register(member, message, rules, limits.registrations, step);
                 let registered = registered.map(|registration| Registered { request, registration });
                 answer(registered.map_err(Fault::from), RequestType::Register, request, member, step)?;
             }
@@ -306,21 +336,23 @@ impl Realm {
             }
         }
         let request = message.request;
-        let Some(procedure) = MetaProcedure::from_uri(&message.procedure) else {
-            let called = self.dealer.call(member, message, self.options.uris, &self.roster, step);
+        let has_session_meta_api = self.options.session_meta_api;
+        let Some(procedure) = MetaProcedure::from_uri(&message.procedure, has_session_meta_api) else {
+            let (rules, most) = (self.uri_rules(), self.options.limits.calls);
+            let called = self.dealer.call(member, message, rules, most, &self.roster, step);
             return called.or_else(|fault| refuse(fault, RequestType::Call, request, member, step));
         };
         let lent = Lent {
             realm: &self.name,
-            uris: self.options.uris,
+            uris: self.uri_rules(),
             roster: &self.roster,
             testaments: &self.testaments,
             caller: member,
         };
         let serializer = member.serializer();
-        let outcome =
-            procedure.call(&message.payload, &lent).map(|outcome| self.carry_out(from, outcome, step));
-        let result = outcome.and_then(|answer| {
+        let permitted = member.role.authorize(Action::Call, &message.procedure, Match::Exact);
+        let outcome = permitted.and_then(|_| procedure.call(&message.payload, &lent));
+        let result = outcome.map(|outcome| self.carry_out(from, outcome, step)).and_then(|answer| {
             let payload = Payload::build(serializer, &answer);
             let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
             Ok(CallResult { request, details: ResultDetails::default(), payload })

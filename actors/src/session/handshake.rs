@@ -11,7 +11,7 @@ use crate::{
         Abort, ClientMessage, Hello,
         uri::{Match, Uri, UriRule},
     },
-    refusal::Violation,
+    refusal::{Refusal, Violation},
     roster::{Newcomer, Transport},
 };
 
@@ -60,6 +60,9 @@ pub(crate) enum Refused {
     /// It took too long.
     #[error("no session was joined within {0} ms")]
     Timeout(u128),
+    /// The realm has no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] Refusal),
     /// The router stops.
     #[error("the router stops")]
     Stopping,
@@ -101,6 +104,7 @@ impl Refused {
             Self::InvalidRealm(_) => "wamp.error.invalid_uri",
             Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
             Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
+            Self::NoRoom(refusal) => refusal.uri(),
             Self::Timeout(_) => "wamp.error.timeout",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::RealmFailed => "wamp.close.close_realm",
@@ -116,7 +120,7 @@ impl Refused {
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) => 1008,
+            Self::Timeout(_) | Self::NoRoom(_) => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::Panic => 1011,
         }

@@ -2,8 +2,10 @@
 
 mod calls;
 mod churn;
+mod limits;
 mod membership;
 mod meta;
+mod permissions;
 mod pubsub;
 mod testaments;
 
@@ -14,6 +16,7 @@ use crate::{
     collections::{Map, Set},
     message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId, value::Value},
     permission::Role,
+    refusal::Refusal,
     roster::{Newcomer, Transport},
     step::{Effect, Step},
 };
@@ -68,20 +71,33 @@ impl TestRealm {
         authrole: &str,
         serializer: Serializer,
     ) -> SessionId {
+        let joined = self.try_join(name, authid, Role::unrestricted(authrole), serializer);
+        joined.unwrap_or_else(|refusal| panic!("{name} is not let in: {refusal}"))
+    }
+
+    fn try_join(
+        &mut self,
+        name: &str,
+        authid: Option<&str>,
+        role: Role,
+        serializer: Serializer,
+    ) -> Result<SessionId, Refusal> {
         let newcomer = Newcomer {
             authid: authid.map(Into::into),
-            role: Role::unrestricted(authrole).into(),
+            role: role.into(),
             authmethod: "anonymous",
             authprovider: "static",
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into() },
             roles: Roles::default(),
         };
         let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
-        let id = self.realm.join(newcomer, &mut step);
+        let joined = self.realm.join(newcomer, &mut step);
         let effects = step.into_effects();
-        self.names.insert(id, (name.into(), serializer));
+        if let Ok(id) = joined {
+            self.names.insert(id, (name.into(), serializer));
+        }
         self.keep(effects);
-        id
+        joined
     }
 
     fn id(&self, name: &str) -> SessionId {
