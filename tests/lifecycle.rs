@@ -459,3 +459,31 @@ fn a_router_that_stops_tells_those_who_have_not_joined() {
     let told = abort("wamp.close.system_shutdown", "the router stops");
     assert_eq!(peer.rest(), [told, Received::Close(Some(1001)), Received::End]);
 }
+
+#[test]
+fn a_client_that_says_nothing_more_is_told_all_that_it_waits_for() {
+    let patient = |settings: &mut Settings| settings.session.linger = Duration::from_secs(60);
+    let half_close = |scene: &mut Scene, messages: &[Json]| {
+        let frames: Vec<_> = messages.iter().map(|message| scene.victim.frame(message)).collect();
+        scene.victim.send_raw(&frames.concat());
+        scene.victim.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+    };
+    let call = json!([48, 1, {}, "wamp.session.count"]);
+    let answer = Received::Message(json!([50, 1, {}, [2]]));
+
+    let end = |scene: &mut Scene| half_close(scene, &[call.clone(), json!([6, {}, "wamp.close.normal"])]);
+    let told = [answer.clone(), goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))];
+    ends_with("goodbye", patient, end, &told);
+    let end = |scene: &mut Scene| half_close(scene, std::slice::from_ref(&call));
+    ends_with("transport_lost", patient, end, &[answer, Received::Close(None)]);
+}
+
+#[test]
+fn a_client_that_says_nothing_more_after_hello_is_welcomed_and_leaves() {
+    let router = Router::with(|settings| settings.session.linger = Duration::from_secs(60));
+    let mut peer = Peer::connect(&router, Serializer::Json);
+    peer.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+    peer.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(peer.message()[0], 2);
+    assert_eq!(peer.rest(), [Received::Close(None), Received::End]);
+}

@@ -55,7 +55,7 @@ pub struct Session<S> {
     settings: Arc<SessionSettings>,
     router: Addr<Router>,
     phase: Phase,
-    /// The code of the close frame that the client has sent, or that it had none.
+    /// That the client sends nothing more, with the code of its close frame if there was one.
     closed_by_client: Option<Option<u16>>,
     /// Whether the client has said GOODBYE, be it as an answer or of its own.
     has_said_goodbye: bool,
@@ -188,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         for _ in 0..MOST_READS {
             match self.connection.poll_read(task) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lose("end of stream"),
+                Poll::Ready(Ok(0)) => return self.end_reading(),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
                 Poll::Ready(Ok(_)) => {
                     self.hear();
@@ -210,9 +210,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         self.pinged = None;
     }
 
+    /// The client sends nothing more. It may still take what it waits for.
+    fn end_reading(&mut self) {
+        debug!(peer = %self.transport.peer, "connection closed by the client");
+        self.closed_by_client.get_or_insert(None);
+        self.end(Cause::TransportLost);
+    }
+
     /// The connection is gone.
     fn lose(&mut self, problem: &str) {
-        debug!(peer = %self.transport.peer, problem, "connection closed by the client");
+        debug!(peer = %self.transport.peer, problem, "connection lost");
         self.end(Cause::TransportLost);
         self.phase = Phase::Over;
     }
