@@ -9,6 +9,7 @@ use realmkeeper::Settings;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
 use std::{
+    io::Read,
     net::Shutdown,
     thread,
     time::{Duration, Instant},
@@ -486,4 +487,17 @@ fn a_client_that_says_nothing_more_after_hello_is_welcomed_and_leaves() {
     peer.socket().get_ref().shutdown(Shutdown::Write).unwrap();
     assert_eq!(peer.message()[0], 2);
     assert_eq!(peer.rest(), [Received::Close(None), Received::End]);
+}
+
+#[test]
+fn nothing_follows_the_close_frame() {
+    let router = Router::with(|settings| settings.session.linger = Duration::from_secs(60));
+    let mut peer = Peer::join(&router, Serializer::Json);
+    peer.send(&json!([6, {}, "wamp.close.normal"]));
+    assert_eq!(peer.receive(), goodbye("wamp.close.goodbye_and_out"));
+    assert_eq!(peer.receive(), Received::Close(Some(1000)));
+    peer.send_raw(&[frame(0x89, b"are you there?"), frame(0x88, &1000u16.to_be_bytes())].concat());
+    let mut rest = Vec::new();
+    peer.socket().get_mut().read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
 }

@@ -89,6 +89,13 @@ enum Phase {
     Over,
 }
 
+impl Phase {
+    /// Whether the close frame is queued: then nothing may follow it (RFC 6455 section 5.5.1).
+    fn has_said_close(&self) -> bool {
+        matches!(self, Self::Closing(Closing { frame: None, .. }))
+    }
+}
+
 /// The end of a session: what is queued goes out, then the close frame, and at last the socket is shut.
 #[derive(Debug)]
 struct Closing {
@@ -248,7 +255,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Ok(None) => break,
                 Ok(Some(Received::Message(frame))) => self.receive(&frame, taken, context),
                 Ok(Some(Received::Ping(payload))) => {
-                    self.outbox.push_control(&websocket::pong(&payload));
+                    if !self.phase.has_said_close() {
+                        self.outbox.push_control(&websocket::pong(&payload));
+                    }
                     None
                 }
                 Ok(Some(Received::Pong)) => None,
@@ -393,8 +402,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 return;
             }
         }
-        let is_said = matches!(&self.phase, Phase::Closing(Closing { frame: None, .. }));
-        if is_said && self.closed_by_client.is_some() && self.connection.poll_shutdown(task).is_ready() {
+        if self.phase.has_said_close()
+            && self.closed_by_client.is_some()
+            && self.connection.poll_shutdown(task).is_ready()
+        {
             self.phase = Phase::Over;
         }
     }
