@@ -181,6 +181,14 @@ pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(),
     Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
 }
 
+/// Refuses the options of payload passthru mode, which no realm announces.
+pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
+    match used {
+        Some(option) => Err(Violation::NotAnnounced { option, feature: "payload_passthru_mode" }),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a URI that only the router may use.
 pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
     if uri.is_reserved() {

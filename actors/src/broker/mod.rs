@@ -14,7 +14,7 @@ use crate::{
         uri::{Match, Uri, UriRule},
     },
     pattern::Patterns,
-    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
+    refusal::{Fault, Refusal, check_no_passthru, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
 };
@@ -94,10 +94,7 @@ impl Broker {
         rule: UriRule,
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
-        if message.options.ppt_scheme.is_some() {
-            let (option, feature) = ("PUBLISH.Options.ppt_scheme", "payload_passthru_mode");
-            return Err(Violation::NotAnnounced { option, feature }.into());
-        }
+        check_no_passthru(message.options.passthru())?;
         check_uri(&message.topic, Match::Exact, rule)?;
         check_not_reserved(&message.topic)?;
         let publication = Publication {

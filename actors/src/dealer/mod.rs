@@ -11,7 +11,7 @@ use crate::{
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRule},
     },
-    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
+    refusal::{Fault, Refusal, Violation, check_no_passthru, check_not_reserved, check_uri},
     roster::{Member, Roster},
     step::Step,
 };
@@ -125,10 +125,7 @@ impl Dealer {
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
-        if message.options.ppt_scheme.is_some() {
-            let (option, feature) = ("YIELD.Options.ppt_scheme", "payload_passthru_mode");
-            return Err(Violation::NotAnnounced { option, feature });
-        }
+        check_no_passthru(message.options.passthru())?;
         let Some(caller) = self.caller(callee, message.request, "YIELD", roster)? else { return Ok(()) };
         if message.options.progress == Some(true) {
             // No caller can have asked for results in parts; the call goes on.
@@ -158,6 +155,7 @@ impl Dealer {
             let problem = "from a client can only answer an INVOCATION, type 68";
             return Err(Violation::Unexpected { message: "ERROR", problem });
         }
+        check_no_passthru(message.details.passthru())?;
         if !message.error.is_valid(Match::Exact, UriRule::Loose) {
             return Err(Violation::InvalidUri { place: "ERROR.Error", uri: message.error.to_string() });
         }

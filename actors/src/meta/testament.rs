@@ -14,7 +14,7 @@ use crate::{
         uri::{Match, Uri},
         value::Value,
     },
-    refusal::{Refusal, check_not_reserved, check_uri},
+    refusal::{Refusal, check_no_passthru, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
 };
@@ -101,6 +101,7 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
         }
         Some(_) => return Err(invalid("publish_options must be a dict")),
     };
+    check_no_passthru(options.passthru()).map_err(|error| invalid(&error.to_string()))?;
     let scope = scope(given)?;
     check_uri(&topic, Match::Exact, lent.uris)?;
     check_not_reserved(&topic)?;

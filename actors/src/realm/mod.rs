@@ -16,7 +16,7 @@ use crate::{
         uri::{Match, Uri, UriRule},
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments},
-    refusal::{Fault, Refusal, Violation},
+    refusal::{Fault, Refusal, Violation, check_no_passthru},
     roster::{Member, Newcomer, Roster},
     step::Step,
 };
@@ -252,14 +252,11 @@ impl Realm {
 
     fn call(&mut self, from: SessionId, message: Call, step: &mut Step<'_>) -> Result<(), Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
-        for (option, feature, is_used) in [
-            ("CALL.Options.progress", "progressive_call_invocations", message.options.progress == Some(true)),
-            ("CALL.Options.ppt_scheme", "payload_passthru_mode", message.options.ppt_scheme.is_some()),
-        ] {
-            if is_used {
-                return Err(Violation::NotAnnounced { option, feature });
-            }
+        if message.options.progress == Some(true) {
+            let (option, feature) = ("CALL.Options.progress", "progressive_call_invocations");
+            return Err(Violation::NotAnnounced { option, feature });
         }
+        check_no_passthru(message.options.passthru())?;
         let request = message.request;
         let Some(procedure) = MetaProcedure::from_uri(&message.procedure) else {
             let called = self.dealer.call(member, message, self.options.uris, &self.roster, step);

@@ -73,6 +73,16 @@ fn wrong_arguments_are_refused() {
             r#"["a.last",[],{}],{"publish_options":{"disclose_me":1}}"#,
             invalid("add_testament.publish_options.disclose_me must be a boolean, not an integer"),
         ),
+        (
+            "add_testament",
+            r#"["a.last",[],{}],{"publish_options":{"ppt_scheme":"x_app"}}"#,
+            invalid("PUBLISH.Options.ppt_scheme is used, but payload_passthru_mode was not announced"),
+        ),
+        (
+            "add_testament",
+            r#"["a.last",[],{}],{"publish_options":{"ppt_keyid":"key"}}"#,
+            invalid("PUBLISH.Options.ppt_keyid is used, but payload_passthru_mode was not announced"),
+        ),
         ("add_testament", r#"["a..b",[],{}]"#, uri("a..b", "is not a valid uri")),
         (
             "add_testament",
