@@ -120,12 +120,14 @@ pub enum Violation {
         request: RequestId,
     },
     /// A URI where no ERROR can answer.
-    #[error("{place} is not a valid uri: {uri:?}")]
+    #[error("{place} {uri:?} {problem}")]
     InvalidUri {
         /// Where it stands.
         place: &'static str,
         /// The URI.
         uri: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// An option of a feature that was not announced.
     #[error("{option} is used, but {feature} was not announced")]
@@ -173,12 +175,25 @@ impl From<Untranscodable> for Fault {
 
 /// Refuses a URI that is not valid for its use.
 pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
-    let problem = match rule {
-        _ if uri.is_valid(matching, rule) => return Ok(()),
+    match uri_problem(uri, matching, rule) {
+        Some(problem) => Err(Refusal::InvalidUri { uri: uri.to_string(), problem }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a URI that is not valid where it stands in a message that no ERROR can answer.
+pub(crate) fn check_unanswerable_uri(place: &'static str, uri: &Uri, rule: UriRule) -> Result<(), Violation> {
+    match uri_problem(uri, Match::Exact, rule) {
+        Some(problem) => Err(Violation::InvalidUri { place, uri: uri.to_string(), problem }),
+        None => Ok(()),
+    }
+}
+
+fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str> {
+    (!uri.is_valid(matching, rule)).then_some(match rule {
         UriRule::Loose => "is not a valid uri",
         UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
-    };
-    Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
+    })
 }
 
 /// Refuses the options of payload passthru mode, which no realm announces.

@@ -11,7 +11,9 @@ use crate::{
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRule},
     },
-    refusal::{Fault, Refusal, Violation, check_no_passthru, check_not_reserved, check_uri},
+    refusal::{
+        Fault, Refusal, Violation, check_no_passthru, check_not_reserved, check_unanswerable_uri, check_uri,
+    },
     roster::{Member, Roster},
     step::Step,
 };
@@ -148,6 +150,7 @@ impl Dealer {
         &mut self,
         callee: &Member,
         message: Error,
+        rule: UriRule,
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
@@ -156,9 +159,7 @@ impl Dealer {
             return Err(Violation::Unexpected { message: "ERROR", problem });
         }
         check_no_passthru(message.details.passthru())?;
-        if !message.error.is_valid(Match::Exact, UriRule::Loose) {
-            return Err(Violation::InvalidUri { place: "ERROR.Error", uri: message.error.to_string() });
-        }
+        check_unanswerable_uri("ERROR.Error", &message.error, rule)?;
         let Some((caller, request)) = self.caller(callee, message.request, "ERROR", roster)? else {
             return Ok(());
         };

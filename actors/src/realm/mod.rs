@@ -13,10 +13,10 @@ use crate::{
         RouterMessage, Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
-        uri::{Match, Uri, UriRule},
+        uri::{Uri, UriRule},
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments},
-    refusal::{Fault, Refusal, Violation, check_no_passthru},
+    refusal::{Fault, Refusal, Violation, check_no_passthru, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::Step,
 };
@@ -170,10 +170,7 @@ impl Realm {
                 return Err(Violation::Unexpected { message: message.name(), problem });
             }
             ClientMessage::Goodbye(message) => {
-                if !message.reason.is_valid(Match::Exact, UriRule::Loose) {
-                    let uri = message.reason.to_string();
-                    return Err(Violation::InvalidUri { place: "GOODBYE.Reason", uri });
-                }
+                check_unanswerable_uri("GOODBYE.Reason", &message.reason, rule)?;
                 return Ok(Some(Cause::Goodbye));
             }
             ClientMessage::Abort(_) => return Ok(Some(Cause::Aborted)),
@@ -213,7 +210,7 @@ impl Realm {
             // What a CANCEL may end is answered all the same.
             ClientMessage::Cancel(_) => {}
             ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
-            ClientMessage::Error(message) => self.dealer.error(member, message, &self.roster, step)?,
+            ClientMessage::Error(message) => self.dealer.error(member, message, rule, &self.roster, step)?,
         }
         Ok(None)
     }

@@ -212,10 +212,10 @@ fn what_has_no_place_in_a_session_ends_it_with_a_text_that_names_it() {
     for (message, text) in [
         (r#"[1,"realm1",{"roles":{"caller":{}}}]"#, "HELLO has no place in a session that has joined"),
         (r#"[5,"x",{}]"#, "AUTHENTICATE has no place in a session that has joined"),
-        (r#"[6,{},"a b"]"#, "GOODBYE.Reason is not a valid uri: \\\"a b\\\""),
+        (r#"[6,{},"a b"]"#, "GOODBYE.Reason \\\"a b\\\" is not a valid uri"),
         (r#"[8,48,1,{},"a.b"]"#, "ERROR from a client can only answer an INVOCATION, type 68"),
         (r#"[8,68,1,{},"a.b"]"#, "ERROR answers invocation 1, which this session was never sent"),
-        (r#"[8,68,1,{},"a..b"]"#, "ERROR.Error is not a valid uri: \\\"a..b\\\""),
+        (r#"[8,68,1,{},"a..b"]"#, "ERROR.Error \\\"a..b\\\" is not a valid uri"),
         (r#"[70,1,{}]"#, "YIELD answers invocation 1, which this session was never sent"),
         (
             r#"[48,1,{"progress":true},"a.b"]"#,
