@@ -17,16 +17,16 @@ pub enum Refusal {
     #[error("{uri:?} {problem}")]
     InvalidUri {
         /// The URI.
-        uri: String,
+        uri: Uri,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// Nobody has registered the procedure.
     #[error("no callee has registered {0:?}")]
-    NoSuchProcedure(String),
+    NoSuchProcedure(Uri),
     /// Somebody else has registered the procedure.
     #[error("{0:?} is registered already")]
-    ProcedureAlreadyExists(String),
+    ProcedureAlreadyExists(Uri),
     /// The registration does not exist, or is not the session's.
     #[error("this session has no registration {0}")]
     NoSuchRegistration(u64),
@@ -125,7 +125,7 @@ pub enum Violation {
         /// Where it stands.
         place: &'static str,
         /// The URI.
-        uri: String,
+        uri: Uri,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -176,7 +176,7 @@ impl From<Untranscodable> for Fault {
 /// Refuses a URI that is not valid for its use.
 pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(), Refusal> {
     match uri_problem(uri, matching, rule) {
-        Some(problem) => Err(Refusal::InvalidUri { uri: uri.to_string(), problem }),
+        Some(problem) => Err(Refusal::InvalidUri { uri: uri.clone(), problem }),
         None => Ok(()),
     }
 }
@@ -184,7 +184,7 @@ pub(crate) fn check_uri(uri: &Uri, matching: Match, rule: UriRule) -> Result<(),
 /// Refuses a URI that is not valid where it stands in a message that no ERROR can answer.
 pub(crate) fn check_unanswerable_uri(place: &'static str, uri: &Uri, rule: UriRule) -> Result<(), Violation> {
     match uri_problem(uri, Match::Exact, rule) {
-        Some(problem) => Err(Violation::InvalidUri { place, uri: uri.to_string(), problem }),
+        Some(problem) => Err(Violation::InvalidUri { place, uri: uri.clone(), problem }),
         None => Ok(()),
     }
 }
@@ -207,7 +207,7 @@ pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violat
 /// Refuses a URI that only the router may use.
 pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
     if uri.is_reserved() {
-        return Err(Refusal::InvalidUri { uri: uri.to_string(), problem: "is reserved for the router" });
+        return Err(Refusal::InvalidUri { uri: uri.clone(), problem: "is reserved for the router" });
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Dealer {
             return Err(Refusal::OptionNotAllowed("only the exact match works for registrations here"));
         }
         if self.procedures.contains_key(&procedure) {
-            return Err(Refusal::ProcedureAlreadyExists(procedure.to_string()));
+            return Err(Refusal::ProcedureAlreadyExists(procedure));
         }
         let mut id = step.registration_id();
         while self.registrations.contains_key(&id) {
@@ -100,10 +100,10 @@ impl Dealer {
         check_uri(&procedure, Match::Exact, rule)?;
         let found = self.procedures.get(&procedure).and_then(|id| Some((*id, self.registrations.get(id)?)));
         let Some((registration, Registration { callee, discloses_caller, .. })) = found else {
-            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+            return Err(Refusal::NoSuchProcedure(procedure).into());
         };
         let Some(callee) = roster.get(*callee) else {
-            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+            return Err(Refusal::NoSuchProcedure(procedure).into());
         };
         let payload = payload.transcode(callee.serializer())?;
         let disclosed = (*discloses_caller || options.disclose_me == Some(true)).then_some(caller);

@@ -218,3 +218,27 @@ fn an_answer_that_breaks_its_own_rules_ends_the_callee() {
         r#"cleo < [8,48,1,{},"wamp.error.canceled",["the callee left before it answered"]]"#
     );
 }
+
+#[test]
+fn a_long_uri_is_not_echoed_whole() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    let (long, cut) = ("é".repeat(10_000), "é".repeat(255) + "…");
+    let not_valid = format!(r#"["\"{cut}\" is not a valid uri"]"#);
+    for (message, error) in [
+        (
+            format!(r#"[48,1,{{}},"{long}"]"#),
+            format!(r#"48,1,{{}},"wamp.error.no_such_procedure",["no callee has registered \"{cut}\""]"#),
+        ),
+        (format!(r#"[48,1,{{}},"{long}#"]"#), format!(r#"48,1,{{}},"wamp.error.invalid_uri",{not_valid}"#)),
+        (format!(r#"[32,1,{{}},"{long}#"]"#), format!(r#"32,1,{{}},"wamp.error.invalid_uri",{not_valid}"#)),
+        (
+            format!(r#"[48,1,{{}},"wamp.session.kill_all",[],{{"reason":"{long}#"}}]"#),
+            format!(r#"48,1,{{}},"wamp.error.invalid_uri",{not_valid}"#),
+        ),
+    ] {
+        realm.expect("alice", &message, [&*format!("alice < [8,{error}]")]);
+    }
+    realm.receive("alice", &format!(r#"[48,2,{{}},"wamp.session.kill_all",[],{{"reason":"{long}"}}]"#));
+    let told = format!(r#"bob < [6,{{}},"{long}"]"#);
+    realm.check([&*told, &*format!("bob left: killed_all by alice with {cut}"), "alice < [50,2,{},[1]]"]);
+}
