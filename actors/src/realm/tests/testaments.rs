@@ -113,3 +113,16 @@ fn a_session_leaves_a_hundred_testaments_of_a_mebibyte_at_most() {
     realm.answers("bob", "wamp.session.add_testament", &large(600_000), much);
     add(&mut realm, &large(400_000));
 }
+
+#[test]
+fn what_testaments_hold_is_counted_not_how_it_came() {
+    let mut realm = heirs();
+    let spacious = format!(r#"["a.last",[1,{}2],{{}}]"#, " ".repeat(600_000));
+    add(&mut realm, &spacious);
+    add(&mut realm, &spacious);
+    let much = r#""wamp.error.invalid_argument",["the testaments of a session can have at most 1048576 octets together"]"#;
+    let long_topic = format!(r#"["{}",[],{{}}]"#, "x".repeat(1 << 20));
+    realm.answers("bob", "wamp.session.add_testament", &long_topic, much);
+    realm.leave("bob", Cause::TransportLost);
+    realm.check(["bob left: transport_lost", "alice < [36,#1,#2,{},[1,2]]", "alice < [36,#1,#3,{},[1,2]]"]);
+}
