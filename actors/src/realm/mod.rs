@@ -307,7 +307,8 @@ impl Realm {
     #[cfg(test)]
     fn is_sound(&self) -> bool {
         let is_member = |session| self.roster.contains(session);
-        self.broker.is_sound(is_member)
+        self.roster.is_sound()
+            && self.broker.is_sound(is_member)
             && self.dealer.is_sound(is_member)
             && self.testaments.is_sound(is_member)
     }
