@@ -2,7 +2,7 @@
 //! the realm is told, and what is logged.
 
 use crate::support::{
-    Peer, Router, log,
+    Peer, Router, form, log,
     peer::{Received, frame, header},
 };
 use realmkeeper::Settings;
@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use std::{
     io::Read,
     net::Shutdown,
+    sync::Barrier,
     thread,
     time::{Duration, Instant},
 };
@@ -500,4 +501,47 @@ fn nothing_follows_the_close_frame() {
     let mut rest = Vec::new();
     peer.socket().get_mut().read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
+}
+
+#[test]
+fn goodbye_that_crosses_a_kill_is_its_answer() {
+    let router = Router::with(|settings| settings.session.linger = Duration::from_secs(60));
+    let mut observer = Peer::join(&router, Serializer::Json);
+    for round in 0..30 {
+        let mut victim = Peer::join(&router, Serializer::ALL[round % 3]);
+        let (request, session) = (observer.request(), victim.session);
+        let at_once = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                at_once.wait();
+                observer.send(&json!([48, request, {}, "wamp.session.kill", [session]]));
+            });
+            at_once.wait();
+            victim.send(&json!([6, {}, "wamp.close.normal"]));
+        });
+        // It says no second GOODBYE, whatever comes.
+        let (first, answer) = (victim.receive(), observer.message());
+        let is_killed = answer == json!([50, request, {}]);
+        assert!(is_killed || answer[4] == "wamp.error.no_such_session", "{answer}");
+        let reason = if is_killed { "wamp.close.killed" } else { "wamp.close.goodbye_and_out" };
+        assert_eq!(first, goodbye(reason));
+        assert_eq!([victim.receive(), victim.receive()], [Received::Close(Some(1000)), Received::End]);
+    }
+}
+
+#[test]
+fn a_message_in_fragments_is_taken_on_credit_that_is_given_back() {
+    let router = Router::with(|settings| settings.session.credit = 1000);
+    for serializer in [Serializer::Json, Serializer::Cbor] {
+        let mut peer = Peer::join(&router, serializer);
+        let first = if serializer.is_text() { 0x01 } else { 0x02 };
+        for request in 1..=20 {
+            let filled = json!([48, request, {}, "wamp.session.count", [[], "x".repeat(600)]]);
+            let message = form::encode(serializer, &filled);
+            let (begin, end) = message.split_at(300);
+            peer.send_raw(&[frame(first, begin), frame(0x89, b"")].concat());
+            peer.send_raw(&frame(0x80, end));
+            assert_eq!(peer.message(), json!([50, request, {}, [0]]), "{serializer}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::TestRealm;
 use crate::{
     cause::{Cause, Kill},
     codec::Serializer,
+    message::id::{MAX_ID, RequestId},
     realm::{RealmOptions, RequestIds},
     refusal::Violation,
 };
@@ -267,4 +268,15 @@ fn a_strict_realm_takes_request_ids_in_sequence_and_a_lenient_one_takes_any() {
         let answer = answer.replace("9007199254740992", "#1");
         realm.expect("alice", &format!("[34,{request},5]"), [&*answer]);
     }
+}
+
+#[test]
+fn request_ids_in_sequence_go_on_with_1_after_2_to_the_53() {
+    let options = RealmOptions { request_ids: RequestIds::Strict, ..RealmOptions::default() };
+    let mut realm = TestRealm::with_options(options, ["alice"]);
+    let alice = realm.id("alice");
+    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID).unwrap();
+    realm.expect("alice", r#"[48,9007199254740992,{},"wamp.session.count"]"#, ["alice < [50,#1,{},[1]]"]);
+    realm.expect("alice", r#"[48,1,{},"wamp.session.count"]"#, ["alice < [50,1,{},[1]]"]);
+    realm.expect("alice", r#"[48,2,{},"wamp.session.count"]"#, ["alice < [50,2,{},[1]]"]);
 }
