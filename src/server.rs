@@ -277,7 +277,11 @@ fn check(request: &Request) -> Result<Serializer, (StatusCode, String)> {
             }
         };
     }
-    let origin = head.headers().get(header::ORIGIN);
+    let mut origins = head.headers().get_all(header::ORIGIN);
+    let origin = origins.next();
+    if origins.next().is_some() {
+        return refuse(StatusCode::BAD_REQUEST, "the header Origin is given more than once");
+    }
     if !origin::is_allowed(origin) {
         let origin = origin.map(HeaderValue::as_bytes).unwrap_or_default();
         let text = format!(

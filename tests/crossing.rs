@@ -126,6 +126,8 @@ fn what_has_no_form_in_the_serializer_of_the_receiver_is_refused_and_harms_nobod
         (Json, br#"["\ud800"]"#, MessagePack, no_value.into()),
         (Json, br#"["\ud800"]"#, Cbor, no_value.into()),
         (Json, b"[1e999]", Cbor, no_value.into()),
+        (Json, b"[18446744073709551616]", MessagePack, over_64_bits.into()),
+        (Json, br#"[{"a": [-9223372036854775809]}]"#, Cbor, over_64_bits.into()),
     ] {
         let text = format!("the payload cannot be carried by {to}: {problem}");
         let invalid = |request| json!([8, 48, request, {}, "wamp.error.invalid_argument", [text]]);
@@ -197,6 +199,7 @@ fn arguments_that_a_meta_procedure_cannot_read_are_refused_and_harm_nobody() {
         (Cbor, b"\x81\x3b\x80\0\0\0\0\0\0\0", "an integer of more than 64 bits"),
         (Json, br#"["\u0000*"]"#, "a string that begins with U+0000 is not base64"),
         (Json, b"[1e999]", "a number over the range of floats, or half a surrogate pair"),
+        (Json, b"[99999999999999999999]", "an integer of more than 64 bits"),
     ] {
         let mut peer = Peer::join(&router, serializer);
         let request = peer.request();

@@ -2,14 +2,16 @@
 //! the realm is told, and what is logged.
 
 use crate::support::{
-    Peer, Router, log,
+    Peer, Router, form, log,
     peer::{Received, frame, header},
 };
 use realmkeeper::Settings;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
 use std::{
+    io::Read,
     net::Shutdown,
+    sync::Barrier,
     thread,
     time::{Duration, Instant},
 };
@@ -459,4 +461,88 @@ fn a_router_that_stops_tells_those_who_have_not_joined() {
     router.stop();
     let told = abort("wamp.close.system_shutdown", "the router stops");
     assert_eq!(peer.rest(), [told, Received::Close(Some(1001)), Received::End]);
+}
+
+#[test]
+fn a_client_that_says_nothing_more_is_told_all_that_it_waits_for() {
+    let patient = |settings: &mut Settings| settings.listeners[0].session.linger = Duration::from_secs(60);
+    let half_close = |scene: &mut Scene, messages: &[Json]| {
+        let frames: Vec<_> = messages.iter().map(|message| scene.victim.frame(message)).collect();
+        scene.victim.send_raw(&frames.concat());
+        scene.victim.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+    };
+    let call = json!([48, 1, {}, "wamp.session.count"]);
+    let answer = Received::Message(json!([50, 1, {}, [2]]));
+
+    let end = |scene: &mut Scene| half_close(scene, &[call.clone(), json!([6, {}, "wamp.close.normal"])]);
+    let told = [answer.clone(), goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))];
+    ends_with("goodbye", patient, end, &told);
+    let end = |scene: &mut Scene| half_close(scene, std::slice::from_ref(&call));
+    ends_with("transport_lost", patient, end, &[answer, Received::Close(None)]);
+}
+
+#[test]
+fn a_client_that_says_nothing_more_after_hello_is_welcomed_and_leaves() {
+    let router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
+    let mut peer = Peer::connect(&router, Serializer::Json);
+    peer.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+    peer.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(peer.message()[0], 2);
+    assert_eq!(peer.rest(), [Received::Close(None), Received::End]);
+}
+
+#[test]
+fn nothing_follows_the_close_frame() {
+    let router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
+    let mut peer = Peer::join(&router, Serializer::Json);
+    peer.send(&json!([6, {}, "wamp.close.normal"]));
+    assert_eq!(peer.receive(), goodbye("wamp.close.goodbye_and_out"));
+    assert_eq!(peer.receive(), Received::Close(Some(1000)));
+    peer.send_raw(&[frame(0x89, b"are you there?"), frame(0x88, &1000u16.to_be_bytes())].concat());
+    let mut rest = Vec::new();
+    peer.socket().get_mut().read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+}
+
+#[test]
+fn goodbye_that_crosses_a_kill_is_its_answer() {
+    let router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
+    let mut observer = Peer::join(&router, Serializer::Json);
+    for round in 0..30 {
+        let mut victim = Peer::join(&router, Serializer::ALL[round % 3]);
+        let (request, session) = (observer.request(), victim.session);
+        let at_once = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                at_once.wait();
+                observer.send(&json!([48, request, {}, "wamp.session.kill", [session]]));
+            });
+            at_once.wait();
+            victim.send(&json!([6, {}, "wamp.close.normal"]));
+        });
+        // It says no second GOODBYE, whatever comes.
+        let (first, answer) = (victim.receive(), observer.message());
+        let is_killed = answer == json!([50, request, {}]);
+        assert!(is_killed || answer[4] == "wamp.error.no_such_session", "{answer}");
+        let reason = if is_killed { "wamp.close.killed" } else { "wamp.close.goodbye_and_out" };
+        assert_eq!(first, goodbye(reason));
+        assert_eq!([victim.receive(), victim.receive()], [Received::Close(Some(1000)), Received::End]);
+    }
+}
+
+#[test]
+fn a_message_in_fragments_is_taken_on_credit_that_is_given_back() {
+    let router = Router::with(|settings| settings.listeners[0].session.credit = 1000);
+    for serializer in [Serializer::Json, Serializer::Cbor] {
+        let mut peer = Peer::join(&router, serializer);
+        let first = if serializer.is_text() { 0x01 } else { 0x02 };
+        for request in 1..=20 {
+            let filled = json!([48, request, {}, "wamp.session.count", [[], "x".repeat(600)]]);
+            let message = form::encode(serializer, &filled);
+            let (begin, end) = message.split_at(300);
+            peer.send_raw(&[frame(first, begin), frame(0x89, b"")].concat());
+            peer.send_raw(&frame(0x80, end));
+            assert_eq!(peer.message(), json!([50, request, {}, [0]]), "{serializer}");
+        }
+    }
 }

@@ -73,6 +73,7 @@ transcripts! {
     a_router_that_stops_says_goodbye_to_all
     a_second_hello_is_a_violation
     a_session_is_killed_once
+    a_session_may_call_its_own_procedure
     a_strict_realm_takes_request_ids_in_sequence_only
     a_strict_realm_takes_strict_uris_only
     a_subscription_is_shared_and_held_once

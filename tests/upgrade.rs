@@ -127,6 +127,16 @@ fn a_page_of_another_origin_is_refused() {
 }
 
 #[test]
+fn a_request_of_two_origins_is_refused() {
+    for other in ["https://example.com", "http://localhost"] {
+        let protocol = ("Sec-WebSocket-Protocol", Some("wamp.2.json"));
+        let origins = [("Origin", Some("http://localhost")), ("Origin", Some(other))];
+        let request = request("GET /ws", &[protocol, origins[0], origins[1]]);
+        check_refusal(&request, "400 bad request", "the header Origin is given more than once");
+    }
+}
+
+#[test]
 fn an_upgrade_that_is_none_is_refused_with_what_is_wrong_in_it() {
     let protocol = ("Sec-WebSocket-Protocol", Some("wamp.2.json"));
     let line = "GET /ws";

@@ -81,6 +81,19 @@ mod client {
         counts.into_iter().sum()
     }
 
+    /// Announces a frame of 1 TiB and sends so many octets of it, unless the server ends the connection before.
+    pub(super) async fn announce(stream: &mut TcpStream, octets: usize) -> io::Result<()> {
+        let header = [&[0x82, 0x80 | 127][..], &(1u64 << 40).to_be_bytes(), &[0; 4]].concat();
+        stream.write_all(&header).await?;
+        let chunk = vec![b'x'; 64 << 10];
+        for _ in 0..octets.div_ceil(chunk.len()) {
+            if stream.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Publications to `subscribers`, [`WINDOW`] at a time; gives how many events there were.
     pub(super) async fn fan_out(address: SocketAddr, subscribers: usize, time: Duration) -> io::Result<u64> {
         let mut streams = Vec::new();
@@ -127,7 +140,7 @@ impl Group {
 #[rtype(result = "()")]
 struct Kill;
 
-/// How much a stalled client is sent.
+/// How much a stalled client is sent, and how much a client sends of a frame that is too large.
 const BULK: usize = 64 << 20;
 
 /// The sessions to be ended.
@@ -242,6 +255,19 @@ mod own {
         }
     }
 
+    /// The largest message taken.
+    const LIMIT: usize = 1 << 20;
+
+    /// Whether the header of the frame that comes next announces more than is taken.
+    fn is_too_big(read: &[u8]) -> bool {
+        match read {
+            [_, second, length @ ..] if second & 0x7f == 127 => {
+                length.first_chunk().is_some_and(|length| u64::from_be_bytes(*length) > LIMIT as u64)
+            }
+            _ => false,
+        }
+    }
+
     impl Session {
         fn read(&mut self, task: &mut task::Context<'_>) -> io::Result<()> {
             loop {
@@ -256,8 +282,11 @@ mod own {
                         return Ok(());
                     }
                 }
+                if is_too_big(&self.read) {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
                 while let Some((_, opcode, payload)) =
-                    ws::Parser::parse(&mut self.read, true, 1 << 20).map_err(io::Error::other)?
+                    ws::Parser::parse(&mut self.read, true, LIMIT).map_err(io::Error::other)?
                 {
                     let mut frame = BytesMut::new();
                     ws::Parser::write_message(&mut frame, payload.unwrap_or_default(), opcode, true, false);
@@ -481,6 +510,8 @@ struct Figures {
     idle: f64,
     /// Milliseconds until the socket of a killed session is gone; none if it stays.
     kill: Option<f64>,
+    /// MiB for a client that announces a frame of 1 TiB and sends [`BULK`] of it.
+    announced: f64,
 }
 
 const TIME: Duration = Duration::from_secs(2);
@@ -517,7 +548,19 @@ async fn measure(kind: &str) -> io::Result<Figures> {
     }
     let kill = is_gone()?.then(|| start.elapsed().as_secs_f64() * 1e3);
     drop((stalled, killer));
-    Ok(Figures { echo, fan_out, idle: idle_memory, kill })
+    let announced = measure_announced(kind).await?;
+    Ok(Figures { echo, fan_out, idle: idle_memory, kill, announced })
+}
+
+/// In a new process, which has no memory to spare from before.
+async fn measure_announced(kind: &str) -> io::Result<f64> {
+    let server = Process::start(kind)?;
+    let mut stream = client::connect(server.address, "/echo").await?;
+    let before = server.memory()?;
+    client::announce(&mut stream, BULK).await?;
+    // What is still on its way arrives.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok((server.memory()? - before) / 1024.0)
 }
 
 fn serve(kind: &str) -> io::Result<()> {
@@ -550,6 +593,7 @@ fn main() -> io::Result<()> {
                 fan_out: best.fan_out.min(now.fan_out),
                 idle: best.idle.min(now.idle),
                 kill: best.kill.into_iter().chain(now.kill).reduce(f64::min),
+                announced: best.announced.min(now.announced),
             }));
         }
     }
@@ -565,5 +609,7 @@ fn main() -> io::Result<()> {
     let kill =
         |figures: Figures| figures.kill.map_or("not within 3 s".into(), |millis| format!("{millis:.1}"));
     println!("{:<44}{:>34}{:>20}", "kill of a stalled session: ms", kill(own), kill(context));
+    let announced = "1 TiB announced, 64 MiB of it sent: MiB";
+    println!("{announced:<44}{:>34.2}{:>20.2}", own.announced, context.announced);
     Ok(())
 }

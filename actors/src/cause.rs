@@ -14,7 +14,7 @@ pub enum Cause {
     Goodbye,
     /// The client closed its WebSocket without saying GOODBYE.
     TransportClosed,
-    /// The connection broke.
+    /// The connection broke, or the client closed it without a close frame.
     TransportLost,
     /// The client sent ABORT.
     Aborted,
@@ -98,9 +98,9 @@ impl Cause {
         })
     }
 
-    /// Whether there is a connection on which the peer can be told that the session has ended.
+    /// Whether the peer may still take what is queued for it, and a close frame.
     pub(crate) fn is_orderly(&self) -> bool {
-        !matches!(self, Self::TransportLost | Self::PingTimeout)
+        !matches!(self, Self::PingTimeout)
     }
 
     /// Whether the peer, told by GOODBYE, is given the time to answer it.

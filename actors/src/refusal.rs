@@ -18,7 +18,7 @@ pub enum Refusal {
     #[error("{uri:?} {problem}")]
     InvalidUri {
         /// The URI.
-        uri: String,
+        uri: Uri,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -32,10 +32,10 @@ pub enum Refusal {
     },
     /// Nobody has registered the procedure.
     #[error("no callee has registered {0:?}")]
-    NoSuchProcedure(String),
+    NoSuchProcedure(Uri),
     /// Somebody else has registered the procedure.
     #[error("{0:?} is registered already")]
-    ProcedureAlreadyExists(String),
+    ProcedureAlreadyExists(Uri),
     /// The registration does not exist, or is not the session's.
     #[error("this session has no registration {0}")]
     NoSuchRegistration(u64),
@@ -182,12 +182,14 @@ pub enum Violation {
         request: RequestId,
     },
     /// A URI where no ERROR can answer.
-    #[error("{place} is not a valid uri: {uri:?}")]
+    #[error("{place} {uri:?} {problem}")]
     InvalidUri {
         /// Where it stands.
         place: &'static str,
         /// The URI.
-        uri: String,
+        uri: Uri,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// An option of a feature that was not announced.
     #[error("{option} is used, but {feature} was not announced")]
@@ -238,18 +240,39 @@ pub(crate) fn check_uri(uri: &Uri, matching: Match, rules: UriRules) -> Result<(
     if uri.len() > rules.longest {
         return Err(Refusal::TooLongUri { octets: uri.len(), most: rules.longest });
     }
-    let problem = match rules.characters {
-        rule if uri.is_valid(matching, rule) => return Ok(()),
+    match uri_problem(uri, matching, rules.characters) {
+        Some(problem) => Err(Refusal::InvalidUri { uri: uri.clone(), problem }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a URI that is not valid where it stands in a message that no ERROR can answer.
+pub(crate) fn check_unanswerable_uri(place: &'static str, uri: &Uri, rule: UriRule) -> Result<(), Violation> {
+    match uri_problem(uri, Match::Exact, rule) {
+        Some(problem) => Err(Violation::InvalidUri { place, uri: uri.clone(), problem }),
+        None => Ok(()),
+    }
+}
+
+fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str> {
+    (!uri.is_valid(matching, rule)).then_some(match rule {
         UriRule::Loose => "is not a valid uri",
         UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",
-    };
-    Err(Refusal::InvalidUri { uri: uri.to_string(), problem })
+    })
+}
+
+/// Refuses the options of payload passthru mode, which no realm announces.
+pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
+    match used {
+        Some(option) => Err(Violation::NotAnnounced { option, feature: "payload_passthru_mode" }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a URI that only the router may use.
 pub(crate) fn check_not_reserved(uri: &Uri) -> Result<(), Refusal> {
     if uri.is_reserved() {
-        return Err(Refusal::InvalidUri { uri: uri.to_string(), problem: "is reserved for the router" });
+        return Err(Refusal::InvalidUri { uri: uri.clone(), problem: "is reserved for the router" });
     }
     Ok(())
 }

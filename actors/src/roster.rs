@@ -157,6 +157,20 @@ impl Roster {
     pub(crate) fn with_authrole(&self, authrole: &str) -> impl Iterator<Item = SessionId> {
         self.by_authrole.get(authrole).into_iter().flatten().copied()
     }
+
+    /// Whether each index names every member once, under what it is or has, and nobody else.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let agrees = |index: &Map<Arc<str>, Set<SessionId>>, key: fn(&Member) -> &Arc<str>| {
+            index.values().all(|sessions| !sessions.is_empty())
+                && index.values().map(Set::len).sum::<usize>() == self.members.len()
+                && self.members.iter().all(|(id, member)| {
+                    index.get(key(member)).is_some_and(|sessions| sessions.contains(id)) && member.id == *id
+                })
+        };
+        agrees(&self.by_authid, |member| &member.authid)
+            && agrees(&self.by_authrole, |member| member.authrole())
+    }
 }
 
 fn forget(index: &mut Map<Arc<str>, Set<SessionId>>, key: &Arc<str>, session: SessionId) {

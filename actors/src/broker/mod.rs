@@ -16,7 +16,7 @@ use crate::{
     },
     pattern::Patterns,
     permission::Action,
-    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
+    refusal::{Fault, Refusal, check_no_passthru, check_not_reserved, check_uri},
     roster::{Member, Roster},
     step::Step,
 };
@@ -105,10 +105,7 @@ impl Broker {
         rules: UriRules,
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
-        if message.options.ppt_scheme.is_some() {
-            let (option, feature) = ("PUBLISH.Options.ppt_scheme", "payload_passthru_mode");
-            return Err(Violation::NotAnnounced { option, feature }.into());
-        }
+        check_no_passthru(message.options.passthru())?;
         check_uri(&message.topic, Match::Exact, rules)?;
         check_not_reserved(&message.topic)?;
         let permission = member.role.authorize(Action::Publish, &message.topic, Match::Exact)?;

@@ -4,7 +4,7 @@ use super::{
     Kind,
     raw::{Stop, deeper, stepped_over},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 /// A position in the bytes.
 struct Walk<'a> {
@@ -147,6 +147,22 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Steps over the next number in what was checked before, wherever it stands, and hands it out.
+    fn next_number(&mut self) -> Option<&'a [u8]> {
+        while let Some(octet) = self.rest.first() {
+            match octet {
+                b'"' => self.string().ok()?,
+                b'-' | b'0'..=b'9' => {
+                    let start = self.rest;
+                    self.number().ok()?;
+                    return Some(stepped_over(start, self.rest));
+                }
+                _ => self.advance(1),
+            }
+        }
+        None
+    }
+
     /// Steps over at least one digit.
     fn digits(&mut self) -> Result<(), Stop> {
         if !self.peek()?.is_ascii_digit() {
@@ -243,6 +259,20 @@ pub(super) fn integer(bytes: &[u8]) -> Option<u64> {
         b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
         _ => None,
     })
+}
+
+/// Whether an integer stands in a value that was checked before which is below -2^63, or 2^64 and more.
+pub(super) fn has_integer_over_64_bits(bytes: &[u8]) -> bool {
+    let mut walk = Walk { rest: bytes };
+    iter::from_fn(|| walk.next_number()).any(is_integer_over_64_bits)
+}
+
+fn is_integer_over_64_bits(number: &[u8]) -> bool {
+    kind(number) == Kind::Integer
+        && match number {
+            [b'-', digits @ ..] => integer(digits).is_none_or(|digits| digits > i64::MIN.unsigned_abs()),
+            digits => integer(digits).is_none(),
+        }
 }
 
 pub(super) fn boolean(bytes: &[u8]) -> Option<bool> {

@@ -1,9 +1,9 @@
 //! What the application sends: carried closed, opened only for meta procedures and between serializers.
 
-use super::{Malformed, Raw, Serializer, raw, writer};
+use super::{Malformed, Raw, Serializer, json, raw, writer};
 use crate::message::{
     Element,
-    value::{Dict, INVALID_BINARY, Value},
+    value::{Dict, INVALID_BINARY, OVER_64_BITS, Value},
 };
 use bytes::Bytes;
 
@@ -101,7 +101,8 @@ impl Payload {
         (self.args.as_ref(), self.kwargs.as_ref())
     }
 
-    /// The same payload for a receiver that speaks `serializer`.
+    /// The same payload for a receiver that speaks `serializer`. An integer of more than 64 bits has no form there,
+    /// be it digits in JSON or a bignum of CBOR.
     pub fn transcode(&self, serializer: Serializer) -> Result<Self, Untranscodable> {
         if self.serializer == serializer || self.is_empty() {
             return Ok(self.clone());
@@ -152,15 +153,14 @@ impl Payload {
 /// Builds the value of well-formed bytes.
 pub(super) fn value(serializer: Serializer, bytes: &[u8]) -> Result<Value, String> {
     match serializer {
-        Serializer::Json => serde_json::from_slice(bytes).map_err(|error| {
+        Serializer::Json => match serde_json::from_slice(bytes) {
+            // As a value it is a float, and not the same number.
+            Ok(_) if json::has_integer_over_64_bits(bytes) => Err(OVER_64_BITS.to_owned()),
+            Ok(value) => Ok(value),
             // The text is well-formed, and this is all that can be wrong with its values.
-            if error.is_data() {
-                INVALID_BINARY
-            } else {
-                "a number over the range of floats, or half a surrogate pair"
-            }
-            .to_owned()
-        }),
+            Err(error) if error.is_data() => Err(INVALID_BINARY.to_owned()),
+            Err(_) => Err("a number over the range of floats, or half a surrogate pair".to_owned()),
+        },
         Serializer::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
         Serializer::Cbor => cbor4ii::serde::from_slice(bytes).map_err(|error| match error {
             cbor4ii::serde::DecodeError::Custom(problem) => problem.into(),
@@ -266,6 +266,21 @@ mod tests {
     }
 
     #[test]
+    fn json_numbers_with_a_fraction_or_an_exponent_are_floats_however_large() {
+        for args in ["[1e20]", "[1E+20]", "[100000000000000000000.0]"] {
+            let [json, msgpack, cbor] = forms(
+                args,
+                b"\x91\xcb\x44\x15\xaf\x1d\x78\xb5\x8c\x40",
+                b"\x81\xfb\x44\x15\xaf\x1d\x78\xb5\x8c\x40",
+            );
+            assert_eq!(json.transcode(MessagePack), Ok(msgpack));
+            assert_eq!(json.transcode(Cbor), Ok(cbor));
+        }
+        let digits = r#"["99999999999999999999",{"99999999999999999999":0}]"#;
+        assert!(forms(digits, b"", b"")[0].transcode(Cbor).is_ok());
+    }
+
+    #[test]
     fn short_floats_are_widened() {
         let [json, msgpack, cbor] = forms("[1.5]", b"\x91\xca\x3f\xc0\0\0", b"\x81\xf9\x3e\x00");
         assert_eq!(msgpack.transcode(Json), Ok(json.clone()));
@@ -345,6 +360,14 @@ mod tests {
     fn what_only_one_serializer_has_stays_in_it() {
         // Lone surrogates, and numbers that no float reaches.
         for args in [r#"["\ud800"]"#, r#"["\udc00a"]"#, r#"[{"\udfff":1}]"#, "[1e999]", "[-1e400]"] {
+            check_unrepresentable(Json, args.as_bytes(), &[MessagePack, Cbor]);
+        }
+        // Integers over 64 bits.
+        for args in [
+            "[18446744073709551616]",
+            r#"["\"\\",-9223372036854775809]"#,
+            r#"[{"a":1,"1":[1e2, 9999999999999999999999]}]"#,
+        ] {
             check_unrepresentable(Json, args.as_bytes(), &[MessagePack, Cbor]);
         }
         // Extensions and timestamps, keys of other types.

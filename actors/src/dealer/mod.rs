@@ -13,7 +13,9 @@ use crate::{
         uri::{Match, Uri, UriRule, UriRules},
     },
     permission::{Action, Disclosure},
-    refusal::{Fault, Refusal, Violation, check_not_reserved, check_uri},
+    refusal::{
+        Fault, Refusal, Violation, check_no_passthru, check_not_reserved, check_unanswerable_uri, check_uri,
+    },
     roster::{Member, Roster},
     step::Step,
 };
@@ -58,7 +60,7 @@ impl Dealer {
             return Err(Refusal::OptionNotAllowed("only the exact match works for registrations here"));
         }
         if self.procedures.contains_key(&procedure) {
-            return Err(Refusal::ProcedureAlreadyExists(procedure.to_string()));
+            return Err(Refusal::ProcedureAlreadyExists(procedure));
         }
         if self.parties.get(&member.id).is_some_and(|party| party.registrations.len() >= most) {
             let what = "a session has too many registrations";
@@ -115,10 +117,10 @@ impl Dealer {
         }
         let found = self.procedures.get(&procedure).and_then(|id| Some((*id, self.registrations.get(id)?)));
         let Some((registration, Registration { callee, discloses_caller, .. })) = found else {
-            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+            return Err(Refusal::NoSuchProcedure(procedure).into());
         };
         let Some(callee) = roster.get(*callee) else {
-            return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
+            return Err(Refusal::NoSuchProcedure(procedure).into());
         };
         let payload = payload.transcode(callee.serializer())?;
         let by_callee = *discloses_caller && permission.discloses_caller != Disclosure::Never;
@@ -143,10 +145,7 @@ impl Dealer {
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
-        if message.options.ppt_scheme.is_some() {
-            let (option, feature) = ("YIELD.Options.ppt_scheme", "payload_passthru_mode");
-            return Err(Violation::NotAnnounced { option, feature });
-        }
+        check_no_passthru(message.options.passthru())?;
         let Some(caller) = self.caller(callee, message.request, "YIELD", roster)? else { return Ok(()) };
         if message.options.progress == Some(true) {
             // No caller can have asked for results in parts; the call goes on.
@@ -169,6 +168,7 @@ impl Dealer {
         &mut self,
         callee: &Member,
         message: Error,
+        rule: UriRule,
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
@@ -176,9 +176,8 @@ impl Dealer {
             let problem = "from a client can only answer an INVOCATION, type 68";
             return Err(Violation::Unexpected { message: "ERROR", problem });
         }
-        if !message.error.is_valid(Match::Exact, UriRule::Loose) {
-            return Err(Violation::InvalidUri { place: "ERROR.Error", uri: message.error.to_string() });
-        }
+        check_no_passthru(message.details.passthru())?;
+        check_unanswerable_uri("ERROR.Error", &message.error, rule)?;
         let Some((caller, request)) = self.caller(callee, message.request, "ERROR", roster)? else {
             return Ok(());
         };

@@ -272,6 +272,26 @@ pub(crate) fn read_option<T: Field>(
     Ok(())
 }
 
+/// Gives options that can put a payload into passthru mode (section "Payload Passthru Mode") the means to say so.
+macro_rules! passthru {
+    ($($name:ident $place:literal)+) => {$(
+        impl $name {
+            /// Which option of payload passthru mode is given, if any is.
+            pub(crate) fn passthru(&self) -> Option<&'static str> {
+                [
+                    (&self.ppt_scheme, concat!($place, ".ppt_scheme")),
+                    (&self.ppt_serializer, concat!($place, ".ppt_serializer")),
+                    (&self.ppt_cipher, concat!($place, ".ppt_cipher")),
+                    (&self.ppt_keyid, concat!($place, ".ppt_keyid")),
+                ]
+                .into_iter()
+                .find_map(|(value, option)| value.as_ref().map(|_| option))
+            }
+        }
+    )+};
+}
+pub(crate) use passthru;
+
 /// A message of one type: its code, name and elements.
 pub(crate) trait Message: Sized {
     /// The integer at its head.

@@ -1,7 +1,7 @@
 //! Messages of publish and subscribe (section "Publish and Subscribe").
 
 use super::{
-    field::{message, options, revocable},
+    field::{message, options, passthru, revocable},
     id::{PublicationId, RequestId, SessionId, SubscriptionId},
     uri::{Match, Uri},
 };
@@ -135,4 +135,8 @@ options! {
         /// Why.
         reason: Box<str>,
     }
+}
+
+passthru! {
+    PublishOptions "PUBLISH.Options"
 }

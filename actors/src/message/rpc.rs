@@ -1,7 +1,7 @@
 //! Messages of routed remote procedure calls (section "Remote Procedure Calls"), and ERROR.
 
 use super::{
-    field::{Field, message, options, revocable, words},
+    field::{Field, message, options, passthru, revocable, words},
     id::{RegistrationId, RequestId, SessionId},
     uri::{Match, Uri},
 };
@@ -215,6 +215,12 @@ options! {
         /// Why.
         reason: Box<str>,
     }
+}
+
+passthru! {
+    CallOptions "CALL.Options"
+    YieldOptions "YIELD.Options"
+    ErrorDetails "ERROR.Details"
 }
 
 /// How calls are shared among the callees of one registration.

@@ -86,15 +86,23 @@ impl Deref for Uri {
     }
 }
 
+/// How many characters of a URI error texts and logs show.
+const MOST_SHOWN: usize = 255;
+
+/// The URI for people, who are shown the beginning of a long one. What travels is the text that it derefs to.
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self.0.char_indices().nth(MOST_SHOWN) {
+            Some((end, _)) => write!(f, "{}…", self.0.get(..end).unwrap_or_default()),
+            None => f.write_str(&self.0),
+        }
     }
 }
 
+/// The same in quotes.
 impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&self.to_string(), f)
     }
 }
 
@@ -133,6 +141,15 @@ mod tests {
         check(Match::Exact, UriRule::Strict, &["com.my_app.t1"], &["com.MyApp", "com.my-app", "", "a..b"]);
         check(Match::Wildcard, UriRule::Strict, &["a..b", ""], &["A..b"]);
         check(Match::Prefix, UriRule::Strict, &["a.b."], &["a..", "a.B"]);
+    }
+
+    #[test]
+    fn a_long_uri_is_shown_cut_between_characters() {
+        let shown = |length: usize| Uri::from(&*"ä".repeat(length)).to_string();
+        assert_eq!(shown(255), "ä".repeat(255));
+        assert_eq!(shown(256), "ä".repeat(255) + "…");
+        assert_eq!(format!("{:?}", Uri::from("a\n")), r#""a\n""#);
+        assert_eq!(format!("{:?}", Uri::from(&*"b".repeat(1000))), format!("\"{}…\"", "b".repeat(255)));
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 /// What an error about an integer says that is below -2^63, or 2^64 and more.
-const OVER_64_BITS: &str = "an integer of more than 64 bits";
+pub(crate) const OVER_64_BITS: &str = "an integer of more than 64 bits";
 
 /// What an error about a JSON string says that announces binary and is not base64: its sender broke
 /// the protocol, while other failures only mean that a receiver's serializer cannot carry a value.

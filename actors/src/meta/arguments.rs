@@ -10,6 +10,9 @@ use crate::{
     refusal::{Refusal, check_uri},
 };
 
+/// How many octets the text of a kill can have.
+const MOST_MESSAGE: usize = 4096;
+
 /// What a caller gave.
 pub(super) struct Given<'a> {
     payload: &'a Payload,
@@ -72,12 +75,14 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The keyword `message`: a text for the person at the other end.
+    /// The keyword `message`: a text for the person at the other end. It is short enough that it reaches a
+    /// session whose outbox is full.
     pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
         match self.keyword("message") {
             None => Ok(None),
             Some(message) => match text(message) {
-                Some(message) => Ok(Some(message.to_owned())),
+                Some(message) if message.len() <= MOST_MESSAGE => Ok(Some(message.to_owned())),
+                Some(_) => Err(invalid(&format!("message must have at most {MOST_MESSAGE} octets"))),
                 None => Err(invalid("message must be a string")),
             },
         }

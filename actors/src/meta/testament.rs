@@ -8,6 +8,7 @@ use crate::{
     broker::{Broker, Content, Publication},
     codec::{Arguments, Payload, read_options},
     collections::Map,
+    limit::Limit,
     message::{
         PublishOptions,
         id::SessionId,
@@ -15,14 +16,14 @@ use crate::{
         value::Value,
     },
     permission::Action,
-    refusal::{Refusal, check_not_reserved, check_uri},
+    refusal::{Refusal, check_no_passthru, check_not_reserved, check_uri},
     roster::Member,
     step::Step,
 };
 
 /// How many testaments a session can leave, over both scopes.
 const MOST_TESTAMENTS: usize = 100;
-/// How many octets their arguments can have together.
+/// How many octets their topics and arguments can have together.
 const MOST_OCTETS: usize = 1 << 20;
 
 /// When a testament is carried out. Without session resumption both are at the end of the session, those of
@@ -33,14 +34,19 @@ pub(crate) enum Scope {
     Destroyed,
 }
 
-/// An event to be published.
+/// An event to be published. Its arguments stay closed until then: as values they would take many times the room.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Testament {
     topic: Uri,
-    content: Arguments,
+    content: Payload,
     discloses_publisher: bool,
-    /// The size of the arguments as they came.
-    octets: usize,
+}
+
+impl Testament {
+    /// How much it holds.
+    fn octets(&self) -> usize {
+        self.topic.len() + self.content.len()
+    }
 }
 
 /// The testaments of all sessions of a realm.
@@ -73,7 +79,7 @@ impl Testaments {
             for (_, testament) in testaments.iter().filter(|(of, _)| *of == scope) {
                 let publication = Publication {
                     topic: &testament.topic,
-                    content: Content::Open(&testament.content),
+                    content: Content::Closed(&testament.content),
                     publisher: testament.discloses_publisher.then_some(member),
                     excluded: None,
                 };
@@ -93,8 +99,7 @@ impl Testaments {
 /// `wamp.session.add_testament`.
 pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let topic = Uri::from(given.string(0, "topic")?);
-    let args = given.list(1, "args")?.to_vec();
-    let kwargs = given.dict(2, "kwargs")?.clone();
+    let (args, kwargs) = (given.list(1, "args")?, given.dict(2, "kwargs")?);
     let options: PublishOptions = match given.keyword("publish_options") {
         None => PublishOptions::default(),
         Some(Value::Dict(options)) => {
@@ -102,6 +107,7 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
         }
         Some(_) => return Err(invalid("publish_options must be a dict")),
     };
+    check_no_passthru(options.passthru()).map_err(|error| invalid(&error.to_string()))?;
     let scope = scope(given)?;
     check_uri(&topic, Match::Exact, lent.uris)?;
     check_not_reserved(&topic)?;
@@ -109,17 +115,19 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
     let permission = role.authorize(Action::Publish, &topic, Match::Exact)?;
     let discloses_publisher = role.discloses_publisher(permission, options.disclose_me == Some(true))?;
     let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
-    let octets = payload.len();
     if left.len() >= MOST_TESTAMENTS {
-        return Err(invalid(&format!("a session can leave at most {MOST_TESTAMENTS} testaments")));
+        let what = "the session has left too many testaments";
+        return Err(Refusal::TooMany { limit: Limit::Testaments, what, most: MOST_TESTAMENTS });
     }
-    if octets + left.iter().map(|(_, testament)| testament.octets).sum::<usize>() > MOST_OCTETS {
-        return Err(invalid(&format!(
-            "the testaments of a session can have at most {MOST_OCTETS} octets together"
-        )));
+    let content = Arguments { args: args.to_vec(), kwargs: kwargs.clone() };
+    let content =
+        Payload::build(payload.serializer(), &content).map_err(|error| invalid(&error.to_string()))?;
+    let testament = Testament { topic, content, discloses_publisher };
+    if testament.octets() + left.iter().map(|(_, left)| left.octets()).sum::<usize>() > MOST_OCTETS {
+        let what = "the testaments of the session have too many octets";
+        return Err(Refusal::TooMany { limit: Limit::Testaments, what, most: MOST_OCTETS });
     }
-    let content = Arguments { args, kwargs };
-    Ok(Outcome::AddTestament(scope, Testament { topic, content, discloses_publisher, octets }))
+    Ok(Outcome::AddTestament(scope, testament))
 }
 
 /// `wamp.session.flush_testaments`.

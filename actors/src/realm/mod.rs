@@ -18,7 +18,7 @@ use crate::{
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments},
     permission::Action,
-    refusal::{Fault, Refusal, Violation},
+    refusal::{Fault, Refusal, Violation, check_no_passthru, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::Step,
 };
@@ -245,10 +245,7 @@ impl Realm {
                 return Err(Violation::Unexpected { message: message.name(), problem });
             }
             ClientMessage::Goodbye(message) => {
-                if !message.reason.is_valid(Match::Exact, UriRule::Loose) {
-                    let uri = message.reason.to_string();
-                    return Err(Violation::InvalidUri { place: "GOODBYE.Reason", uri });
-                }
+                check_unanswerable_uri("GOODBYE.Reason", &message.reason, rules.characters)?;
                 return Ok(Some(Cause::Goodbye));
             }
             ClientMessage::Abort(_) => return Ok(Some(Cause::Aborted)),
@@ -288,7 +285,9 @@ impl Realm {
             // What a CANCEL may end is answered all the same.
             ClientMessage::Cancel(_) => {}
             ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
-            ClientMessage::Error(message) => self.dealer.error(member, message, &self.roster, step)?,
+            ClientMessage::Error(message) => {
+                self.dealer.error(member, message, rules.characters, &self.roster, step)?;
+            }
         }
         Ok(None)
     }
@@ -327,14 +326,11 @@ impl Realm {
 
     fn call(&mut self, from: SessionId, message: Call, step: &mut Step<'_>) -> Result<(), Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
-        for (option, feature, is_used) in [
-            ("CALL.Options.progress", "progressive_call_invocations", message.options.progress == Some(true)),
-            ("CALL.Options.ppt_scheme", "payload_passthru_mode", message.options.ppt_scheme.is_some()),
-        ] {
-            if is_used {
-                return Err(Violation::NotAnnounced { option, feature });
-            }
+        if message.options.progress == Some(true) {
+            let (option, feature) = ("CALL.Options.progress", "progressive_call_invocations");
+            return Err(Violation::NotAnnounced { option, feature });
         }
+        check_no_passthru(message.options.passthru())?;
         let request = message.request;
         let has_session_meta_api = self.options.session_meta_api;
         let Some(procedure) = MetaProcedure::from_uri(&message.procedure, has_session_meta_api) else {
@@ -390,7 +386,8 @@ impl Realm {
     #[cfg(test)]
     fn is_sound(&self) -> bool {
         let is_member = |session| self.roster.contains(session);
-        self.broker.is_sound(is_member)
+        self.roster.is_sound()
+            && self.broker.is_sound(is_member)
             && self.dealer.is_sound(is_member)
             && self.testaments.is_sound(is_member)
     }

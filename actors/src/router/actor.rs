@@ -101,3 +101,60 @@ impl Handler<Shutdown> for Router {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::Serializer,
+        message::feature::Roles,
+        permission::Role,
+        roster::{Newcomer, Transport},
+        session::actor::Ended,
+        transport::outbox::Outbox,
+    };
+    use std::sync::Arc;
+
+    /// Stands where a session would.
+    struct Anybody;
+
+    impl Actor for Anybody {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Ended> for Anybody {
+        type Result = ();
+
+        fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
+    }
+
+    fn join() -> Join {
+        let newcomer = Newcomer {
+            authid: None,
+            role: Role::unrestricted("anonymous").into(),
+            authmethod: "anonymous",
+            authprovider: "static",
+            transport: Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:4711".into() },
+            roles: Roles::default(),
+        };
+        Join { newcomer, outbox: Arc::new(Outbox::new(1 << 20)), session: Anybody.start().recipient() }
+    }
+
+    #[test]
+    fn who_asks_to_join_when_the_router_or_the_realm_stops_is_told_so() {
+        actix::System::new().block_on(async {
+            let name = || Uri::from("realm1");
+            let router = Router::new([(name(), RealmOptions::default())], Metrics::default()).start();
+            let realm =
+                RealmActor::new(name(), RealmOptions::default(), router.clone(), Metrics::default()).start();
+            assert!(realm.send(join()).await.unwrap().is_ok());
+            realm.do_send(Close);
+            assert_eq!(realm.send(join()).await.unwrap().err(), Some(Refused::Stopping));
+
+            let ask = || JoinRealm { realm: name(), join: join() };
+            assert!(router.send(ask()).await.unwrap().is_ok());
+            router.do_send(Shutdown);
+            assert_eq!(router.send(ask()).await.unwrap().err(), Some(Refused::Stopping));
+        });
+    }
+}

@@ -56,7 +56,7 @@ pub struct Session<S> {
     transport: Transport,
     environment: Arc<Environment>,
     phase: Phase,
-    /// The code of the close frame that the client has sent, or that it had none.
+    /// That the client sends nothing more, with the code of its close frame if there was one.
     closed_by_client: Option<Option<u16>>,
     /// Whether the client has said GOODBYE, be it as an answer or of its own.
     has_said_goodbye: bool,
@@ -88,6 +88,13 @@ enum Phase {
     Closing(Closing),
     /// Nothing is left to do.
     Over,
+}
+
+impl Phase {
+    /// Whether the close frame is queued: then nothing may follow it (RFC 6455 section 5.5.1).
+    fn has_said_close(&self) -> bool {
+        matches!(self, Self::Closing(Closing { frame: None, .. }))
+    }
 }
 
 /// The end of a session: what is queued goes out, then the close frame, and at last the socket is shut.
@@ -203,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         for _ in 0..MOST_READS {
             match self.connection.poll_read(task) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lose("end of stream"),
+                Poll::Ready(Ok(0)) => return self.end_reading(),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
                 Poll::Ready(Ok(_)) => {
                     self.hear();
@@ -225,9 +232,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         self.pinged = None;
     }
 
+    /// The client sends nothing more. It may still take what it waits for.
+    fn end_reading(&mut self) {
+        debug!(peer = %self.transport.peer, "connection closed by the client");
+        self.closed_by_client.get_or_insert(None);
+        self.end(Cause::TransportLost);
+    }
+
     /// The connection is gone.
     fn lose(&mut self, problem: &str) {
-        debug!(peer = %self.transport.peer, problem, "connection closed by the client");
+        debug!(peer = %self.transport.peer, problem, "connection lost");
         self.end(Cause::TransportLost);
         self.phase = Phase::Over;
     }
@@ -256,7 +270,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Ok(None) => break,
                 Ok(Some(Received::Message(frame))) => self.receive(&frame, taken, context),
                 Ok(Some(Received::Ping(payload))) => {
-                    self.outbox.push_control(&websocket::pong(&payload));
+                    if !self.phase.has_said_close() {
+                        self.outbox.push_control(&websocket::pong(&payload));
+                    }
                     None
                 }
                 Ok(Some(Received::Pong)) => None,
@@ -405,8 +421,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 return;
             }
         }
-        let is_said = matches!(&self.phase, Phase::Closing(Closing { frame: None, .. }));
-        if is_said && self.closed_by_client.is_some() && self.connection.poll_shutdown(task).is_ready() {
+        if self.phase.has_said_close()
+            && self.closed_by_client.is_some()
+            && self.connection.poll_shutdown(task).is_ready()
+        {
             self.phase = Phase::Over;
         }
     }

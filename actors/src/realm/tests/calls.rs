@@ -218,3 +218,61 @@ fn an_answer_that_breaks_its_own_rules_ends_the_callee() {
         r#"cleo < [8,48,1,{},"wamp.error.canceled",["the callee left before it answered"]]"#
     );
 }
+
+#[test]
+fn a_long_uri_is_not_echoed_whole() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    let (long, cut) = ("é".repeat(500), "é".repeat(255) + "…");
+    let not_valid = format!(r#"["\"{cut}\" is not a valid uri"]"#);
+    for (message, error) in [
+        (
+            format!(r#"[48,1,{{}},"{long}"]"#),
+            format!(r#"48,1,{{}},"wamp.error.no_such_procedure",["no callee has registered \"{cut}\""]"#),
+        ),
+        (format!(r#"[48,1,{{}},"{long}#"]"#), format!(r#"48,1,{{}},"wamp.error.invalid_uri",{not_valid}"#)),
+        (format!(r#"[32,1,{{}},"{long}#"]"#), format!(r#"32,1,{{}},"wamp.error.invalid_uri",{not_valid}"#)),
+        (
+            format!(r#"[48,1,{{}},"wamp.session.kill_all",[],{{"reason":"{long}#"}}]"#),
+            format!(r#"48,1,{{}},"wamp.error.invalid_uri",{not_valid}"#),
+        ),
+    ] {
+        realm.expect("alice", &message, [&*format!("alice < [8,{error}]")]);
+    }
+    realm.receive("alice", &format!(r#"[48,2,{{}},"wamp.session.kill_all",[],{{"reason":"{long}"}}]"#));
+    let told = format!(r#"bob < [6,{{}},"{long}"]"#);
+    realm.check([&*told, &*format!("bob left: killed_all by alice with {cut}"), "alice < [50,2,{},[1]]"]);
+}
+
+#[test]
+fn a_session_may_call_its_own_procedure() {
+    let mut realm = registered();
+    realm.expect(
+        "bob",
+        r#"[48,2,{"disclose_me":true},"a.procedure",[1]]"#,
+        [r#"bob < [68,1,#1,{"caller":bob,"caller_authid":"bob","caller_authrole":"user"},[1]]"#],
+    );
+    realm.expect("bob", r#"[48,3,{},"a.procedure"]"#, ["bob < [68,2,#1,{}]"]);
+    realm.expect("bob", "[70,1,{},[2]]", ["bob < [50,2,{},[2]]"]);
+    realm.expect("bob", r#"[8,68,2,{},"a.problem"]"#, [r#"bob < [8,48,3,{},"a.problem"]"#]);
+    realm.expect("bob", r#"[48,4,{},"a.procedure"]"#, ["bob < [68,3,#1,{}]"]);
+    realm.leave("bob", Cause::TransportLost);
+    realm.check(["bob left: transport_lost"]);
+}
+
+#[test]
+fn options_of_features_that_a_registration_lacks_change_nothing() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    let exists = |name: &str, request: u64| {
+        format!(
+            r#"{name} < [8,64,{request},{{}},"wamp.error.procedure_already_exists",["\"a.b\" is registered already"]]"#
+        )
+    };
+    realm.expect("alice", r#"[64,1,{"invoke":"roundrobin"},"a.b"]"#, ["alice < [65,1,#1]"]);
+    for (request, options) in
+        [(1, r#"{"invoke":"roundrobin"}"#), (2, r#"{"force_reregister":true}"#), (3, r#"{"invoke":"first"}"#)]
+    {
+        let register = format!(r#"[64,{request},{options},"a.b"]"#);
+        realm.expect("bob", &register, [&*exists("bob", request)]);
+    }
+    realm.expect("bob", r#"[48,4,{},"a.b"]"#, ["alice < [68,1,#1,{}]"]);
+}

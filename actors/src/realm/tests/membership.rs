@@ -4,6 +4,7 @@ use super::TestRealm;
 use crate::{
     cause::{Cause, Kill},
     codec::Serializer,
+    message::id::{MAX_ID, RequestId},
     realm::{RealmOptions, RequestIds},
     refusal::Violation,
 };
@@ -212,10 +213,10 @@ fn what_has_no_place_in_a_session_ends_it_with_a_text_that_names_it() {
     for (message, text) in [
         (r#"[1,"realm1",{"roles":{"caller":{}}}]"#, "HELLO has no place in a session that has joined"),
         (r#"[5,"x",{}]"#, "AUTHENTICATE has no place in a session that has joined"),
-        (r#"[6,{},"a b"]"#, "GOODBYE.Reason is not a valid uri: \\\"a b\\\""),
+        (r#"[6,{},"a b"]"#, "GOODBYE.Reason \\\"a b\\\" is not a valid uri"),
         (r#"[8,48,1,{},"a.b"]"#, "ERROR from a client can only answer an INVOCATION, type 68"),
         (r#"[8,68,1,{},"a.b"]"#, "ERROR answers invocation 1, which this session was never sent"),
-        (r#"[8,68,1,{},"a..b"]"#, "ERROR.Error is not a valid uri: \\\"a..b\\\""),
+        (r#"[8,68,1,{},"a..b"]"#, "ERROR.Error \\\"a..b\\\" is not a valid uri"),
         (r#"[70,1,{}]"#, "YIELD answers invocation 1, which this session was never sent"),
         (
             r#"[48,1,{"progress":true},"a.b"]"#,
@@ -267,4 +268,15 @@ fn a_strict_realm_takes_request_ids_in_sequence_and_a_lenient_one_takes_any() {
         let answer = answer.replace("9007199254740992", "#1");
         realm.expect("alice", &format!("[34,{request},5]"), [&*answer]);
     }
+}
+
+#[test]
+fn request_ids_in_sequence_go_on_with_1_after_2_to_the_53() {
+    let options = RealmOptions { request_ids: RequestIds::Strict, ..RealmOptions::default() };
+    let mut realm = TestRealm::with_options(options, ["alice"]);
+    let alice = realm.id("alice");
+    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID).unwrap();
+    realm.expect("alice", r#"[48,9007199254740992,{},"wamp.session.count"]"#, ["alice < [50,#1,{},[1]]"]);
+    realm.expect("alice", r#"[48,1,{},"wamp.session.count"]"#, ["alice < [50,1,{},[1]]"]);
+    realm.expect("alice", r#"[48,2,{},"wamp.session.count"]"#, ["alice < [50,2,{},[1]]"]);
 }

@@ -143,6 +143,10 @@ fn a_kill_that_is_refused_ends_nobody() {
         (r#"[@bob],{"reason":"a b"}"#, reason(r#"\"a b\" is not a valid uri"#)),
         (r#"[@bob],{"reason":7}"#, reason(r#"\"reason\" must be a string"#)),
         (r#"[@bob],{"message":7}"#, r#""wamp.error.invalid_argument",["message must be a string"]"#.into()),
+        (
+            &*format!(r#"[@bob],{{"message":"{}"}}"#, "x".repeat(4097)),
+            r#""wamp.error.invalid_argument",["message must have at most 4096 octets"]"#.into(),
+        ),
         // Arguments are checked first, then the reason, then whether the session is there.
         (r#"["bob"],{"reason":""}"#, NO_ID.into()),
         (
@@ -244,4 +248,65 @@ fn what_cannot_be_read_is_an_invalid_argument() {
         "{}",
         realm.lines[0]
     );
+}
+
+/// Each procedure that ends sessions, with arguments that mean bob only.
+const KILLS: [(&str, &str); 4] = [
+    ("kill", "[@bob]"),
+    ("kill_by_authid", r#"["bob"]"#),
+    ("kill_by_authrole", r#"["guest"]"#),
+    ("kill_all", "[]"),
+];
+
+/// alice, and bob in the role guest.
+fn threatened() -> TestRealm {
+    let mut realm = TestRealm::with(["alice"]);
+    realm.join_as("bob", Some("bob"), "guest", Serializer::Json);
+    realm.lines.clear();
+    realm
+}
+
+#[test]
+fn every_kind_of_kill_takes_a_reason_and_a_message() {
+    for (procedure, arguments) in KILLS {
+        for (keywords, details, reason) in [
+            ("{}", "{}", "wamp.close.killed"),
+            (r#"{"reason":null,"message":null}"#, "{}", "wamp.close.killed"),
+            (r#"{"reason":"because"}"#, "{}", "because"),
+            (r#"{"message":""}"#, r#"{"message":""}"#, "wamp.close.killed"),
+            (r#"{"reason":"A.b","message":"go"}"#, r#"{"message":"go"}"#, "A.b"),
+        ] {
+            let mut realm = threatened();
+            realm.receive(
+                "alice",
+                &format!(r#"[48,1,{{}},"wamp.session.{procedure}",{arguments},{keywords}]"#),
+            );
+            let goodbye = format!(r#"bob < [6,{details},"{reason}"]"#);
+            assert_eq!(realm.lines.first(), Some(&goodbye), "{procedure} {keywords}");
+            realm.lines.clear();
+            realm.answers("alice", "wamp.session.count", "", "[1]");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_kill_refuses_a_wrong_reason_or_message() {
+    let not_valid = |uri: &str| format!(r#""wamp.error.invalid_uri",["\"{uri}\" is not a valid uri"]"#);
+    let no_string = r#""wamp.error.invalid_uri",["\"reason\" must be a string"]"#.to_owned();
+    let no_text = r#""wamp.error.invalid_argument",["message must be a string"]"#.to_owned();
+    let others = ["7", "-1", "0.5", "true", "[]", "{}", r#""\u0000AP8=""#];
+    let reasons = ["", "a..b", "a b", "a.#"].map(|uri| (format!(r#"{{"reason":"{uri}"}}"#), not_valid(uri)));
+    let wrong_reasons = others.map(|value| (format!(r#"{{"reason":{value}}}"#), no_string.clone()));
+    let wrong_messages = others.map(|value| (format!(r#"{{"message":{value}}}"#), no_text.clone()));
+    let both = (r#"{"reason":"","message":7}"#.to_owned(), no_text.clone());
+    let keywords: Vec<_> =
+        reasons.into_iter().chain(wrong_reasons).chain(wrong_messages).chain([both]).collect();
+    for (procedure, arguments) in KILLS {
+        let mut realm = threatened();
+        for (keywords, error) in &keywords {
+            let arguments = format!("{},{keywords}", realm.written(arguments));
+            realm.answers("alice", &format!("wamp.session.{procedure}"), &arguments, error);
+        }
+        realm.answers("alice", "wamp.session.count", "", "[2]");
+    }
 }

@@ -73,6 +73,16 @@ fn wrong_arguments_are_refused() {
             r#"["a.last",[],{}],{"publish_options":{"disclose_me":1}}"#,
             invalid("add_testament.publish_options.disclose_me must be a boolean, not an integer"),
         ),
+        (
+            "add_testament",
+            r#"["a.last",[],{}],{"publish_options":{"ppt_scheme":"x_app"}}"#,
+            invalid("PUBLISH.Options.ppt_scheme is used, but payload_passthru_mode was not announced"),
+        ),
+        (
+            "add_testament",
+            r#"["a.last",[],{}],{"publish_options":{"ppt_keyid":"key"}}"#,
+            invalid("PUBLISH.Options.ppt_keyid is used, but payload_passthru_mode was not announced"),
+        ),
         ("add_testament", r#"["a..b",[],{}]"#, uri("a..b", "is not a valid uri")),
         (
             "add_testament",
@@ -94,12 +104,23 @@ fn a_session_leaves_a_hundred_testaments_of_a_mebibyte_at_most() {
     for _ in 0..100 {
         add(&mut realm, r#"["a.last",[],{}]"#);
     }
-    let many = r#""wamp.error.invalid_argument",["a session can leave at most 100 testaments"]"#;
+    let many =
+        r#""realmkeeper.error.limit_exceeded",["the session has left too many testaments: at most 100"]"#;
     realm.answers("bob", "wamp.session.add_testament", r#"["a.last",[],{}]"#, many);
     let mut realm = heirs();
     let large = |count: usize| format!(r#"["a.last",["{}"],{{}}]"#, "x".repeat(count));
     add(&mut realm, &large(600_000));
-    let much = r#""wamp.error.invalid_argument",["the testaments of a session can have at most 1048576 octets together"]"#;
+    let much = r#""realmkeeper.error.limit_exceeded",["the testaments of the session have too many octets: at most 1048576"]"#;
     realm.answers("bob", "wamp.session.add_testament", &large(600_000), much);
     add(&mut realm, &large(400_000));
+}
+
+#[test]
+fn what_testaments_hold_is_counted_not_how_it_came() {
+    let mut realm = heirs();
+    let spacious = format!(r#"["a.last",[1,{}2],{{}}]"#, " ".repeat(600_000));
+    add(&mut realm, &spacious);
+    add(&mut realm, &spacious);
+    realm.leave("bob", Cause::TransportLost);
+    realm.check(["bob left: transport_lost", "alice < [36,#1,#2,{},[1,2]]", "alice < [36,#1,#3,{},[1,2]]"]);
 }
