@@ -14,8 +14,8 @@
 //!    travel as one [`realm::actor::Inbound`] to the realm: one hop through a mailbox for each read.
 //! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
 //!    [`realm::Realm::receive`] for each message.
-//! 5. [`realm`] checks the request id and gives the message to the [`broker`], which finds the subscriptions that
-//!    match ([`pattern`]) and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
+//! 5. [`realm`] checks the request id and gives the message to the [`broker`], which asks the role of the sender
+//!    ([`permission`]), finds the subscriptions that match ([`pattern`]) and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
 //!    A CALL goes to the [`dealer`] instead, or to [`meta`] if the procedure is the router's own.
 //! 6. The realm's actor carries the effects out: it encodes the EVENT once and appends the frame to the
 //!    [`transport::outbox`] of each receiver. The first append wakes the session that owns the outbox.
@@ -47,7 +47,7 @@
 //!
 //! # What never depends on what
 //!
-//! - The core (`message`, `codec`, `pattern`, `roster`, `step`, `broker`, `dealer`, `meta`, `realm/mod.rs`) has no actor,
+//! - The core (`message`, `codec`, `pattern`, `permission`, `roster`, `step`, `broker`, `dealer`, `meta`, `realm/mod.rs`) has no actor,
 //!   clock, chance or socket in it. Every rule of the protocol is tested without a runtime.
 //! - actix appears in files named `actor.rs` and nowhere else, `actix_http` in `transport/websocket.rs`; the clock and
 //!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.

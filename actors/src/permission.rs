@@ -123,7 +123,7 @@ impl Role {
         match self.permissions.decide_match(action, uri, matching) {
             Decision { is_allowed: true, by: Some((_, permission)) } => Ok(permission),
             Decision { .. } => {
-                let (role, uri) = (self.name.to_string(), uri.to_string());
+                let (role, uri) = (self.name.clone(), uri.clone());
                 Err(Refusal::NotAuthorized { role, action: action.name(), uri })
             }
         }
@@ -154,7 +154,7 @@ impl Role {
             Disclosure::AsAsked => Ok(is_asked),
             Disclosure::Always => Ok(true),
             Disclosure::Never if is_asked => {
-                let (role, uri) = (self.name.to_string(), permission.uri.to_string());
+                let (role, uri) = (self.name.clone(), permission.uri.clone());
                 Err(Refusal::DisclosureNotAllowed { role, whom, uri })
             }
             Disclosure::Never => Ok(false),

@@ -9,6 +9,7 @@ use crate::{
         uri::{Match, Uri, UriRule, UriRules},
     },
 };
+use std::sync::Arc;
 
 /// Why one request is turned down. The session goes on; the peer gets ERROR with [`Refusal::uri`] and the text
 /// as only argument.
@@ -58,21 +59,21 @@ pub enum Refusal {
     #[error("the role {role:?} may not {action} {uri:?}")]
     NotAuthorized {
         /// The role.
-        role: String,
+        role: Arc<str>,
         /// What it may not do.
         action: &'static str,
         /// With which URI.
-        uri: String,
+        uri: Uri,
     },
     /// The role of the session may not be disclosed, or not ask for it.
     #[error("the role {role:?} may not have {whom} disclosed for {uri:?}")]
     DisclosureNotAllowed {
         /// The role.
-        role: String,
+        role: Arc<str>,
         /// Who would be disclosed.
         whom: &'static str,
         /// For which URI.
-        uri: String,
+        uri: Uri,
     },
     /// There would be more than may be.
     #[error("{what}: at most {most}")]
