@@ -17,14 +17,14 @@
 //! joining binds `$ann` and `$ann.authid`; inside of strings, what is bound is written `${ann}`. When a
 //! transcript is over, nothing more may come for anybody.
 
-use crate::support::{Peer, Router, peer::Received};
+use crate::support::{
+    Peer, Router,
+    peer::Received,
+    principal::{backend, hashed},
+};
 use realmkeeper::{RealmSettings, Settings};
 use realmkeeper_actors::{
-    codec::Serializer,
-    message::uri::UriRule,
-    permission::Role,
-    realm::RequestIds,
-    session::access::{Principal, Ticket},
+    codec::Serializer, message::uri::UriRule, realm::RequestIds, session::access::Ticket,
 };
 use serde_json::{Map, Value as Json, json};
 use std::{collections::BTreeMap, fs, iter, path::Path, thread, time::Duration};
@@ -330,22 +330,18 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("handshake timeout", _) => session.handshake_timeout = time(),
             ("authentication timeout", _) => session.authentication_timeout = time(),
             ("anonymous", "refused") => door.anonymous = None,
-            (what, _) if what.starts_with("ticket of ") => {
-                door.principals.push(backend(&what[10..], Ticket::plain(value)));
+            _ => {
+                let (ticket, authid) = match what.split_once(" of ") {
+                    Some(("ticket", authid)) => (Ticket::plain(value), authid),
+                    Some(("hash", authid)) => (hashed(value), authid),
+                    _ => panic!("the router has no setting {line:?}"),
+                };
+                door.principals.push(backend(authid, ticket));
             }
-            (what, _) if what.starts_with("hash of ") => {
-                door.principals.push(backend(&what[8..], Ticket::hashed(value).expect("a hash")));
-            }
-            _ => panic!("the router has no setting {line:?}"),
         }
     }
     let second = RealmSettings { name: "realm2".into(), ..settings.realms[0].clone() };
     settings.realms.push(second);
-}
-
-/// A principal with the role `backend`, which may do everything.
-fn backend(authid: &str, ticket: Ticket) -> Principal {
-    Principal { authid: authid.into(), role: Role::unrestricted("backend").into(), ticket }
 }
 
 /// Sends a frame that holds no message as the serializer has it.

@@ -84,3 +84,20 @@ impl Admission {
         self.principals.get(authid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_principals_with_the_same_authid_the_first_counts() {
+        let principals = ["first", "second"].map(|role| {
+            let role = Role::unrestricted(role).into();
+            Principal { authid: "joe".into(), role, ticket: Ticket::plain("secret123") }
+        });
+        let door = Door { anonymous: None, principals: principals.into() };
+        let access = Access::new([("realm1".into(), door)]);
+        let joe = access.admission("realm1").and_then(|admission| admission.principal("joe"));
+        assert_eq!(joe.map(|joe| &*joe.role.name), Some("first"));
+    }
+}

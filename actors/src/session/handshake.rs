@@ -1,10 +1,10 @@
 //! From HELLO to WELCOME as a state machine (section "Session Establishment").
 //!
 //! ```text
-//! Opened -- HELLO ----------> Join                        nothing is asked
-//! Opened -- HELLO ----------> Challenge: Challenged       a method of `auth` asks for a proof
-//! Challenged -- AUTHENTICATE -> Verify: Verifying         the actor runs the check
-//! Verifying -- its outcome ---> Join
+//! Opened     -- HELLO -----------> Join                     nothing is asked
+//! Opened     -- HELLO -----------> Challenge, Challenged    a method of `auth` asks for a proof
+//! Challenged -- AUTHENTICATE ----> Verify, Verifying        the actor runs the check
+//! Verifying  -- its outcome -----> Join                     the proof is right
 //! ```
 //!
 //! Every other way leads to [`Next::Refuse`], and ABORT of the client to [`Next::Close`]. Each state is used up by
@@ -411,9 +411,11 @@ mod tests {
             ("plain", r#","authmethods":["anonymous","ticket"],"authid":"joe""#, "ticket"),
             ("plain", r#","authmethods":["anonymous","ticket"],"authid":"joe","authrole":"admin""#, "ticket"),
         ] {
-            let used = match hello(realm, details) {
-                Next::Challenge { challenge, .. } => challenge.method,
-                next => joined(next).1.authmethod.into(),
+            let next = hello(realm, details);
+            let used = if let Next::Challenge { challenge, .. } = next {
+                challenge.method
+            } else {
+                joined(next).1.authmethod.into()
             };
             assert_eq!(&*used, expected, "{realm} {details}");
         }
