@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A hash of `secret123` that takes half a second and more to check, but little memory.
+/// A hash of `secret123` that takes a second or so to check, but little memory.
 const SLOW: &str =
-    "$argon2id$v=19$m=8,t=100000,p=1$cmVhbG1rZWVwZXIuc2FsdA$D+IfBfLLzfj57p7MeDXay3Cvh86cR3sGMAYAFOLjnWg";
+    "$argon2id$v=19$m=8,t=400000,p=1$cmVhbG1rZWVwZXIuc2FsdA$z9QXeRmgHhQ9yZHtw/3Zgb9eqiyNfOxrbZllZ4ukIRE";
 
 /// Lets joe into the first realm by this ticket, besides those who do not say who they are.
 fn joe(settings: &mut Settings, ticket: Ticket) {
@@ -97,7 +97,7 @@ fn others_are_answered_while_tickets_are_checked() {
     });
     let mut ann = Peer::join(&router, Serializer::Json);
     let mut joes: Vec<_> =
-        (0..8).map(|number| authenticating(&router, Serializer::ALL[number % 3], "secret123")).collect();
+        (0..4).map(|number| authenticating(&router, Serializer::ALL[number % 3], "secret123")).collect();
     for _ in 0..20 {
         assert_eq!(count(&mut ann), 1);
     }
@@ -107,7 +107,7 @@ fn others_are_answered_while_tickets_are_checked() {
         let welcome = joe.message();
         assert_eq!((&welcome[0], &welcome[2]["authrole"]), (&json!(2), &json!("backend")));
     }
-    assert_eq!(count(&mut ann), 9);
+    assert_eq!(count(&mut ann), 5);
 }
 
 #[test]

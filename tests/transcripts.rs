@@ -330,6 +330,7 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("handshake timeout", _) => session.handshake_timeout = time(),
             ("authentication timeout", _) => session.authentication_timeout = time(),
             ("anonymous", "refused") => door.anonymous = None,
+            // A principal with the role backend, by its ticket or by the hash of it.
             _ => {
                 let (ticket, authid) = match what.split_once(" of ") {
                     Some(("ticket", authid)) => (Ticket::plain(value), authid),

@@ -5,7 +5,7 @@ pub mod actor;
 pub(crate) mod auth;
 pub(crate) mod handshake;
 mod settings;
-mod verification;
+pub(crate) mod verification;
 
 pub use settings::{Rate, SessionSettings};
 pub use verification::Verifier;

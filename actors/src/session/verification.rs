@@ -59,3 +59,52 @@ impl fmt::Debug for Verification {
         f.write_str("Verification")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{access::Ticket, auth::ticket::Exchange};
+    use std::task::Waker;
+
+    /// The check of a right ticket, which takes some tenths of a second.
+    fn check() -> Check {
+        let hash = "$argon2id$v=19$m=8,t=100000,p=1$cmVhbG1rZWVwZXIuc2FsdA\
+                    $D+IfBfLLzfj57p7MeDXay3Cvh86cR3sGMAYAFOLjnWg";
+        let ticket = Ticket::hashed(hash).unwrap();
+        Check::Ticket(Exchange::begin(Some(&ticket), ticket.hash()).answer("secret123".into()))
+    }
+
+    fn one_at_a_time() -> Verifier {
+        Verifier { turns: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Gives it a push, and whether its outcome is still to come.
+    fn is_under_way(verification: &mut Verification) -> bool {
+        Pin::new(verification).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[actix_rt::test]
+    async fn a_check_is_run_when_it_is_its_turn() {
+        let verifier = one_at_a_time();
+        let turn = verifier.turns.clone().acquire_owned().await;
+        let mut verification = verifier.verify(check());
+        assert!(is_under_way(&mut verification));
+        drop(turn);
+        assert_eq!(verification.await, Ok(true));
+        assert_eq!(verifier.turns.available_permits(), 1);
+    }
+
+    #[actix_rt::test]
+    async fn a_check_that_nobody_waits_for_gives_up_its_turn_before_it_runs_and_keeps_it_while_it_does() {
+        let verifier = one_at_a_time();
+        let mut running = verifier.verify(check());
+        let mut waiting = verifier.verify(check());
+        assert!(is_under_way(&mut running));
+        assert!(is_under_way(&mut waiting));
+        drop(running);
+        assert_eq!(verifier.turns.available_permits(), 0, "the check still runs");
+        drop(waiting);
+        let turn = verifier.turns.acquire().await;
+        assert!(turn.is_ok(), "the turn comes after the one check that ran");
+    }
+}

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What a principal shows to prove who it is.
+/// What a principal shows to prove who it is. Who hears it can show it as well: it belongs on encrypted connections
+/// only.
 ///
 /// The hashes of one realm should have the same parameters: how long a check takes depends on them, and those who
 /// are not known, or whose ticket is not hashed, are checked with the parameters of the first.
