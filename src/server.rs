@@ -28,6 +28,7 @@ use realmkeeper_actors::{
     roster::Transport,
     router::actor::{Router, Shutdown},
     session::{
+        Verifier,
         access::Access,
         actor::{Environment, Session, Upgraded},
     },
@@ -100,7 +101,7 @@ impl Service {
         let session = first.session;
         let metrics = Metrics::default();
         let doors = settings.realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
-        let access = Arc::new(Access::new(doors));
+        let (access, verifier) = (Arc::new(Access::new(doors)), Verifier::default());
         let (ready, mut started) = mpsc::unbounded_channel();
         let (realms, router) = (settings.realms, Arc::new(OnceLock::new()));
         let (open, token) = (sockets.clone(), stopping.clone());
@@ -116,6 +117,7 @@ impl Service {
             let environment = Environment {
                 settings: session.clone(),
                 access: access.clone(),
+                verifier: verifier.clone(),
                 router: router.clone(),
                 metrics: metrics.clone(),
             };

@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod authentication;
 mod churn;
 mod codec_vectors;
 mod crossing;

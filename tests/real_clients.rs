@@ -1,6 +1,9 @@
 //! Clients of other projects find the router as the specification has it, over every serializer.
 
-use crate::support::{Router, clients};
+use crate::support::{
+    Router, clients,
+    principal::{HASH, backend, hashed},
+};
 
 /// The JavaScript clients lack the JSON convention for bytes.
 const BINARY: &str = "binary payload";
@@ -12,7 +15,7 @@ const UNACKNOWLEDGED: &str = "unacknowledged publications";
 const INCLUDED: &str = "publisher included";
 
 /// What the programs in `tests/clients` check, in their order.
-const CHECKS: [&str; 33] = [
+const CHECKS: [&str; 37] = [
     "join",
     "session id",
     "publish and subscribe",
@@ -46,6 +49,10 @@ const CHECKS: [&str; 33] = [
     "kill all",
     "the killer survives",
     "testament",
+    "ticket",
+    "wrong ticket",
+    "unknown authid",
+    "refused unannounced",
 ];
 
 #[test]
@@ -95,7 +102,9 @@ fn wampy_over_cbor() {
 
 /// Runs a client program, which must pass all checks but those its client has no means for.
 fn passes(program: &str, serializer: &str, without: &[&str]) {
-    let router = Router::start();
+    let router = Router::with(|settings| {
+        settings.realms[0].door.principals.push(backend("joe", hashed(HASH)));
+    });
     let outcome = clients::run(program, &[&router.url(), "realm1", serializer]);
     let checks = CHECKS.iter().filter(|check| !without.contains(check));
     let expected: String = checks.map(|check| format!("ok {check}\n")).collect();

@@ -92,9 +92,16 @@ fn only_the_codec_encodes_and_decodes() {
 
 #[test]
 fn sockets_are_known_only_to_the_transport_and_the_session() {
-    only_in(&["AsyncRead", "AsyncWrite", "tokio::"], |place| {
-        place.starts_with("transport/") || place == "session/actor.rs"
+    let is_session = |place: &str| place == "session/actor.rs";
+    only_in(&["AsyncRead", "AsyncWrite"], |place| place.starts_with("transport/") || is_session(place));
+    only_in(&["tokio::"], |place| {
+        place.starts_with("transport/") || is_session(place) || place == "session/verification.rs"
     });
+}
+
+#[test]
+fn only_the_ticket_knows_hashes() {
+    only_in(&["argon2", "sha2", "subtle"], |place| place == "session/auth/ticket.rs");
 }
 
 /// Which modules of the core each may use; `crate::` paths to others are refused.

@@ -17,9 +17,15 @@
 //! joining binds `$ann` and `$ann.authid`; inside of strings, what is bound is written `${ann}`. When a
 //! transcript is over, nothing more may come for anybody.
 
-use crate::support::{Peer, Router, peer::Received};
+use crate::support::{
+    Peer, Router,
+    peer::Received,
+    principal::{backend, hashed},
+};
 use realmkeeper::{RealmSettings, Settings};
-use realmkeeper_actors::{codec::Serializer, message::uri::UriRule, realm::RequestIds};
+use realmkeeper_actors::{
+    codec::Serializer, message::uri::UriRule, realm::RequestIds, session::access::Ticket,
+};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::BTreeMap, fs, iter, path::Path, thread, time::Duration};
 use tungstenite::{
@@ -52,6 +58,8 @@ transcripts! {
     a_callee_that_leaves_fails_the_calls_it_has
     a_caller_that_leaves_is_not_told_to_the_callee
     a_cancel_changes_nothing
+    a_challenge_ends_with_the_time_to_join
+    a_challenge_that_is_not_answered_in_time_ends_the_session
     a_client_that_does_not_join_in_time_is_sent_away
     a_client_that_never_joined_is_not_announced
     a_feature_that_was_not_announced_is_a_violation
@@ -68,6 +76,7 @@ transcripts! {
     a_message_over_a_limit_ends_the_session
     a_meta_procedure_is_called_like_any_other
     a_procedure_is_registered_once_and_until_it_is_unregistered
+    a_realm_that_asks_for_a_ticket_says_so
     a_registration_by_pattern_is_refused
     a_result_in_parts_that_nobody_asked_for_has_no_effect
     a_router_that_stops_says_goodbye_to_all
@@ -79,9 +88,11 @@ transcripts! {
     a_subscription_is_shared_and_held_once
     a_testament_is_published_before_the_leave_is_announced
     a_testament_that_is_withdrawn_is_not_published
+    a_ticket_lets_its_principal_in
     a_uri_that_is_not_valid_is_refused
     a_uri_where_no_error_can_answer_is_a_violation
     a_value_of_the_wrong_type_is_a_violation
+    a_wrong_ticket_and_an_unknown_authid_are_told_the_same
     an_answer_to_no_invocation_is_a_violation
     an_error_that_answers_no_invocation_is_a_violation
     an_event_goes_to_every_subscriber_but_the_publisher
@@ -111,6 +122,7 @@ transcripts! {
     what_is_not_messagepack_is_a_violation
     what_one_peer_sends_arrives_in_order
     what_only_a_router_sends_is_a_violation
+    where_a_ticket_is_due_nothing_else_has_a_place
 }
 
 #[test]
@@ -304,7 +316,7 @@ impl Drop for Place<'_> {
 
 /// Sets the router as a transcript says. There is always a second realm.
 fn set_all(settings: &mut Settings, text: &str) {
-    let options = &mut settings.realms[0].options;
+    let RealmSettings { options, door, .. } = &mut settings.realms[0];
     for line in text.lines().filter_map(|line| line.strip_prefix("set ")) {
         let (what, value) = line.rsplit_once(' ').expect("a setting and its value");
         let session = &mut settings.listeners[0].session;
@@ -317,7 +329,17 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("depth limit", _) => session.depth_limit = number(),
             ("linger", _) => session.linger = time(),
             ("handshake timeout", _) => session.handshake_timeout = time(),
-            _ => panic!("the router has no setting {line:?}"),
+            ("authentication timeout", _) => session.authentication_timeout = time(),
+            ("anonymous", "refused") => door.anonymous = None,
+            // A principal with the role backend, by its ticket or by the hash of it.
+            _ => {
+                let (ticket, authid) = match what.split_once(" of ") {
+                    Some(("ticket", authid)) => (Ticket::plain(value), authid),
+                    Some(("hash", authid)) => (hashed(value), authid),
+                    _ => panic!("the router has no setting {line:?}"),
+                };
+                door.principals.push(backend(authid, ticket));
+            }
         }
     }
     let second = RealmSettings { name: "realm2".into(), ..settings.realms[0].clone() };

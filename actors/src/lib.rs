@@ -10,7 +10,8 @@
 //! 2. [`message::ClientMessage::decode`] makes a message of it: [`codec`] checks the bytes whole and cuts them into
 //!    elements; only the request id, the options and the topic are looked into. The arguments stay closed as a
 //!    [`codec::Payload`], a slice of what was read.
-//! 3. Before the session has joined, [`session::handshake`] takes the message. Afterwards all messages of one read
+//! 3. Before the session has joined, [`session::handshake`] takes the message; how a client proves who it is stands in
+//!    [`session::auth`], and a check that takes long runs in [`session::verification`]. Afterwards all messages of one read
 //!    travel as one [`realm::actor::Inbound`] to the realm: one hop through a mailbox for each read.
 //! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
 //!    [`realm::Realm::receive`] for each message.
@@ -42,7 +43,7 @@
 //! | [`realm`] | joining, leaving, receiving; its actor |
 //! | [`metrics`] | every metric |
 //! | [`transport`] | sockets, frames, outboxes |
-//! | [`session`] | from the handshake to the end of a connection; its actor |
+//! | [`session`] | from the handshake to the end of a connection; who may join, and how it is proved; its actor |
 //! | [`router`] | realms by name; its actor |
 //!
 //! # What never depends on what
@@ -52,6 +53,8 @@
 //! - actix appears in files named `actor.rs` and nowhere else, `actix_http` in `transport/websocket.rs`; the clock and
 //!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.
 //! - serde_json, rmp-serde and cbor4ii encode and decode in `codec` only.
+//! - argon2, sha2 and subtle appear in `session/auth/ticket.rs`; threads beside those of the actors in
+//!   `session/verification.rs`.
 //! - `broker` and `dealer` never use each other, and never open a payload.
 //! - `session` knows a realm by its messages and its `Membership`.
 //! - This crate reads no file, parses no flag, and knows nothing of the program around it.

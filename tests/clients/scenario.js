@@ -1,7 +1,8 @@
-// Holds a router to the session meta API with a JavaScript client, whichever it is.
+// Holds a router to the session meta API and to authentication with a JavaScript client, whichever it is.
 //
 //     node session_<client>.js URL REALM SERIALIZER
 //
+// The realm admits anonymous sessions, and joe, who has the role backend, by the ticket secret123.
 // Prints `ok <check>` for each check that passes. The first that does not ends the run with status 1.
 "use strict";
 
@@ -61,11 +62,11 @@ function check(name, actual, expected) {
 const failure = (call) => call.then((result) => ["no error", result], ({ uri, args, kwargs }) => [uri, args, kwargs]);
 
 /** What the router is to tell others about a session, its port left open. */
-const described = ({ id, authid }) => ({
+const described = ({ id, authid }, authrole = "anonymous", authmethod = "anonymous") => ({
   session: id,
   authid,
-  authrole: "anonymous",
-  authmethod: "anonymous",
+  authrole,
+  authmethod,
   authprovider: "static",
   realm,
   transport: {
@@ -230,8 +231,24 @@ async function testament(alice, join) {
   check("testament", [result.args, events], [[], [[ARGS, KWARGS], [[dora.id, dora.authid, "anonymous"], {}]]]);
 }
 
+/** Who shows its ticket joins as who it is; who shows another is refused, known or not. */
+async function ticket(alice, join) {
+  const [, joins] = await collect(alice, "wamp.session.on_join");
+  const joe = await join("joe", "secret123");
+  const [[announced]] = await joins.get();
+  const { authid, authrole, authmethod, authprovider } = joe.details;
+  const expected = [["joe", "backend", "ticket", "static"], described(joe, "backend", "ticket")];
+  check("ticket", [[authid, authrole, authmethod, authprovider], portless(announced)], expected);
+  const refused = (...credentials) => join(...credentials).then(() => "joined", (reason) => reason);
+  const denied = ["wamp.error.authentication_denied", "the authid or the proof is wrong"];
+  check("wrong ticket", await refused("joe", "secret12"), denied);
+  check("unknown authid", await refused("eve", "secret123"), denied);
+  check("refused unannounced", await drain(alice, joins), []);
+  await joe.leave();
+}
+
 async function scenario(connect, abilities) {
-  const join = () => connect(url, realm, serializer);
+  const join = (...credentials) => connect(url, realm, serializer, ...credentials);
   const [alice, bob] = [await join(), await join()];
   const { authrole, authmethod, authprovider } = alice.details;
   const identity = [alice.details.realm, authrole, authmethod, authprovider];
@@ -243,11 +260,13 @@ async function scenario(connect, abilities) {
   await joinAndLeave(alice, bob, join);
   await kill(alice, bob, join);
   await testament(alice, join);
+  await ticket(alice, join);
   await alice.leave();
 }
 
 /**
- * Runs all checks. `connect(url, realm, serializer)` joins and returns a session:
+ * Runs all checks. `connect(url, realm, serializer, authid, ticket)` joins, anonymously without the last two, and
+ * returns a session, or rejects with reason and message of ABORT:
  *
  * - `id`, `authid`, `details` of WELCOME, and `closed`, a promise of reason and message of GOODBYE
  * - `publish(topic, args, kwargs, options)`, acknowledged unless the options say otherwise

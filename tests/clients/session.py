@@ -1,7 +1,8 @@
-"""Holds a router to the session meta API with autobahn-python.
+"""Holds a router to the session meta API and to authentication with autobahn-python.
 
     python session.py URL REALM SERIALIZER
 
+The realm admits anonymous sessions, and joe, who has the role backend, by the ticket secret123.
 Prints `ok <check>` for each check that passes. The first that does not ends the run with status 1.
 """
 
@@ -30,12 +31,21 @@ BINARY = [bytes(range(256)), b""]
 
 
 class Session(ApplicationSession):
-    """A session that tells when it has joined and how it was closed."""
+    """A session that tells when it has joined and how it was closed. It may have to show a ticket."""
 
-    def __init__(self):
+    def __init__(self, principal=None, ticket=None):
         super().__init__(ComponentConfig(REALM))
+        self.principal, self.ticket = principal, ticket
         loop = asyncio.get_running_loop()
         self.joined, self.closed = loop.create_future(), loop.create_future()
+
+    def onConnect(self):
+        methods = ["anonymous"] if self.principal is None else ["ticket"]
+        self.join(REALM, methods, self.principal)
+
+    def onChallenge(self, challenge):
+        assert (challenge.method, challenge.extra) == ("ticket", {}), challenge
+        return self.ticket
 
     def onJoin(self, details):
         self.joined.set_result(details)
@@ -64,17 +74,29 @@ class Session(ApplicationSession):
         await self.closed
 
 
-async def join():
-    """Joins the realm with a new session on a connection of its own."""
-    session = Session()
+async def connect(session):
+    """Gives a session a connection of its own, over which it says HELLO."""
     address = urlsplit(URL)
     factory = WampWebSocketClientFactory(
         lambda: session, url=URL, serializers=[create_transport_serializer(SERIALIZER)]
     )
     await asyncio.get_running_loop().create_connection(factory, address.hostname, address.port)
+
+
+async def join(*credentials):
+    """Joins the realm with a new session."""
+    session = Session(*credentials)
+    await connect(session)
     session.details = await session.joined
     session.id = session.details.session
     return session
+
+
+async def refused(*credentials):
+    """Reason and message with which a new session is refused."""
+    session = Session(*credentials)
+    await connect(session)
+    return await session.closed
 
 
 def canonical(value):
@@ -98,13 +120,13 @@ async def failure(call):
         return [error.error, error.args, error.kwargs]
 
 
-def described(session):
+def described(session, authrole="anonymous", authmethod="anonymous"):
     """What the router is to tell others about a session, its port left open."""
     return {
         "session": session.id,
         "authid": session.authid,
-        "authrole": "anonymous",
-        "authmethod": "anonymous",
+        "authrole": authrole,
+        "authmethod": authmethod,
         "authprovider": "static",
         "realm": REALM,
         "transport": {
@@ -260,6 +282,21 @@ async def testament(alice):
     check("testament", [result, events], [None, [[ARGS, KWARGS], [[dora.id, dora.authid, "anonymous"], {}]]])
 
 
+async def ticket(alice):
+    """Who shows its ticket joins as who it is; who shows another is refused, known or not."""
+    _, joins = await alice.collect("wamp.session.on_join")
+    joe = await join("joe", "secret123")
+    [[announced], _] = await joins.get()
+    identity = [joe.details.authid, joe.details.authrole, joe.details.authmethod, joe.details.authprovider]
+    expected = [["joe", "backend", "ticket", "static"], described(joe, "backend", "ticket")]
+    check("ticket", [identity, portless(announced)], expected)
+    denied = ["wamp.error.authentication_denied", "the authid or the proof is wrong"]
+    check("wrong ticket", await refused("joe", "secret12"), denied)
+    check("unknown authid", await refused("eve", "secret123"), denied)
+    check("refused unannounced", await alice.drain(joins), [])
+    await joe.goodbye()
+
+
 async def main():
     alice, bob = await join(), await join()
     details = alice.details
@@ -271,6 +308,7 @@ async def main():
     await join_and_leave(alice, bob)
     await kill(alice, bob)
     await testament(alice)
+    await ticket(alice)
     await alice.goodbye()
 
 

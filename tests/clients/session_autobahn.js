@@ -14,13 +14,22 @@ const SERIALIZERS = {
 const wrapped = (result) =>
   result instanceof autobahn.Result ? { ...result } : { args: result === null ? [] : [result], kwargs: {} };
 
-/** Connects and joins. */
-function connect(url, realm, serializer) {
-  const connection = new autobahn.Connection({ url, realm, serializers: [new SERIALIZERS[serializer]()] });
+/** Connects and joins, by a ticket if there is one. */
+function connect(url, realm, serializer, authid, ticket) {
+  const connection = new autobahn.Connection({
+    url,
+    realm,
+    serializers: [new SERIALIZERS[serializer]()],
+    authmethods: [authid === undefined ? "anonymous" : "ticket"],
+    authid,
+    onchallenge: () => ticket,
+  });
   const closed = new Promise((resolve) => {
     connection.onclose = (_, { reason, message }) => resolve([reason, message || null]);
   });
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    // Of a session that has joined this comes too late to matter.
+    closed.then(reject);
     connection.onopen = (session, details) =>
       resolve({
         id: session.id,

@@ -9,14 +9,14 @@ const { CborSerializer } = require("wampy/CborSerializer.js");
 const scenario = require("./scenario");
 
 const SERIALIZERS = { json: JsonSerializer, msgpack: MsgpackSerializer, cbor: CborSerializer };
-const GOODBYE = 6;
+const [ABORT, GOODBYE] = [3, 6];
 
-/** A serializer that keeps GOODBYE, of which wampy tells nothing. */
+/** A serializer that keeps the last message of a session, of which wampy tells nothing if it is GOODBYE. */
 const watchful = (Serializer) =>
   class extends Serializer {
     decode(data) {
       const message = super.decode(data);
-      if (message[0] === GOODBYE) this.goodbye = message;
+      if (message[0] === ABORT || message[0] === GOODBYE) this.last = message;
       return message;
     }
   };
@@ -36,19 +36,22 @@ const payload = ({ argsList, argsDict }) => ({ args: plain(argsList ?? []), kwar
 /** A payload as wampy has it. */
 const packed = (argsList = [], argsDict) => ({ argsList, argsDict });
 
-/** Connects and joins. */
-async function connect(url, realm, name) {
+/** Connects and joins, by a ticket if there is one. */
+async function connect(url, realm, name, authid, ticket) {
   const serializer = new (watchful(SERIALIZERS[name]))();
   const wampy = new Wampy(url, { realm, serializer, ws: WebSocket, autoReconnect: false });
+  if (authid !== undefined) wampy.setOptions({ authid, authmethods: ["ticket"], onChallenge: () => ticket });
   const closed = new Promise((resolve) => {
     wampy.setOptions({
       onClose: () => {
-        const [, details, reason] = serializer.goodbye;
+        const [, details, reason] = serializer.last;
         resolve([reason, details.message ?? null]);
       },
     });
   });
-  const details = await wampy.connect();
+  const details = await wampy.connect().catch((error) => {
+    throw [error.errorUri, error.details?.message];
+  });
   return {
     id: Number(wampy.getSessionId()),
     authid: details.authid,

@@ -4,6 +4,7 @@ pub(crate) mod clients;
 pub(crate) mod form;
 pub(crate) mod log;
 pub(crate) mod peer;
+pub(crate) mod principal;
 pub(crate) mod program;
 pub(crate) mod router;
 

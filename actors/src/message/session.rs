@@ -2,11 +2,13 @@
 
 use super::{
     feature::Roles,
-    field::{message, options},
+    field::{Field, message, options},
     id::SessionId,
     uri::Uri,
     value::Dict,
 };
+use crate::codec::{Raw, Writer};
+use std::fmt;
 
 message! {
     /// `[1, Realm:uri, Details:dict]`: a client asks to join.
@@ -41,7 +43,7 @@ message! {
     /// `[5, Signature:string, Extra:dict]`: the proof.
     Authenticate = 5 "AUTHENTICATE" {
         /// The proof itself.
-        signature "Signature": Box<str>,
+        signature "Signature": Signature,
         /// What the method needs.
         extra "Extra": Dict,
     }
@@ -93,6 +95,41 @@ options! {
     ClosingDetails {
         /// For a person to read.
         message: Box<str>,
+    }
+}
+
+/// AUTHENTICATE.Signature: a secret, or what is made of one. It is never shown.
+#[derive(Clone, PartialEq)]
+pub struct Signature(Box<str>);
+
+impl Signature {
+    /// Its octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<&str> for Signature {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signature(secret)")
+    }
+}
+
+impl Field for Signature {
+    const EXPECTED: &'static str = <Box<str>>::EXPECTED;
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        Field::read(raw).map(Self)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.0.write(writer);
     }
 }
 

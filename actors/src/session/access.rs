@@ -1,12 +1,15 @@
 //! Who may join which realm, and as what (section "Authentication").
 
+pub use super::auth::ticket::{InvalidHash, Ticket};
+
+use super::auth::{Method, ticket};
 use crate::{collections::Map, message::uri::Uri, permission::Role};
 use std::sync::Arc;
 
 /// The doors of all realms.
 #[derive(Debug, Default)]
 pub struct Access {
-    realms: Map<Uri, Door>,
+    realms: Map<Uri, Admission>,
 }
 
 /// The door of one realm.
@@ -14,7 +17,7 @@ pub struct Access {
 pub struct Door {
     /// The role of those who do not say who they are; `None` if they are not let in.
     pub anonymous: Option<Arc<Role>>,
-    /// Those who prove who they are.
+    /// Those who prove who they are. Of two with the same authid the first counts.
     pub principals: Vec<Principal>,
 }
 
@@ -29,29 +32,72 @@ pub struct Principal {
     pub ticket: Ticket,
 }
 
-/// What a principal shows to prove who it is.
-#[derive(Clone)]
-pub enum Ticket {
-    /// The ticket itself.
-    Plain(Box<str>),
-    /// The Argon2 hash of the ticket, as a PHC string.
-    Hashed(Box<str>),
-}
-
-impl std::fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ticket(secret)")
-    }
+/// A door with what is looked up when somebody stands before it.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// The role of those who do not say who they are; `None` if they are not let in.
+    pub(crate) anonymous: Option<Arc<Role>>,
+    principals: Map<Arc<str>, Principal>,
+    /// A hash to be computed for those who have none; `None` if nobody has one.
+    pub(crate) decoy: Option<Arc<ticket::Hash>>,
 }
 
 impl Access {
     /// The doors of these realms.
     pub fn new(realms: impl IntoIterator<Item = (Uri, Door)>) -> Self {
-        Self { realms: realms.into_iter().collect() }
+        Self { realms: realms.into_iter().map(|(realm, door)| (realm, Admission::new(door))).collect() }
     }
 
-    /// The door of a realm.
-    pub(crate) fn door(&self, realm: &str) -> Option<&Door> {
+    /// How a realm admits; `None` if there is no such realm.
+    pub(crate) fn admission(&self, realm: &str) -> Option<&Admission> {
         self.realms.get(realm)
+    }
+}
+
+impl Admission {
+    fn new(Door { anonymous, principals }: Door) -> Self {
+        let mut known = Map::<_, Principal>::default();
+        for principal in principals {
+            known.entry(principal.authid.clone()).or_insert(principal);
+        }
+        let decoy = known.values().find_map(|principal| principal.ticket.hash()).cloned();
+        Self { anonymous, principals: known, decoy }
+    }
+
+    /// Whether somebody can join by this method.
+    pub(crate) fn accepts(&self, method: Method) -> bool {
+        match method {
+            Method::Anonymous => self.anonymous.is_some(),
+            Method::Ticket => !self.principals.is_empty(),
+        }
+    }
+
+    /// The names of the methods by which somebody can join, for a text.
+    pub(crate) fn accepted(&self) -> String {
+        let accepted = Method::ALL.into_iter().filter(|method| self.accepts(*method));
+        let names: Vec<_> = accepted.map(Method::name).collect();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    }
+
+    /// Who has this authid.
+    pub(crate) fn principal(&self, authid: &str) -> Option<&Principal> {
+        self.principals.get(authid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_principals_with_the_same_authid_the_first_counts() {
+        let principals = ["first", "second"].map(|role| {
+            let role = Role::unrestricted(role).into();
+            Principal { authid: "joe".into(), role, ticket: Ticket::plain("secret123") }
+        });
+        let door = Door { anonymous: None, principals: principals.into() };
+        let access = Access::new([("realm1".into(), door)]);
+        let joe = access.admission("realm1").and_then(|admission| admission.principal("joe"));
+        assert_eq!(joe.map(|joe| &*joe.role.name), Some("first"));
     }
 }

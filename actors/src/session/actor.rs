@@ -5,9 +5,11 @@
 //! does or fails to do keeps the mailbox from being looked at.
 
 use super::{
-    SessionSettings,
+    SessionSettings, Verifier,
     access::Access,
-    handshake::{Handshake, Next, Refused},
+    auth::Unchecked,
+    handshake::{Handshake, Next, Refused, Verifying},
+    verification::Verification,
 };
 use crate::{
     cause::Cause,
@@ -61,6 +63,8 @@ pub struct Session<S> {
     /// Whether the client has said GOODBYE, be it as an answer or of its own.
     has_said_goodbye: bool,
     opened: Instant,
+    /// When CHALLENGE was sent that AUTHENTICATE has not followed yet.
+    challenged: Option<Instant>,
     /// When the client last showed that it is there.
     heard: Instant,
     /// When a ping was sent that nothing has followed yet.
@@ -78,6 +82,8 @@ pub struct Session<S> {
 enum Phase {
     /// It has not joined.
     Handshake(Handshake),
+    /// Its proof is being checked. Nothing is read until the outcome is there.
+    Verifying(Verifying, Verification),
     /// It has asked its realm to let it in. Nothing is read until the answer is there.
     Joining,
     /// It is a member of its realm.
@@ -122,6 +128,8 @@ pub struct Environment {
     pub settings: SessionSettings,
     /// Who may join.
     pub access: Arc<Access>,
+    /// Where proofs are checked that take long.
+    pub verifier: Verifier,
     /// Where the realms are.
     pub router: Addr<Router>,
     /// What is counted.
@@ -143,6 +151,13 @@ pub struct Upgraded<S> {
     pub stopping: CancellationToken,
 }
 
+impl Phase {
+    /// Whether nothing is read and nothing of what was read is handled.
+    fn is_deaf(&self) -> bool {
+        matches!(self, Self::Verifying(..) | Self::Joining | Self::Over)
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
     pub fn new(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
@@ -157,10 +172,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             transport,
             timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
             environment,
-            phase: Phase::Handshake(Handshake::Opened),
+            phase: Phase::Handshake(Handshake::default()),
             closed_by_client: None,
             has_said_goodbye: false,
             opened: now,
+            challenged: None,
             heard: now,
             pinged: None,
             stalled: None,
@@ -185,6 +201,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         if may_read {
             self.read(context, task);
         }
+        if let Phase::Verifying(_, verification) = &mut self.phase
+            && let Poll::Ready(outcome) = Pin::new(verification).poll(task)
+        {
+            self.verified(outcome, context);
+            // The client is listened to again.
+            task.waker().wake_by_ref();
+        }
         self.write(task);
         if !may_read && self.may_read(self.outbox.look_for_room(task.waker())) {
             // There is room to listen again since.
@@ -197,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Whether the client is listened to: not while its realm is behind with it, nor while it is behind itself.
     fn may_read(&self, account: Account) -> bool {
         match self.phase {
-            Phase::Joining | Phase::Over => false,
+            Phase::Verifying(..) | Phase::Joining | Phase::Over => false,
             Phase::Leaving(_) | Phase::Closing(_) => self.closed_by_client.is_none(),
             Phase::Handshake(_) | Phase::Joined(_) => {
                 account.unhandled <= self.environment.settings.credit
@@ -218,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     self.connection.release();
                 }
             }
-            if matches!(self.phase, Phase::Joining | Phase::Over) {
+            if self.phase.is_deaf() {
                 return;
             }
         }
@@ -265,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Takes every whole frame that was read, and out of them the messages for the realm. Gives the cause if the
     /// session ends by one.
     fn handle_frames(&mut self, taken: &mut Taken, context: &mut Context<Self>) -> Option<Cause> {
-        while !matches!(self.phase, Phase::Joining | Phase::Over) {
+        while !self.phase.is_deaf() {
             let end = match self.connection.next() {
                 Ok(None) => break,
                 Ok(Some(Received::Message(frame))) => self.receive(&frame, taken, context),
@@ -312,7 +335,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.has_said_goodbye = true;
         }
         match (&mut self.phase, decoded) {
-            (Phase::Leaving(_) | Phase::Closing(_) | Phase::Joining | Phase::Over, _) => {}
+            (
+                Phase::Verifying(..) | Phase::Joining | Phase::Leaving(_) | Phase::Closing(_) | Phase::Over,
+                _,
+            ) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
             (Phase::Joined(_), Ok(message)) => {
                 #[cfg(feature = "fault-injection")]
@@ -321,6 +347,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 taken.octets += frame.len();
             }
             (Phase::Handshake(handshake), Ok(message)) => {
+                let handshake = std::mem::take(handshake);
                 let next = handshake.receive(message, &self.transport, &self.environment.access);
                 self.advance(next, context);
             }
@@ -329,7 +356,18 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     }
 
     fn advance(&mut self, next: Next, context: &mut Context<Self>) {
+        self.challenged = None;
         match next {
+            Next::Challenge { challenge, then } => {
+                let challenge = RouterMessage::from(challenge);
+                self.outbox.push(Framer::default().message(&challenge, self.transport.serializer));
+                self.challenged = Some(Instant::now());
+                self.phase = Phase::Handshake(then);
+            }
+            Next::Verify { check, then } if check.is_costly() => {
+                self.phase = Phase::Verifying(then, self.environment.verifier.verify(check));
+            }
+            Next::Verify { check, then } => self.conclude(then, check.run(), context),
             Next::Join { realm, newcomer } => {
                 self.phase = Phase::Joining;
                 self.stopping = None;
@@ -346,6 +384,29 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Next::Close => self.close(websocket::close(Some(1000)), false),
             Next::Refuse(refused) => self.refuse(&refused),
         }
+    }
+
+    /// Takes the outcome of a check that was waited for.
+    fn verified(&mut self, outcome: Result<bool, Unchecked>, context: &mut Context<Self>) {
+        let verifying = std::mem::replace(&mut self.phase, Phase::Over);
+        if let Phase::Verifying(verifying, _) = verifying {
+            self.conclude(verifying, outcome, context);
+        }
+        // What came behind AUTHENTICATE.
+        self.handle_read(context);
+        self.connection.release();
+    }
+
+    fn conclude(
+        &mut self,
+        verifying: Verifying,
+        outcome: Result<bool, Unchecked>,
+        context: &mut Context<Self>,
+    ) {
+        if let Err(problem) = &outcome {
+            error!(peer = %self.transport.peer, %problem, "a proof could not be checked");
+        }
+        self.advance(verifying.conclude(outcome), context);
     }
 
     /// Takes the answer of the realm.
@@ -382,11 +443,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 }
                 membership.leave(cause);
             }
-            Phase::Handshake(_) | Phase::Joining => match (Refused::because(cause), self.closed_by_client) {
-                (Some(refused), _) => self.refuse(&refused),
-                (None, Some(code)) => self.close(websocket::close(code), false),
-                (None, None) => {}
-            },
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
+                match (Refused::because(cause), self.closed_by_client) {
+                    (Some(refused), _) => self.refuse(&refused),
+                    (None, Some(code)) => self.close(websocket::close(code), false),
+                    (None, None) => {}
+                }
+            }
             ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
         }
     }
@@ -433,7 +496,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn due(&self) -> Option<Instant> {
         let settings = &self.environment.settings;
         match &self.phase {
-            Phase::Handshake(_) | Phase::Joining => Some(self.opened + settings.handshake_timeout),
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
+                let joined = self.opened + settings.handshake_timeout;
+                let answered = self.challenged.map(|since| since + settings.authentication_timeout);
+                Some(answered.map_or(joined, |answered| answered.min(joined)))
+            }
             Phase::Joined(_) => {
                 let life = match self.pinged {
                     Some(pinged) => pinged + settings.ping_timeout,
@@ -467,13 +534,17 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Does what is due now.
     fn act(&mut self, now: Instant, task: &mut task::Context<'_>) {
+        let settings = &self.environment.settings;
         match &mut self.phase {
-            Phase::Handshake(_) | Phase::Joining => {
-                self.refuse(&Refused::Timeout(self.environment.settings.handshake_timeout.as_millis()));
-            }
-            Phase::Joined(_)
-                if self.stalled.is_some_and(|since| since + self.environment.settings.write_stall <= now) =>
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining
+                if self.opened + settings.handshake_timeout <= now =>
             {
+                self.refuse(&Refused::Timeout(settings.handshake_timeout.as_millis()));
+            }
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
+                self.refuse(&Refused::AuthenticationTimeout(settings.authentication_timeout.as_millis()));
+            }
+            Phase::Joined(_) if self.stalled.is_some_and(|since| since + settings.write_stall <= now) => {
                 self.end(Cause::SlowConsumer);
             }
             Phase::Joined(_) if self.pinged.is_some() => self.end(Cause::PingTimeout),

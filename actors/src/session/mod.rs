@@ -2,7 +2,10 @@
 
 pub mod access;
 pub mod actor;
+pub(crate) mod auth;
 pub(crate) mod handshake;
 mod settings;
+pub(crate) mod verification;
 
 pub use settings::{Rate, SessionSettings};
+pub use verification::Verifier;

@@ -42,7 +42,7 @@ impl Default for SessionSettings {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
-            authentication_timeout: Duration::from_secs(10),
+            authentication_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(1),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(10),
