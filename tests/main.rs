@@ -1,9 +1,12 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod admin;
 mod churn;
 mod codec_vectors;
 mod crossing;
 mod lifecycle;
+mod limits;
+mod listeners;
 mod namespace;
 mod official_vectors;
 mod program;

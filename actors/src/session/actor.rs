@@ -5,7 +5,7 @@
 //! does or fails to do keeps the mailbox from being looked at.
 
 use super::{
-    SessionSettings,
+    Rate, SessionSettings,
     access::Access,
     handshake::{Handshake, Next, Refused},
 };
@@ -30,6 +30,7 @@ use actix::{
     fut::ActorFuture,
 };
 use bytes::BytesMut;
+use governor::DefaultDirectRateLimiter;
 use std::{
     future::Future,
     os::fd::AsFd,
@@ -65,6 +66,8 @@ pub struct Session<S> {
     heard: Instant,
     /// When a ping was sent that nothing has followed yet.
     pinged: Option<Instant>,
+    /// How much the client may send yet, where that is limited.
+    allowance: Option<(Rate, DefaultDirectRateLimiter)>,
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -149,6 +152,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             outbox,
             transport,
             timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
+            allowance: settings
+                .message_rate
+                .map(|rate| (rate, DefaultDirectRateLimiter::direct(rate.into()))),
             environment,
             phase: Phase::Handshake(Handshake::Opened),
             closed_by_client: None,
@@ -299,6 +305,15 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             (Phase::Leaving(_) | Phase::Closing(_) | Phase::Joining | Phase::Over, _) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
             (Phase::Joined(_), Ok(message)) => {
+                if let Some((rate, limiter)) = &self.allowance
+                    && limiter.check().is_err()
+                {
+                    let text = format!("more messages than message_rate of this listener allows: {rate}");
+                    // What came before this message goes to the realm before the end.
+                    self.hand_over(std::mem::take(taken));
+                    self.end(Cause::Policy(text));
+                    return None;
+                }
                 #[cfg(feature = "fault-injection")]
                 crate::fault::inject(&message, crate::fault::SESSION);
                 taken.messages.push(message);
