@@ -79,7 +79,7 @@ fn each_listener_has_its_serializers() {
         (1, PATH, "wamp.2.json, wamp.2.msgpack, wamp.2.cbor", "wamp.2.msgpack"),
     ] {
         let request = http::upgrade(&format!("GET {path}"), &[("Sec-WebSocket-Protocol", Some(offers))]);
-        let (_, headers) = http::head(&mut http::send(router.addresses()[index], request.as_bytes()));
+        let headers = http::ask(router.addresses()[index], &request).headers;
         let chosen = format!("sec-websocket-protocol: {chosen}");
         assert!(headers.contains(&chosen), "{offers} at {path}: {headers:?}");
     }
@@ -103,8 +103,7 @@ fn each_listener_has_its_origins() {
             let request = http::upgrade(&format!("GET {path}"), &[all, ("Origin", origin)]);
             let (address, origin) = (router.addresses()[index], origin.unwrap_or("none"));
             if is_allowed {
-                let (status, _) = http::head(&mut http::send(address, request.as_bytes()));
-                assert_eq!(status, "101 switching protocols", "{origin} at {path}");
+                assert_eq!(http::ask(address, &request).status, http::UPGRADED, "{origin} at {path}");
             } else {
                 let text = format!(
                     "pages of the origin {origin} may not connect: it is not among the allowed_origins of this \

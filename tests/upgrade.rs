@@ -27,8 +27,8 @@ fn check_choice(offers: &[&str], chosen: &str) {
     let router = Router::start();
     let offers: Vec<_> = offers.iter().map(|offer| ("Sec-WebSocket-Protocol", Some(*offer))).collect();
     let request = http::upgrade("GET /ws", &offers);
-    let (status, headers) = http::head(&mut http::send(router.address(), request.as_bytes()));
-    assert_eq!(status, "101 switching protocols");
+    let Answer { status, headers, .. } = http::ask(router.address(), &request);
+    assert_eq!(status, http::UPGRADED);
     let expected = [
         "connection: upgrade".to_owned(),
         "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=".to_owned(),
@@ -130,8 +130,7 @@ fn an_upgrade_is_taken_as_browsers_and_proxies_send_it() {
         ("GET /ws?token=1", ("Origin", Some("http://127.0.0.1:5173"))),
     ] {
         let request = http::upgrade(line, &[change]);
-        let (status, _) = http::head(&mut http::send(router.address(), request.as_bytes()));
-        assert_eq!(status, "101 switching protocols", "{request}");
+        assert_eq!(http::ask(router.address(), &request).status, http::UPGRADED, "{request}");
     }
 }
 
@@ -151,7 +150,7 @@ fn a_hello_in_the_same_segment_as_the_request_is_not_lost() {
     octets.extend([0x81, 0x80 | length, 0, 0, 0, 0]);
     octets.extend(hello.as_bytes());
     let mut stream = http::send(router.address(), &octets);
-    assert_eq!(http::head(&mut stream).0, "101 switching protocols");
+    assert_eq!(http::head(&mut stream).0, http::UPGRADED);
     let mut peer = Peer::on(WebSocket::from_raw_socket(stream, Role::Client, None), Serializer::Json);
     assert_eq!(peer.message()[0], 2);
 }

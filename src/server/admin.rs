@@ -5,7 +5,7 @@
 //! - `/readyz`: 200 while it takes new sessions; 503 while it starts and from the moment it begins to stop.
 
 use super::{TEXT, run};
-use actix_http::{HttpService, KeepAlive};
+use actix_http::{HttpService, KeepAlive, StatusCode};
 use actix_server::{Server, ServerHandle};
 use actix_service::map_config;
 use actix_web::{
@@ -49,6 +49,17 @@ impl Admin {
     /// All listeners are up.
     pub(super) fn started(&self) {
         self.is_started.store(true, Ordering::Release);
+    }
+
+    /// Whether new sessions are taken, and if not why.
+    fn readiness(&self) -> (StatusCode, &'static str) {
+        if self.stopping.is_cancelled() {
+            (StatusCode::SERVICE_UNAVAILABLE, "the router stops\n")
+        } else if self.is_started.load(Ordering::Acquire) {
+            (StatusCode::OK, "ready\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the router starts\n")
+        }
     }
 
     /// Adds the paths to an application.
@@ -110,17 +121,27 @@ async fn health() -> HttpResponse {
 }
 
 async fn readiness(admin: Data<Admin>) -> HttpResponse {
-    let (mut response, text) = if admin.stopping.is_cancelled() {
-        (HttpResponse::ServiceUnavailable(), "the router stops\n")
-    } else if !admin.is_started.load(Ordering::Acquire) {
-        (HttpResponse::ServiceUnavailable(), "the router starts\n")
-    } else {
-        (HttpResponse::Ok(), "ready\n")
-    };
-    response.content_type(TEXT).body(text)
+    let (status, text) = admin.readiness();
+    HttpResponse::build(status).content_type(TEXT).body(text)
 }
 
 async fn elsewhere() -> HttpResponse {
     let text = "there is /metrics, /healthz, /livez and /readyz here\n";
     HttpResponse::NotFound().content_type(TEXT).body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_ready_from_its_start_until_its_stop() {
+        let stopping = CancellationToken::new();
+        let admin = Admin::new(Metrics::default(), stopping.clone());
+        assert_eq!(admin.readiness(), (StatusCode::SERVICE_UNAVAILABLE, "the router starts\n"));
+        admin.clone().started();
+        assert_eq!(admin.readiness(), (StatusCode::OK, "ready\n"));
+        stopping.cancel();
+        assert_eq!(admin.readiness(), (StatusCode::SERVICE_UNAVAILABLE, "the router stops\n"));
+    }
 }

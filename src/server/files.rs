@@ -13,7 +13,7 @@ pub(super) fn raise_limit(sessions: Option<usize>) {
             match sessions.and_then(|sessions| u64::try_from(sessions).ok()) {
                 Some(sessions) if sessions > fitting => warn!(
                     sessions,
-                    files, fitting, "the limit sessions is higher than the limit of open files lets it be"
+                    files, fitting, "the limit sessions is higher than the limit of open files allows"
                 ),
                 _ => info!(files, "limit of open files"),
             }

@@ -85,12 +85,17 @@ pub(crate) fn head(stream: &mut TcpStream) -> (String, Vec<String>) {
     (status, headers)
 }
 
-/// Sends a request; gives the answer, after which the connection has to end.
+/// The status of the answer that upgrades a connection.
+pub(crate) const UPGRADED: &str = "101 switching protocols";
+
+/// Sends a request; gives the answer, after which the connection has to end unless it is upgraded.
 pub(crate) fn ask(address: SocketAddr, request: &str) -> Answer {
     let mut stream = send(address, request.as_bytes());
     let (status, headers) = head(&mut stream);
     let mut text = String::new();
-    stream.read_to_string(&mut text).expect("the router closes the connection");
+    if status != UPGRADED {
+        stream.read_to_string(&mut text).expect("the router closes the connection");
+    }
     Answer { status, headers, text }
 }
 
