@@ -210,6 +210,15 @@ fn a_connection_that_never_asks_for_anything_is_closed() {
 }
 
 #[test]
+fn a_connection_whose_request_has_no_end_is_cut() {
+    let wait = Duration::from_millis(200);
+    let router = Router::with(|settings| settings.listeners[0].session.handshake_timeout = wait);
+    let request = "POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+    let expected = Answer::plain("404 not found", "WAMP clients connect at /ws");
+    assert_eq!(http::ask(router.address(), request), expected);
+}
+
+#[test]
 fn a_connection_does_not_wait_for_a_second_request() {
     let router = Router::start();
     let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /";

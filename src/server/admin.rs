@@ -4,7 +4,7 @@
 //! - `/healthz` and `/livez`: 200 while the service answers at all.
 //! - `/readyz`: 200 while it takes new sessions; 503 while it starts and from the moment it begins to stop.
 
-use super::{TEXT, run};
+use super::{TEXT, connection::within, run};
 use actix_http::{HttpService, KeepAlive, StatusCode};
 use actix_server::{Server, ServerHandle};
 use actix_service::map_config;
@@ -31,6 +31,9 @@ use tracing_actix_web::TracingLogger;
 
 /// How long it may take to gather the metrics.
 const GATHERING: Duration = Duration::from_secs(5);
+
+/// How long a connection may last.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// What is told, and found out, about the service.
 #[derive(Clone, Debug)]
@@ -80,11 +83,12 @@ impl Admin {
                 .wrap(TracingLogger::default())
                 .configure(|config| admin.add_to(config))
                 .default_service(web::to(elsewhere));
-            HttpService::build()
+            let http = HttpService::build()
                 .keep_alive(KeepAlive::Disabled)
                 .tcp_nodelay(true)
                 .finish(map_config(app, |()| AppConfig::default()))
-                .tcp()
+                .tcp();
+            within(LONGEST, http)
         })?;
         Ok(run(server))
     }

@@ -2,6 +2,7 @@
 
 use super::{
     admin::Admin,
+    connection::within,
     doorkeeper::Doorkeeper,
     upgrade::{Entrance, no_upgrade, upgrade},
 };
@@ -68,14 +69,16 @@ impl Clients {
                 app = app.configure(|config| admin.add_to(config));
             }
             let app = app.default_service(web::to(no_upgrade));
-            HttpService::build()
-                .client_request_timeout(listener.session.handshake_timeout + CLOCK)
-                // The time for a request is limited for the first of a connection only, so that it is the last as well.
+            let wait = listener.session.handshake_timeout + CLOCK;
+            let http = HttpService::build()
+                .client_request_timeout(wait)
                 .keep_alive(KeepAlive::Disabled)
                 .tcp_nodelay(true)
                 .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, entrance.clone())))
                 .finish(map_config(app, |()| AppConfig::default()))
-                .tcp()
+                .tcp();
+            // The answer may take as long again.
+            within(2 * wait, http)
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod admin;
 mod clients;
+mod connection;
 mod doorkeeper;
 mod files;
 mod listen;
