@@ -3,7 +3,6 @@
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
 pub mod bench;
-mod origin;
 mod server;
 
 pub use server::{Service, ServiceError};

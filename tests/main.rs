@@ -1,10 +1,13 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod admin;
 mod authentication;
 mod churn;
 mod codec_vectors;
 mod crossing;
 mod lifecycle;
+mod limits;
+mod listeners;
 mod namespace;
 mod official_vectors;
 mod program;

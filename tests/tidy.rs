@@ -71,7 +71,7 @@ fn actix_is_known_only_to_files_named_actor() {
 
 #[test]
 fn the_clock_and_chance_enter_only_in_actors() {
-    only_in(&["SystemTime::now", "Instant::now", "tokio::time", "rand::rng("], is_actor);
+    only_in(&["SystemTime::now", "Instant::now", "tokio::time", "rand::rng(", "RateLimiter"], is_actor);
 }
 
 #[test]

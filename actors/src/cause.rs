@@ -32,6 +32,8 @@ pub enum Cause {
     SlowConsumer,
     /// The client did not answer a ping.
     PingTimeout,
+    /// The session may not go on by a rule of this router. The text says by which.
+    Policy(String),
     /// The realm failed. Not announced: nobody remains.
     RealmClosed,
     /// The router stops. Not announced: nobody remains.
@@ -66,6 +68,7 @@ impl Cause {
             Self::KilledAll(_) => "killed_all",
             Self::SlowConsumer => "slow_consumer",
             Self::PingTimeout => "ping_timeout",
+            Self::Policy(_) => "policy",
             Self::RealmClosed => "realm_closed",
             Self::Shutdown => "shutdown",
             Self::Panic => "panic",
@@ -90,6 +93,7 @@ impl Cause {
                 Goodbye::new(kill.reason.clone(), kill.message.as_deref()).into()
             }
             Self::SlowConsumer => Goodbye::new("realmkeeper.close.slow_consumer", None).into(),
+            Self::Policy(text) => Goodbye::new("wamp.error.not_authorized", Some(text)).into(),
             Self::RealmClosed => Goodbye::new("wamp.close.close_realm", None).into(),
             Self::Shutdown => Goodbye::new("wamp.close.system_shutdown", None).into(),
             Self::Panic => {
@@ -117,7 +121,7 @@ impl Cause {
             Self::RealmClosed | Self::Shutdown => Some(1001),
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::SlowConsumer => Some(1008),
+            Self::SlowConsumer | Self::Policy(_) => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
@@ -130,7 +134,7 @@ impl fmt::Display for Cause {
         f.write_str(self.label())?;
         match self {
             Self::ProtocolViolation(violation) => write!(f, ": {violation}"),
-            Self::MessageTooBig(text) => write!(f, ": {text}"),
+            Self::MessageTooBig(text) | Self::Policy(text) => write!(f, ": {text}"),
             Self::Killed(kill) | Self::KilledAll(kill) => write!(f, " by {} with {}", kill.by, kill.reason),
             Self::Goodbye
             | Self::TransportClosed

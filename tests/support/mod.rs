@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod form;
+pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod peer;
 pub(crate) mod principal;

@@ -47,7 +47,12 @@ impl Peer {
 
     /// Opens a WebSocket to whatever router listens there.
     pub(crate) fn connect_to(address: SocketAddr, serializer: Serializer) -> Self {
-        let (socket, response) = open(address, &[("Sec-WebSocket-Protocol", serializer.subprotocol())])
+        Self::connect_at(address, "/ws", serializer)
+    }
+
+    /// Opens a WebSocket at this path.
+    pub(crate) fn connect_at(address: SocketAddr, path: &str, serializer: Serializer) -> Self {
+        let (socket, response) = open(address, path, &[("Sec-WebSocket-Protocol", serializer.subprotocol())])
             .expect("the router upgrades the connection");
         let chosen = response.headers().get("Sec-WebSocket-Protocol").map(HeaderValue::as_bytes);
         assert_eq!(chosen, Some(serializer.subprotocol().as_bytes()));
@@ -234,9 +239,10 @@ pub(crate) type Upgrade = Response<Option<Vec<u8>>>;
 /// Opens a WebSocket with these headers; gives the refusal if there is one.
 pub(crate) fn open(
     address: SocketAddr,
+    path: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<(WebSocket<TcpStream>, Upgrade), tungstenite::Error> {
-    let mut request = format!("ws://{address}/ws").into_client_request()?;
+    let mut request = format!("ws://{address}{path}").into_client_request()?;
     for (name, value) in headers {
         request
             .headers_mut()

@@ -15,7 +15,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A started router. It stops in order when it is dropped.
 pub(crate) struct Router {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    urls: Vec<String>,
+    admin: Option<SocketAddr>,
     sockets: realmkeeper_actors::transport::sockets::OpenSockets,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -38,24 +40,43 @@ impl Router {
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let service = Service::start(settings).await.expect("the router starts");
-                started.send((service.address(), service.sockets().clone())).expect("the test waits");
+                let (addresses, urls) = (service.addresses().collect(), service.urls().collect());
+                let up = (addresses, urls, service.admin_address(), service.sockets().clone());
+                started.send(up).expect("the test waits");
                 // An error says that the test is over without having asked.
                 let _ = stopped.await;
                 service.stop().await;
             });
         });
-        let (address, sockets) = start.recv_timeout(PATIENCE).expect("the router starts in time");
-        Self { address, sockets, stop: Some(stop), thread: Some(thread) }
+        let (addresses, urls, admin, sockets) =
+            start.recv_timeout(PATIENCE).expect("the router starts in time");
+        Self { addresses, urls, admin, sockets, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it listens.
+    /// Where its only listener listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        let [address] = self.addresses[..] else { panic!("it has {} listeners", self.addresses.len()) };
+        address
     }
 
-    /// The URL for WAMP clients.
+    /// Where its listeners listen.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The URL of its only listener for WAMP clients.
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}/ws", self.address)
+        format!("ws://{}/ws", self.address())
+    }
+
+    /// The URLs of its listeners for WAMP clients.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// Where it answers `/metrics` and the like, if that is an address of its own.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// How many sockets of sessions it holds open.

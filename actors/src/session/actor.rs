@@ -5,7 +5,7 @@
 //! does or fails to do keeps the mailbox from being looked at.
 
 use super::{
-    SessionSettings, Verifier,
+    Rate, SessionSettings, Verifier,
     access::Access,
     auth::Unchecked,
     handshake::{Handshake, Next, Refused, Verifying},
@@ -32,6 +32,7 @@ use actix::{
     fut::ActorFuture,
 };
 use bytes::BytesMut;
+use governor::DefaultDirectRateLimiter;
 use std::{
     future::Future,
     os::fd::AsFd,
@@ -69,6 +70,8 @@ pub struct Session<S> {
     heard: Instant,
     /// When a ping was sent that nothing has followed yet.
     pinged: Option<Instant>,
+    /// How much the client may send yet, where that is limited.
+    allowance: Option<(Rate, DefaultDirectRateLimiter)>,
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -171,6 +174,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             outbox,
             transport,
             timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
+            allowance: settings
+                .message_rate
+                .map(|rate| (rate, DefaultDirectRateLimiter::direct(rate.into()))),
             environment,
             phase: Phase::Handshake(Handshake::default()),
             closed_by_client: None,
@@ -341,6 +347,15 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             ) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
             (Phase::Joined(_), Ok(message)) => {
+                if let Some((rate, limiter)) = &self.allowance
+                    && limiter.check().is_err()
+                {
+                    let text = format!("more messages than message_rate of this listener allows: {rate}");
+                    // What came before this message goes to the realm before the end.
+                    self.hand_over(std::mem::take(taken));
+                    self.end(Cause::Policy(text));
+                    return None;
+                }
                 #[cfg(feature = "fault-injection")]
                 crate::fault::inject(&message, crate::fault::SESSION);
                 taken.messages.push(message);

@@ -142,6 +142,7 @@ impl Refused {
             | Cause::KilledAll(_)
             | Cause::SlowConsumer
             | Cause::PingTimeout
+            | Cause::Policy(_)
             | Cause::RealmClosed
             | Cause::Shutdown => None,
         }

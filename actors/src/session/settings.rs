@@ -1,6 +1,7 @@
 //! What a session allows its client, and how long it waits for it.
 
-use std::{num::NonZeroU32, time::Duration};
+use governor::Quota;
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 /// Limits and times of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,18 @@ pub struct Rate {
     pub per_second: NonZeroU32,
     /// How often at once after a rest.
     pub burst: NonZeroU32,
+}
+
+impl From<Rate> for Quota {
+    fn from(rate: Rate) -> Self {
+        Self::per_second(rate.per_second).allow_burst(rate.burst)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at once and {} a second", self.burst, self.per_second)
+    }
 }
 
 impl Default for SessionSettings {

@@ -127,6 +127,13 @@ fn each_cause_has_its_farewell_its_close_code_and_is_announced_or_not() {
             "slow_consumer",
         ),
         (Cause::PingTimeout, None, None, true, "ping_timeout"),
+        (
+            Cause::Policy("too much".into()),
+            Some(r#"[6,{"message":"too much"},"wamp.error.not_authorized"]"#.into()),
+            Some(1008),
+            true,
+            "policy: too much",
+        ),
         (Cause::RealmClosed, Some(goodbye("wamp.close.close_realm")), Some(1001), false, "realm_closed"),
         (Cause::Shutdown, Some(goodbye("wamp.close.system_shutdown")), Some(1001), false, "shutdown"),
         (

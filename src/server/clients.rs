@@ -1,0 +1,116 @@
+//! The listeners for WAMP clients: one worker serves them all, and carries the router, the realms and the sessions.
+
+use super::{
+    admin::Admin,
+    connection::within,
+    doorkeeper::Doorkeeper,
+    upgrade::{Entrance, no_upgrade, upgrade},
+};
+use crate::{Listener, RealmSettings};
+use actix::{Actor, Addr};
+use actix_http::{HttpService, KeepAlive};
+use actix_server::ServerBuilder;
+use actix_service::{fn_service, map_config};
+use actix_web::{
+    App,
+    dev::AppConfig,
+    web::{self, Data},
+};
+use realmkeeper_actors::{
+    metrics::Metrics,
+    router::actor::Router,
+    session::{Verifier, access::Access, actor::Environment},
+};
+use std::{
+    io,
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tracing_actix_web::TracingLogger;
+
+/// How late the clock may be by which requests are timed.
+const CLOCK: Duration = Duration::from_millis(500);
+
+/// What the listeners share. Its clones go to the worker that serves them all.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    /// The realms.
+    pub(super) realms: Arc<[RealmSettings]>,
+    /// Who may join them.
+    pub(super) access: Arc<Access>,
+    /// Who runs the costly checks of proofs.
+    pub(super) verifier: Verifier,
+    /// What is counted.
+    pub(super) metrics: Metrics,
+    /// Who counts the connections.
+    pub(super) doorkeeper: Arc<Doorkeeper>,
+    /// That the router stops.
+    pub(super) stopping: CancellationToken,
+    /// The router, once the worker has started it.
+    pub(super) router: Arc<OnceLock<Addr<Router>>>,
+    /// Takes the router from each listener that is up.
+    pub(super) up: UnboundedSender<Addr<Router>>,
+}
+
+impl Clients {
+    /// Adds a listener to the server, with the paths of `admin` if they are answered there.
+    pub(super) fn listen(
+        self,
+        server: ServerBuilder,
+        socket: TcpListener,
+        listener: Listener,
+        admin: Option<Admin>,
+    ) -> io::Result<ServerBuilder> {
+        server.listen("websocket", socket, move || {
+            let entrance = self.entrance(&listener);
+            let mut app = App::new().wrap(TracingLogger::default()).app_data(Data::from(entrance.clone()));
+            if let Some(admin) = &admin {
+                app = app.configure(|config| admin.add_to(config));
+            }
+            let app = app.default_service(web::to(no_upgrade));
+            let wait = listener.session.handshake_timeout + CLOCK;
+            let http = HttpService::build()
+                .client_request_timeout(wait)
+                .keep_alive(KeepAlive::Disabled)
+                .tcp_nodelay(true)
+                .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, entrance.clone())))
+                .finish(map_config(app, |()| AppConfig::default()))
+                .tcp();
+            // The answer may take as long again.
+            within(2 * wait, http)
+        })
+    }
+
+    /// The router. The first listener to ask starts it on its arbiter, which thus carries the realms and all
+    /// sessions.
+    fn router(&self) -> Addr<Router> {
+        let router = self.router.get_or_init(|| {
+            self.doorkeeper.keep_sweeping();
+            let realms = self.realms.iter().map(|realm| (realm.name.clone(), realm.options));
+            Router::new(realms, self.metrics.clone()).start()
+        });
+        // If nobody waits any more, all have been up before, or the start was given up.
+        let _ = self.up.send(router.clone());
+        router.clone()
+    }
+
+    /// The entrance by a listener. Has to be called on the worker.
+    fn entrance(&self, listener: &Listener) -> Arc<Entrance> {
+        let environment = Environment {
+            settings: listener.session.clone(),
+            access: self.access.clone(),
+            verifier: self.verifier.clone(),
+            router: self.router(),
+            metrics: self.metrics.clone(),
+        };
+        Arc::new(Entrance {
+            listener: listener.clone(),
+            doorkeeper: self.doorkeeper.clone(),
+            stopping: self.stopping.clone(),
+            environment: Arc::new(environment),
+        })
+    }
+}

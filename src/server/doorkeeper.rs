@@ -1,0 +1,127 @@
+//! Who may open one more connection: the limits of the node, over all its listeners.
+
+use crate::NodeLimits;
+use governor::{DefaultKeyedRateLimiter, clock::Clock};
+use realmkeeper_actors::{
+    session::Rate,
+    transport::sockets::{Full, MostSockets, Network, OpenSocket, OpenSockets},
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// How often networks are forgotten that have not connected for so long that they may do so freely again.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Lets connections in, one by one.
+#[derive(Debug)]
+pub(super) struct Doorkeeper {
+    sockets: OpenSockets,
+    most: MostSockets,
+    rate: Option<(Rate, DefaultKeyedRateLimiter<Network>)>,
+}
+
+/// Why a connection is not let in.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Excess {
+    /// There are as many as there may be.
+    #[error("this router has as many connections as its limit sessions allows: {0}")]
+    Sessions(usize),
+    /// There are as many from this network as there may be.
+    #[error("{network} has as many connections as the limit sessions_per_address allows: {count}")]
+    SessionsPerAddress {
+        /// The network.
+        network: Network,
+        /// How many it has.
+        count: usize,
+    },
+    /// This network connects too often.
+    #[error("{network} connects more often than the limit connection_rate allows: {rate}")]
+    ConnectionRate {
+        /// The network.
+        network: Network,
+        /// How often it may.
+        rate: Rate,
+        /// After how long it may again.
+        wait: Duration,
+    },
+}
+
+impl Doorkeeper {
+    /// A doorkeeper with these limits, who counts into `sockets`.
+    pub(super) fn new(limits: &NodeLimits, sockets: OpenSockets) -> Self {
+        Self {
+            sockets,
+            most: MostSockets { all: limits.sessions, by_network: limits.sessions_per_address },
+            rate: limits.connection_rate.map(|rate| (rate, DefaultKeyedRateLimiter::keyed(rate.into()))),
+        }
+    }
+
+    /// Lets a connection in, which counts until its socket is dropped.
+    pub(super) fn admit(&self, peer: IpAddr) -> Result<OpenSocket, Excess> {
+        let network = Network::from(peer);
+        if let Some((rate, limiter)) = &self.rate
+            && let Err(until) = limiter.check_key(&network)
+        {
+            let wait = until.wait_time_from(limiter.clock().now());
+            return Err(Excess::ConnectionRate { network, rate: *rate, wait });
+        }
+        self.sockets.open(network, self.most).map_err(|full| match full {
+            Full::All(count) => Excess::Sessions(count),
+            Full::Network(count) => Excess::SessionsPerAddress { network, count },
+        })
+    }
+
+    /// Sweeps for as long as there is this doorkeeper. Has to be called on an arbiter.
+    pub(super) fn keep_sweeping(self: &Arc<Self>) {
+        let doorkeeper = Arc::downgrade(self);
+        actix_rt::spawn(async move {
+            while let Some(doorkeeper) = doorkeeper.upgrade() {
+                doorkeeper.sweep();
+                drop(doorkeeper);
+                tokio::time::sleep(SWEEP).await;
+            }
+        });
+    }
+
+    /// Forgets the networks that may connect as if they never had.
+    fn sweep(&self) {
+        if let Some((_, limiter)) = &self.rate {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::Ipv4Addr, num::NonZeroU32, thread, time::Instant};
+
+    fn doorkeeper(per_second: u32) -> Doorkeeper {
+        let per_second = NonZeroU32::new(per_second).unwrap();
+        let rate = Rate { per_second, burst: NonZeroU32::MIN };
+        let limits = NodeLimits { connection_rate: Some(rate), ..NodeLimits::default() };
+        Doorkeeper::new(&limits, OpenSockets::default())
+    }
+
+    /// How many networks are remembered.
+    fn remembered(doorkeeper: &Doorkeeper) -> usize {
+        doorkeeper.rate.as_ref().unwrap().1.len()
+    }
+
+    #[test]
+    fn a_network_is_remembered_only_while_that_makes_a_difference() {
+        let (slow, fast) = (doorkeeper(1), doorkeeper(1000));
+        for number in 0..1000 {
+            let address = Ipv4Addr::from_bits(number).into();
+            assert!(slow.admit(address).is_ok() && fast.admit(address).is_ok());
+        }
+        slow.sweep();
+        assert!(slow.admit(Ipv4Addr::from_bits(999).into()).is_err());
+        let start = Instant::now();
+        while remembered(&fast) > 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "{} are remembered", remembered(&fast));
+            thread::yield_now();
+            fast.sweep();
+        }
+    }
+}

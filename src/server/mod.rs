@@ -1,0 +1,184 @@
+//! The service: it listens, and it stops in order.
+//!
+//! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
+//! the node allow it ([`doorkeeper`]). What those who run the service ask it is answered by [`admin`], at an address
+//! of its own or else on the first listener.
+
+mod admin;
+mod clients;
+mod connection;
+mod doorkeeper;
+mod files;
+mod listen;
+mod origin;
+mod upgrade;
+
+use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen};
+use crate::Settings;
+use actix::Addr;
+use actix_server::{Server, ServerBuilder, ServerHandle};
+use realmkeeper_actors::{
+    metrics::Metrics,
+    router::actor::{Router, Shutdown},
+    session::{Verifier, access::Access},
+    transport::sockets::OpenSockets,
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// The type of all texts.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// How much longer than its sessions may take the service waits for them at its end.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is no address to listen on.
+    #[error("there is no listener")]
+    NoListener,
+    /// The worker ended before it was ready.
+    #[error("the worker did not start")]
+    Worker,
+}
+
+/// A service that listens.
+#[derive(Debug)]
+pub struct Service {
+    /// The addresses that it listens on, and the paths there; at least one.
+    listening: Vec<(SocketAddr, String)>,
+    admin_address: Option<SocketAddr>,
+    router: Addr<Router>,
+    sockets: OpenSockets,
+    stopping: CancellationToken,
+    server: ServerHandle,
+    admin_server: Option<ServerHandle>,
+    linger: Duration,
+}
+
+impl Service {
+    /// Starts to listen, on all addresses or on none. Has to be called in an actix system.
+    pub async fn start(settings: Settings) -> Result<Self, ServiceError> {
+        let Settings { listeners, admin: admin_address, realms, limits } = settings;
+        if listeners.is_empty() {
+            return Err(ServiceError::NoListener);
+        }
+        let addresses = listeners.iter().map(|listener| listener.address).chain(admin_address);
+        let mut bound = listen(&addresses.collect::<Vec<_>>())?;
+        let admin_socket = admin_address.and_then(|_| bound.pop());
+        files::raise_limit(limits.sessions);
+
+        let (sockets, stopping, metrics) =
+            (OpenSockets::default(), CancellationToken::new(), Metrics::default());
+        let admin = Admin::new(metrics.clone(), stopping.clone());
+        let (up, mut started) = mpsc::unbounded_channel();
+        let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
+        let clients = Clients {
+            access: Arc::new(Access::new(doors)),
+            verifier: Verifier::default(),
+            realms: realms.into(),
+            metrics,
+            doorkeeper: Arc::new(Doorkeeper::new(&limits, sockets.clone())),
+            stopping: stopping.clone(),
+            router: Arc::default(),
+            up,
+        };
+        let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
+        let mut listening = Vec::new();
+        let mut server = Server::build().workers(1).disable_signals();
+        for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
+            let admin = (admin_socket.is_none() && listening.is_empty()).then(|| admin.clone());
+            listening.push((address, listener.path.clone()));
+            server = clients
+                .clone()
+                .listen(server, socket, listener, admin)
+                .map_err(|error| ServiceError::Listen { address, error })?;
+        }
+        // The server has the others, so that its end is noticed.
+        drop(clients);
+
+        let mut admin_server = None;
+        let admin_address = admin_socket.as_ref().map(|(address, _)| *address);
+        if let Some((address, socket)) = admin_socket {
+            let served = admin.serve(socket).map_err(|error| ServiceError::Listen { address, error })?;
+            admin_server = Some(served);
+        }
+        let server = run(server);
+        let mut router = None;
+        for _ in &listening {
+            router = started.recv().await;
+        }
+        let Some(router) = router else {
+            if let Some(admin) = admin_server {
+                admin.stop(false).await;
+            }
+            return Err(ServiceError::Worker);
+        };
+        admin.started();
+        Ok(Self { listening, admin_address, router, sockets, stopping, server, admin_server, linger })
+    }
+
+    /// The first of [`Service::addresses`].
+    pub fn address(&self) -> SocketAddr {
+        self.listening[0].0
+    }
+
+    /// The first of [`Service::urls`].
+    pub fn url(&self) -> String {
+        url(&self.listening[0])
+    }
+
+    /// The addresses that it listens on for WAMP clients, in the order of the settings.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().map(|(address, _)| *address)
+    }
+
+    /// The URLs for WAMP clients, in the order of the settings.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        self.listening.iter().map(url)
+    }
+
+    /// Where it answers `/metrics` and the like, if that is an address of its own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// The count of open sockets of sessions.
+    pub fn sockets(&self) -> &OpenSockets {
+        &self.sockets
+    }
+
+    /// Admits no more sessions, says GOODBYE to all, waits until they are gone or their time is over, and stops.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        // If the router is gone, there are no sessions to wait for either.
+        let _ = self.router.send(Shutdown).await;
+        let _ = tokio::time::timeout(self.linger + GRACE, self.sockets.all_closed()).await;
+        self.server.stop(false).await;
+        if let Some(admin) = self.admin_server {
+            admin.stop(false).await;
+        }
+    }
+}
+
+fn url((address, path): &(SocketAddr, String)) -> String {
+    format!("ws://{address}{path}")
+}
+
+/// Runs a server until it is told to stop.
+fn run(server: ServerBuilder) -> ServerHandle {
+    let server = server.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    handle
+}

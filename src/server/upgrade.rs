@@ -1,0 +1,243 @@
+//! Upgrades WebSocket requests into sessions, and tells all others where WAMP clients connect, and how.
+//!
+//! Requests for an upgrade never reach the ordinary application, whatever their path and method: they are
+//! checked here, and so is CONNECT.
+
+use super::{
+    TEXT,
+    doorkeeper::{Doorkeeper, Excess},
+    origin,
+};
+use crate::Listener;
+use actix::Actor;
+use actix_codec::{Framed, FramedParts};
+use actix_http::{
+    Method, Request, RequestHead, Response, ResponseBuilder, StatusCode, Version,
+    body::BodySize,
+    h1,
+    header::{self, HeaderMap},
+    ws,
+};
+use actix_rt::net::TcpStream;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use futures_util::SinkExt;
+use realmkeeper_actors::{
+    codec::Serializer,
+    roster::Transport,
+    session::actor::{Environment, Session, Upgraded},
+    transport::sockets::OpenSocket,
+};
+use std::{net::SocketAddr, sync::Arc};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info_span};
+
+/// Where clients come in by one listener.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    /// What it was configured as.
+    pub(super) listener: Listener,
+    /// Who counts the connections.
+    pub(super) doorkeeper: Arc<Doorkeeper>,
+    /// That the router stops.
+    pub(super) stopping: CancellationToken,
+    /// What its sessions share.
+    pub(super) environment: Arc<Environment>,
+}
+
+/// Why a connection is not upgraded.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    text: String,
+    /// After how many seconds it may be tried again, if that is known.
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), retry_after: None }
+    }
+
+    /// The head of the response. The connection is closed after it.
+    fn response(&self) -> ResponseBuilder {
+        let mut response = Response::build(self.status);
+        response.insert_header((header::CONTENT_TYPE, TEXT));
+        response.force_close();
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.insert_header((header::ALLOW, "GET"));
+        }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            response.insert_header((header::UPGRADE, "websocket"));
+            response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        response
+    }
+}
+
+impl From<ws::HandshakeError> for Refusal {
+    fn from(error: ws::HandshakeError) -> Self {
+        use ws::HandshakeError as E;
+        let (status, text) = match error {
+            E::GetMethodRequired => (StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened by GET"),
+            E::UnsupportedVersion | E::NoVersionHeader => {
+                (StatusCode::UPGRADE_REQUIRED, "the header Sec-WebSocket-Version must be 13")
+            }
+            E::NoWebsocketUpgrade => (StatusCode::BAD_REQUEST, "the header Upgrade must be websocket"),
+            E::NoConnectionUpgrade => (StatusCode::BAD_REQUEST, "the header Connection must hold Upgrade"),
+            E::BadWebsocketKey => {
+                (StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key must be 16 octets in base64")
+            }
+        };
+        Self::new(status, text)
+    }
+}
+
+impl From<Excess> for Refusal {
+    fn from(excess: Excess) -> Self {
+        let text = excess.to_string();
+        match excess {
+            Excess::Sessions(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            Excess::SessionsPerAddress { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, text),
+            Excess::ConnectionRate { wait, .. } => {
+                let retry_after = Some(wait.as_secs() + 1);
+                Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
+            }
+        }
+    }
+}
+
+/// Makes a session of a connection that asks for it, or refuses it in words.
+pub(super) async fn upgrade(
+    request: Request,
+    mut framed: Framed<TcpStream, h1::Codec>,
+    entrance: Arc<Entrance>,
+) -> Result<(), actix_web::Error> {
+    let peer = framed.io_ref().peer_addr()?;
+    let span = info_span!("upgrade", %peer, path = request.path());
+    async {
+        match entrance.admit(request.head(), peer) {
+            Ok((serializer, open)) => {
+                let mut response = ws::handshake_response(request.head());
+                response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
+                send(&mut framed, response, String::new()).await?;
+                entrance.begin(framed, peer, serializer, open);
+                Ok(())
+            }
+            Err(refusal) => {
+                debug!(status = refusal.status.as_u16(), text = refusal.text, "upgrade refused");
+                send(&mut framed, refusal.response(), refusal.text + "\n").await
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+/// Answers a request that asks for no upgrade.
+pub(super) async fn no_upgrade(request: HttpRequest, entrance: Data<Entrance>) -> HttpResponse {
+    if request.path() != entrance.listener.path {
+        return HttpResponse::NotFound().content_type(TEXT).body(entrance.elsewhere() + "\n");
+    }
+    let text = "WAMP clients connect here by WebSocket: the headers Connection: Upgrade and Upgrade: websocket are \
+                missing, which a proxy in front has to pass on\n";
+    let mut response = HttpResponse::build(StatusCode::UPGRADE_REQUIRED);
+    response.insert_header((header::UPGRADE, "websocket")).content_type(TEXT).body(text)
+}
+
+/// Sends a response with a text or, for the upgrade, without any body.
+async fn send(
+    framed: &mut Framed<TcpStream, h1::Codec>,
+    mut response: ResponseBuilder,
+    text: String,
+) -> Result<(), actix_web::Error> {
+    let size = if text.is_empty() { BodySize::None } else { BodySize::Sized(text.len() as u64) };
+    let head = response.message_body(())?;
+    framed.feed(h1::Message::Item((head, size))).await?;
+    if !text.is_empty() {
+        framed.feed(h1::Message::Chunk(Some(text.into()))).await?;
+    }
+    SinkExt::<h1::Message<(Response<()>, BodySize)>>::flush(framed).await?;
+    Ok(())
+}
+
+impl Entrance {
+    /// What a request for another path is told.
+    fn elsewhere(&self) -> String {
+        format!("WAMP clients connect at {}", self.listener.path)
+    }
+
+    /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
+    /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
+    /// pages that may not connect use up nothing of who looks at them.
+    fn admit(&self, head: &RequestHead, peer: SocketAddr) -> Result<(Serializer, OpenSocket), Refusal> {
+        let serializer = self.check(head)?;
+        if self.stopping.is_cancelled() {
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
+        }
+        Ok((serializer, self.doorkeeper.admit(peer.ip())?))
+    }
+
+    /// Checks a request for an upgrade; gives the serializer of the session.
+    fn check(&self, head: &RequestHead) -> Result<Serializer, Refusal> {
+        let refuse = |status, text: &str| Err(Refusal::new(status, text));
+        if head.method == Method::CONNECT {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "this is not a proxy");
+        }
+        if head.uri.path() != self.listener.path {
+            return refuse(StatusCode::NOT_FOUND, &self.elsewhere());
+        }
+        if head.version < Version::HTTP_11 {
+            return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a WebSocket needs HTTP/1.1");
+        }
+        ws::verify_handshake(head)?;
+        self.check_origin(head.headers())?;
+        self.choose_serializer(head.headers())
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut origins = headers.get_all(header::ORIGIN);
+        let Some(origin) = origins.next() else { return Ok(()) };
+        if origins.next().is_some() {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "the header Origin is given more than once"));
+        }
+        if origin::is_allowed(origin.as_bytes(), &self.listener.allowed_origins) {
+            return Ok(());
+        }
+        let text = format!(
+            "pages of the origin {} may not connect: it is not among the allowed_origins of this listener",
+            origin.as_bytes().escape_ascii()
+        );
+        Err(Refusal::new(StatusCode::FORBIDDEN, text))
+    }
+
+    /// The first serializer that the client offers and this listener has.
+    fn choose_serializer(&self, headers: &HeaderMap) -> Result<Serializer, Refusal> {
+        let ours = &self.listener.serializers;
+        let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+        let offered = offered.flat_map(|value| value.split(',')).map(str::trim);
+        let mut known = offered.filter_map(Serializer::from_subprotocol);
+        known.find(|offered| ours.contains(offered)).ok_or_else(|| {
+            let ours = ours.iter().map(|ours| ours.subprotocol()).collect::<Vec<_>>().join(", ");
+            let text = format!("the header Sec-WebSocket-Protocol must offer one of {ours}");
+            Refusal::new(StatusCode::BAD_REQUEST, text)
+        })
+    }
+
+    /// Starts the session; what came behind the request is its to read.
+    fn begin(
+        &self,
+        framed: Framed<TcpStream, h1::Codec>,
+        peer: SocketAddr,
+        serializer: Serializer,
+        open: OpenSocket,
+    ) {
+        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
+        let version = if peer.is_ipv4() { "tcp4" } else { "tcp6" };
+        let transport = Transport { serializer, peer: format!("{version}:{peer}").into() };
+        let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
+        Session::new(upgraded, self.environment.clone()).start();
+    }
+}
