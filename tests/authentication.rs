@@ -136,7 +136,10 @@ fn who_goes_while_its_ticket_is_checked_leaves_nothing_behind() {
 
 #[test]
 fn a_router_that_stops_does_not_wait_for_a_check() {
-    let mut router = Router::with(|settings| joe(settings, hashed(SLOW)));
+    let mut router = Router::with(|settings| {
+        joe(settings, hashed(SLOW));
+        settings.listeners[0].session.handshake_timeout = Duration::from_secs(60);
+    });
     let start = Instant::now();
     let mut joe = authenticating(&router, Serializer::Json, "secret123");
     assert_eq!(joe.message()[0], 2);
