@@ -1,0 +1,157 @@
+//! The configuration file: TOML, checked whole before anything starts.
+//!
+//! A text becomes values with their places ([`tree`]), the values are checked against the JSON Schema of the format
+//! and read ([`structure`]), what has to hold between them is checked ([`validate`]), and what is left becomes the
+//! settings of a service ([`settings`]). Every error is noted at its place and the check goes on, so that a person
+//! sees all of them at once.
+
+mod command;
+mod explain;
+mod format;
+mod problem;
+mod schema;
+mod settings;
+mod structure;
+mod ticket;
+mod tree;
+mod validate;
+mod value;
+
+pub use command::{CheckArgs, check, print_schema};
+pub use explain::{ExplainArgs, explain};
+pub use format::{
+    Action, Admin, Config, Disclose, Limits, Listener, ListenerKind, Log, LogFormat, Match, Permission,
+    Principal, Rate, Realm, RealmLimits, RequestIds, Role, Serializer, SessionLimits, UriRule,
+};
+pub use problem::Problem;
+pub use schema::schema;
+pub use value::{Address, LogLevel, Octets, Origin, Time};
+
+use crate::Settings;
+use problem::Problems;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+use toml::de::DeTable;
+use tree::Tree;
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, with defaults where the file says nothing.
+    pub config: Config,
+    /// What it means for a service.
+    pub settings: Settings,
+    /// What may not be meant as it stands.
+    pub warnings: Vec<Problem>,
+    text: String,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The file has errors. Its warnings are among them.
+    Wrong(Vec<Problem>),
+}
+
+/// What goes before a configuration file: flags and variables.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The address of the first listener.
+    pub listen: Option<Address>,
+    /// The address of the pages for operators.
+    pub admin: Option<Address>,
+    /// What is logged.
+    pub log_level: Option<LogLevel>,
+    /// The form of a log line.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Reads a configuration file.
+pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let mut problems = Problems::new(file.display().to_string(), &text);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let read = read(&text, folder, overrides, &mut problems);
+    let warnings = problems.into_result().map_err(ConfigError::Wrong)?;
+    let (config, settings) = read.ok_or_else(|| unreadable(io::ErrorKind::InvalidData.into()))?;
+    Ok(Loaded { config, settings, warnings, text })
+}
+
+fn read(
+    text: &str,
+    folder: &Path,
+    overrides: &Overrides,
+    problems: &mut Problems<'_>,
+) -> Option<(Config, Settings)> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        problems.error(
+            error.span().unwrap_or_default(),
+            "",
+            error.message().replace(", expected", "; expected"),
+        );
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut tree = Tree::new(table);
+    let mut config = structure::read(&mut tree, problems)?;
+    overrides.apply(&mut config);
+    let tickets = validate::validate(&config, folder, &tree.place(), problems);
+    let settings = config.settings(tickets);
+    Some((config, settings))
+}
+
+impl Loaded {
+    /// The line on which a permission begins, by the places of its realm, its role and itself.
+    pub fn line_of_permission(&self, realm: usize, role: usize, permission: usize) -> usize {
+        let tree = Tree::new(DeTable::parse_recoverable(&self.text).0);
+        let role = tree.place().at("realms").item(realm).at("roles").item(role);
+        problem::position(&self.text, role.at("permissions").item(permission).span().start).0
+    }
+}
+
+impl Overrides {
+    /// The settings without a file.
+    pub fn alone(&self) -> (Config, Settings) {
+        let mut config = Config::default();
+        self.apply(&mut config);
+        let settings = config.settings(vec![Vec::new()]);
+        (config, settings)
+    }
+
+    fn apply(&self, config: &mut Config) {
+        if let (Some(address), Some(first)) = (self.listen, config.listeners.first_mut()) {
+            first.address = address;
+        }
+        config.admin.address = self.admin.or(config.admin.address);
+        if let Some(level) = &self.log_level {
+            config.log.level = level.clone();
+        }
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, error } => {
+                write!(f, "realmkeeper: cannot read {}: {error}", file.display())
+            }
+            Self::Wrong(problems) => {
+                let lines = problems.iter().map(Problem::to_string).collect::<Vec<_>>();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}
