@@ -1,6 +1,9 @@
 //! The program `realmkeeper`.
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
+};
 use realmkeeper::{
     RealmSettings, Service, Settings,
     bench::{self, BenchArgs},
@@ -69,9 +72,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
-        Ok(arguments) => arguments,
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let arguments = Arguments::from_arg_matches(&matches)?;
+        Ok((matches, arguments))
+    });
+    let (matches, arguments) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.kind() == ErrorKind::ValueValidation => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            return refuse(&format!("realmkeeper: {}", first.trim_start_matches("error: ")));
+        }
         Err(error) => error.exit(),
     };
     match arguments.command {
@@ -79,12 +90,14 @@ fn main() -> ExitCode {
         Some(Command::Explain(arguments)) => config::explain(&arguments),
         Some(Command::Schema) => config::print_schema(),
         Some(Command::Bench(arguments)) => bench::run(arguments),
-        None => serve(&arguments.serve, &matches).unwrap_or_else(|text| {
-            // There is nobody else to tell.
-            let _ = writeln!(io::stderr(), "{text}");
-            ExitCode::from(UNUSABLE)
-        }),
+        None => serve(&arguments.serve, &matches).unwrap_or_else(|text| refuse(&text)),
     }
+}
+
+fn refuse(text: &str) -> ExitCode {
+    // There is nobody else to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::from(UNUSABLE)
 }
 
 /// Serves until it is told to stop; an error if it cannot start.

@@ -2,6 +2,7 @@
 
 mod churn;
 mod codec_vectors;
+mod config;
 mod crossing;
 mod lifecycle;
 mod namespace;

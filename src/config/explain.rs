@@ -85,7 +85,7 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
         Some((place, _)) => format!(
             "{}:{}: {}",
             args.config.display(),
-            loaded.line_of_permission(at, role, place),
+            loaded.lines[at][role][place],
             summary(&realm.roles[role].permissions[place])
         ),
     };

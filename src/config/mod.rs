@@ -34,7 +34,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
-use tree::Tree;
+use tree::{Place, Tree};
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -45,8 +45,12 @@ pub struct Loaded {
     pub settings: Settings,
     /// What may not be meant as it stands.
     pub warnings: Vec<Problem>,
-    text: String,
+    /// The line on which each permission begins, by realm and role.
+    pub lines: Lines,
 }
+
+/// The lines of permissions, by realm and role.
+pub type Lines = Vec<Vec<Vec<usize>>>;
 
 /// Why a configuration cannot be used.
 #[derive(Debug)]
@@ -83,8 +87,8 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let read = read(&text, folder, overrides, &mut problems);
     let warnings = problems.into_result().map_err(ConfigError::Wrong)?;
-    let (config, settings) = read.ok_or_else(|| unreadable(io::ErrorKind::InvalidData.into()))?;
-    Ok(Loaded { config, settings, warnings, text })
+    let (config, settings, lines) = read.ok_or_else(|| unreadable(io::ErrorKind::InvalidData.into()))?;
+    Ok(Loaded { config, settings, warnings, lines })
 }
 
 fn read(
@@ -92,7 +96,7 @@ fn read(
     folder: &Path,
     overrides: &Overrides,
     problems: &mut Problems<'_>,
-) -> Option<(Config, Settings)> {
+) -> Option<(Config, Settings, Lines)> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         problems.error(
@@ -109,16 +113,22 @@ fn read(
     overrides.apply(&mut config);
     let tickets = validate::validate(&config, folder, &tree.place(), problems);
     let settings = config.settings(tickets);
-    Some((config, settings))
+    let lines = lines(&config, &tree.place(), text);
+    Some((config, settings, lines))
 }
 
-impl Loaded {
-    /// The line on which a permission begins, by the places of its realm, its role and itself.
-    pub fn line_of_permission(&self, realm: usize, role: usize, permission: usize) -> usize {
-        let tree = Tree::new(DeTable::parse_recoverable(&self.text).0);
-        let role = tree.place().at("realms").item(realm).at("roles").item(role);
-        problem::position(&self.text, role.at("permissions").item(permission).span().start).0
-    }
+/// The line on which each permission begins, by realm and role.
+fn lines(config: &Config, root: &Place<'_, '_>, text: &str) -> Lines {
+    let realms = config.realms.iter().enumerate().map(|(index, realm)| {
+        let place = root.at("realms").item(index);
+        let roles = realm.roles.iter().enumerate().map(|(index, role)| {
+            let place = place.at("roles").item(index).at("permissions");
+            let line = |index| problem::position(text, place.item(index).span().start).0;
+            (0..role.permissions.len()).map(line).collect()
+        });
+        roles.collect()
+    });
+    realms.collect()
 }
 
 impl Overrides {

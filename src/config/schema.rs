@@ -93,7 +93,8 @@ impl<'s> Shape<'s> {
     pub(super) fn expectation(self, key: &str) -> String {
         let words = self.words();
         if !words.is_empty() {
-            return format!("must be {}", either(words.iter().map(|word| format!("{word:?}"))));
+            let words = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>();
+            return format!("must be {}", one_of(&words));
         }
         let kinds = self.types().into_iter().map(|kind| match kind {
             "boolean" => "true or false".into(),
@@ -107,10 +108,10 @@ impl<'s> Shape<'s> {
             },
             other => format!("a {other}"),
         });
+        let kinds = one_of(&kinds.collect::<Vec<_>>());
         let examples = self.list("examples").iter().map(Value::to_string).collect::<Vec<_>>();
-        let such_as =
-            if examples.is_empty() { String::new() } else { format!(" such as {}", either(examples)) };
-        format!("must be {}{such_as}", either(kinds))
+        let such_as = if examples.is_empty() { "" } else { " such as " };
+        format!("must be {kinds}{such_as}{}", one_of(&examples))
     }
 
     fn list(self, keyword: &str) -> &'s [Value] {
@@ -119,10 +120,12 @@ impl<'s> Shape<'s> {
 }
 
 /// Things to choose from: `a, b or c`.
-pub(super) fn either(things: impl IntoIterator<Item = String>) -> String {
-    let mut things = things.into_iter().collect::<Vec<_>>();
-    let last = things.pop().unwrap_or_default();
-    if things.is_empty() { last } else { format!("{} or {last}", things.join(", ")) }
+pub(super) fn one_of(things: &[impl AsRef<str>]) -> String {
+    let things = things.iter().map(AsRef::as_ref).collect::<Vec<_>>();
+    match things.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => things.concat(),
+    }
 }
 
 /// The line above each table of a list: `[[realms.roles]]` for `realms[0].roles`.

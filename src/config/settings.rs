@@ -2,13 +2,13 @@
 
 use super::{
     format::{
-        Config, Disclose, Limits, Listener, ListenerKind, Log, Match, Permission, Rate, Realm, RealmLimits,
-        RequestIds, Role, SessionLimits, UriRule,
+        Admin, Config, Disclose, Limits, Listener, ListenerKind, Log, Match, Permission, Rate, Realm,
+        RealmLimits, RequestIds, Role, SessionLimits, UriRule,
     },
     validate::Tickets,
     value::{Address, Octets, Origin, Time},
 };
-use crate::{AllowedOrigin, NodeLimits, RealmSettings, Settings};
+use crate::{NodeLimits, RealmSettings, Settings};
 use realmkeeper_actors::{
     message::uri,
     permission::{self, Disclosure, Permissions},
@@ -49,7 +49,7 @@ impl Listener {
         crate::Listener {
             address: self.address.0,
             path: self.path.clone(),
-            allowed_origins: self.allowed_origins.iter().cloned().map(Into::into).collect(),
+            allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
             session: self.limits.settings(),
         }
@@ -138,16 +138,6 @@ impl From<Rate> for session::Rate {
     }
 }
 
-impl From<Origin> for AllowedOrigin {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Any => Self::Any,
-            Origin::Loopback => Self::Loopback,
-            Origin::Exactly(origin) => Self::Exactly(origin),
-        }
-    }
-}
-
 impl Default for Config {
     /// What `Settings::default` stands for.
     fn default() -> Self {
@@ -170,7 +160,7 @@ impl Default for Config {
         };
         Self {
             log: Log::default(),
-            admin: super::format::Admin::default(),
+            admin: Admin::default(),
             limits: Limits::default(),
             listeners: vec![Listener::default()],
             realms: vec![realm],
@@ -180,13 +170,13 @@ impl Default for Config {
 
 impl Default for Listener {
     fn default() -> Self {
-        let crate::Listener { address, path, allowed_origins: _, serializers, session } =
+        let crate::Listener { address, path, allowed_origins, serializers, session } =
             crate::Listener::default();
         Self {
             kind: ListenerKind::default(),
             address: Address(address),
             path,
-            allowed_origins: vec![Origin::Loopback],
+            allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),
             limits: session.into(),
         }

@@ -143,7 +143,8 @@ impl Structure<'_, '_> {
 
 /// The known word that somebody most likely meant.
 pub(super) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    let distances = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
+    let word = word.to_lowercase();
+    let distances = known.iter().map(|known| (strsim::damerau_levenshtein(&word, known), *known));
     let (distance, nearest) = distances.min()?;
     (distance <= nearest.len().div_ceil(3)).then_some(nearest)
 }

@@ -1,6 +1,6 @@
 //! Where the tickets of principals come from. No text made here shows one.
 
-use super::format::Principal;
+use super::{format::Principal, schema::one_of};
 use argon2::{Params, PasswordHash};
 use realmkeeper_actors::session::access::Ticket;
 use std::{env, fs, path::Path};
@@ -11,8 +11,14 @@ pub(super) const SOURCES: [&str; 4] = ["ticket", "ticket_hash", "ticket_env", "t
 /// What stands for a secret where a configuration is shown.
 const MASK: &str = "********";
 
-/// Why there is no ticket: the key, empty for the principal as a whole, and what is wrong there.
-pub(super) type NoTicket = (&'static str, String);
+/// Why there is no ticket.
+#[derive(Debug)]
+pub(super) struct NoTicket {
+    /// The key that is wrong; `None` if it is the principal as a whole.
+    pub(super) key: Option<&'static str>,
+    /// What is wrong with it.
+    pub(super) text: String,
+}
 
 impl Principal {
     /// Hides its secrets.
@@ -24,42 +30,53 @@ impl Principal {
 
     /// The ticket, from where the principal has it. Files are seen from `folder`.
     pub(super) fn find_ticket(&self, folder: &Path) -> Result<Ticket, NoTicket> {
-        let found = match (&self.ticket, &self.ticket_hash, &self.ticket_env, &self.ticket_file) {
-            (Some(ticket), None, None, None) => ("ticket", Ok(ticket.clone())),
-            (None, Some(hash), None, None) => return hashed(hash),
-            (None, None, Some(name), None) => {
-                ("ticket_env", env::var(name).map_err(|_| "names no variable that is set to a text".into()))
-            }
-            (None, None, None, Some(path)) => {
-                let path = folder.join(path);
-                let text = fs::read_to_string(&path);
-                let text = text.map(|text| text.strip_suffix('\n').unwrap_or(&text).to_owned());
-                ("ticket_file", text.map_err(|error| format!("cannot read {}: {error}", path.display())))
-            }
-            (None, None, None, None) => {
-                return Err(("", format!("has no ticket; must have one of {}", SOURCES.join(", "))));
-            }
-            _ => return Err(("", format!("has several tickets; must have one of {}", SOURCES.join(", ")))),
+        let (key, found) = match (&self.ticket, &self.ticket_hash, &self.ticket_env, &self.ticket_file) {
+            (Some(ticket), None, None, None) => ("ticket", plain(ticket)),
+            (None, Some(hash), None, None) => ("ticket_hash", hashed(hash)),
+            (None, None, Some(name), None) => ("ticket_env", from_environment(name)),
+            (None, None, None, Some(file)) => ("ticket_file", from_file(&folder.join(file))),
+            (None, None, None, None) => return Err(NoTicket::at_all("has no ticket")),
+            _ => return Err(NoTicket::at_all("has several tickets")),
         };
-        match found {
-            (key, Ok(ticket)) if ticket.is_empty() => {
-                Err((key, "is an empty ticket; must be one of at least one character".into()))
-            }
-            (_, Ok(ticket)) => Ok(Ticket::Plain(ticket.into())),
-            (key, Err(text)) => Err((key, text)),
-        }
+        found.map_err(|text| NoTicket { key: Some(key), text })
     }
 }
 
-fn hashed(text: &str) -> Result<Ticket, NoTicket> {
+impl NoTicket {
+    fn at_all(problem: &str) -> Self {
+        Self { key: None, text: format!("{problem}; must have one of {}", one_of(&SOURCES)) }
+    }
+}
+
+fn plain(ticket: &str) -> Result<Ticket, String> {
+    if ticket.is_empty() {
+        return Err("is an empty ticket; must have at least one character".into());
+    }
+    Ok(Ticket::Plain(ticket.into()))
+}
+
+fn hashed(text: &str) -> Result<Ticket, String> {
     let is_argon2 = PasswordHash::new(text).is_ok_and(|hash| {
-        hash.algorithm.as_str().starts_with("argon2")
-            && hash.hash.is_some()
-            && Params::try_from(&hash).is_ok()
+        let is_argon2 = hash.algorithm.as_str().starts_with("argon2");
+        is_argon2 && hash.hash.is_some() && Params::try_from(&hash).is_ok()
     });
     if is_argon2 {
         return Ok(Ticket::Hashed(text.into()));
     }
-    let allowed = "must be a PHC string such as $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH";
-    Err(("ticket_hash", format!("is no Argon2 hash; {allowed}")))
+    Err("is no Argon2 hash; must be a PHC string such as $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH".into())
+}
+
+fn from_environment(name: &str) -> Result<Ticket, String> {
+    let unset =
+        "names no environment variable that is set to a text; must be the name of one with the ticket";
+    plain(&env::var(name).map_err(|_| unset)?)
+}
+
+fn from_file(file: &Path) -> Result<Ticket, String> {
+    let unreadable = |error| {
+        format!("cannot read {}: {error}; must be the name of a file with the ticket", file.display())
+    };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    plain(line.strip_suffix('\r').unwrap_or(line))
 }

@@ -3,11 +3,13 @@
 use super::{
     format::{Action, Config, Listener, Permission, Realm, Role},
     problem::Problems,
+    schema::one_of,
     structure::nearest,
-    ticket::SOURCES,
+    ticket::{NoTicket, SOURCES},
     tree::Place,
     value::{Octets, Origin},
 };
+use crate::AllowedOrigin;
 use realmkeeper_actors::{
     message::uri::{Match, Uri, UriRule},
     permission,
@@ -106,7 +108,7 @@ impl Validation<'_, '_, '_> {
             let text = format!("is {path:?}; must be the path of a URL, such as \"/ws\"");
             self.error(&place.at("path"), text);
         } else if TAKEN_PATHS.contains(&path.as_str()) {
-            let text = format!("is {path:?}; must be none of {}", TAKEN_PATHS.join(", "));
+            let text = format!("is {path:?}; must not be {}", one_of(&TAKEN_PATHS));
             self.error(&place.at("path"), text);
         }
         let (limits, at) = (&listener.limits, place.at("limits"));
@@ -122,7 +124,9 @@ impl Validation<'_, '_, '_> {
             );
             self.error(&at.at("outbox"), text);
         }
-        if listener.allowed_origins.contains(&Origin::Any) && !listener.address.0.ip().is_loopback() {
+        if listener.allowed_origins.contains(&Origin(AllowedOrigin::Any))
+            && !listener.address.0.ip().is_loopback()
+        {
             let text = "pages of every origin can connect from every browser that reaches this listener; name the \
                         origins of your pages";
             self.warning(&place.at("allowed_origins"), text);
@@ -154,10 +158,28 @@ impl Validation<'_, '_, '_> {
         if let Some(anonymous) = &realm.anonymous {
             self.reference(anonymous, realm, &place.at("anonymous"), &roles);
             self.anonymous(anonymous, realm, &place.at("anonymous"));
-        } else if realm.principals.is_empty() && self.problems.is_sound(place.key()) {
+        }
+        let tickets = self.principals(realm, place);
+        // Where something has been taken out, it could be what is missed here.
+        if self.problems.is_sound(place.key()) {
+            self.nobody(realm, place);
+        }
+        tickets
+    }
+
+    /// Looks for what nobody can use.
+    fn nobody(&mut self, realm: &Realm, place: &Place<'_, '_>) {
+        if realm.anonymous.is_none() && realm.principals.is_empty() {
             self.warning(place, "nobody can join; name a role at anonymous, or principals");
         }
-        self.principals(realm, place)
+        for (index, role) in realm.roles.iter().enumerate() {
+            let is_had = realm.anonymous.as_ref() == Some(&role.name)
+                || realm.principals.iter().any(|principal| principal.role == role.name);
+            if !is_had {
+                let place = place.at("roles").item(index);
+                self.warning(&place, format!("nobody can have the role {:?}", role.name));
+            }
+        }
     }
 
     fn principals(&mut self, realm: &Realm, place: &Place<'_, '_>) -> Vec<Ticket> {
@@ -176,16 +198,20 @@ impl Validation<'_, '_, '_> {
                 self.error(&place.at("authid"), "is empty; must name somebody");
             }
             self.reference(&principal.role, realm, &place.at("role"), &roles);
-            if principal.ticket.is_some() {
-                let text = format!("stands in the file for all to read; use {}", SOURCES[1..].join(", "));
-                self.warning(&place.at("ticket"), text);
-            }
             match principal.find_ticket(self.folder) {
-                Ok(ticket) => tickets.push(ticket),
-                Err(("", text)) if self.problems.is_sound(place.key()) => self.error(&place, text),
-                // A key that could be the ticket has an error of its own.
-                Err(("", _)) => {}
-                Err((key, text)) => self.error(&place.at(key), text),
+                Ok(ticket) => {
+                    tickets.push(ticket);
+                    if principal.ticket.is_some() {
+                        let text = format!("can be read in the file; use {}", one_of(&SOURCES[1..]));
+                        self.warning(&place.at("ticket"), text);
+                    }
+                }
+                Err(NoTicket { key: Some(key), text }) => self.error(&place.at(key), text),
+                Err(NoTicket { key: None, text }) if self.problems.is_sound(place.key()) => {
+                    self.error(&place, text);
+                }
+                // The key that could be the ticket has an error of its own.
+                Err(NoTicket { key: None, .. }) => {}
             }
         }
         tickets
@@ -193,7 +219,8 @@ impl Validation<'_, '_, '_> {
 
     /// Checks that a role exists, unless one may be missing because of its own errors.
     fn reference(&mut self, name: &str, realm: &Realm, place: &Place<'_, '_>, roles: &Place<'_, '_>) {
-        let known = realm.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>();
+        let names = realm.roles.iter().map(|role| role.name.as_str());
+        let known = names.filter(|name| !name.is_empty()).collect::<Vec<_>>();
         if known.contains(&name) || !self.problems.has_sound_tables(roles.key()) {
             return;
         }
@@ -233,11 +260,6 @@ impl Validation<'_, '_, '_> {
         }));
         for (permission, place) in sound {
             self.permission(permission, realm, &place);
-        }
-        let is_had = realm.anonymous.as_ref() == Some(&role.name)
-            || realm.principals.iter().any(|principal| principal.role == role.name);
-        if !is_had {
-            self.warning(place, format!("nobody can have the role {:?}", role.name));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Values that a file or a flag holds as text.
 
+use crate::AllowedOrigin;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -24,16 +25,9 @@ pub struct Time(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Octets(pub usize);
 
-/// Which web pages may connect.
+/// Which web pages may connect: `*` for those of every origin, `loopback` for those from this machine, or an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Those of every origin: `*`.
-    Any,
-    /// Those from this machine: `loopback`.
-    Loopback,
-    /// Those of this origin.
-    Exactly(String),
-}
+pub struct Origin(pub AllowedOrigin);
 
 /// Makes a type that can be parsed and displayed one of text in a file, with an example for people.
 macro_rules! text {
@@ -159,8 +153,8 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "*" => return Ok(Self::Any),
-            "loopback" => return Ok(Self::Loopback),
+            "*" => return Ok(Self(AllowedOrigin::Any)),
+            "loopback" => return Ok(Self(AllowedOrigin::Loopback)),
             _ => {}
         }
         let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
@@ -169,7 +163,7 @@ impl FromStr for Origin {
             uri.is_ok_and(|uri| !uri.host().is_empty() && !authority.contains(['@', '*']))
         };
         if authority.is_some_and(is_one) {
-            Ok(Self::Exactly(text.to_owned()))
+            Ok(Self(AllowedOrigin::Exactly(text.to_owned())))
         } else {
             Err("must be \"loopback\", \"*\", or an origin without a path, such as https://example.com")
         }
@@ -178,10 +172,10 @@ impl FromStr for Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Any => "*",
-            Self::Loopback => "loopback",
-            Self::Exactly(origin) => origin,
+        f.write_str(match &self.0 {
+            AllowedOrigin::Any => "*",
+            AllowedOrigin::Loopback => "loopback",
+            AllowedOrigin::Exactly(origin) => origin,
         })
     }
 }
