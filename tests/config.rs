@@ -279,3 +279,34 @@ fn a_realm_or_role_that_is_not_there_is_told_those_that_are() {
         assert_eq!(run(&args, &[]), (Some(2), String::new(), refusal));
     }
 }
+
+/// The code block of a language in the section of the README about the configuration.
+fn readme(language: &str) -> String {
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("## Configure it\n").expect("the README has the section");
+    let (section, _) = section.split_once("\n## ").expect("another follows");
+    let (_, block) = section.split_once(&format!("\n```{language}\n")).expect("the section has the block");
+    block.split_once("```\n").expect("a block has an end").0.to_owned()
+}
+
+/// What the program answers in a folder with this file `shop.toml`.
+fn in_shop(file: &str, args: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::write(folder.join("shop.toml"), file).expect("the file can be written");
+    let output = program(args).current_dir(folder).output().expect("the program starts");
+    String::from_utf8([output.stdout, output.stderr].concat()).expect("the program prints text")
+}
+
+#[test]
+fn the_program_says_what_the_readme_says() {
+    let file = readme("toml");
+    let mut count = 0;
+    for question in readme("console").split("$ realmkeeper ").skip(1) {
+        let (args, expected) = question.split_once('\n').expect("an answer follows");
+        assert_eq!(in_shop(&file, &args.split(' ').collect::<Vec<_>>()), expected, "{args}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+    let wrong = file.replace("anonymous", "anonymus").replace("\"prefix\"", "\"prefx\"");
+    assert_eq!(in_shop(&wrong, &["check", "--config", "shop.toml"]), readme("text"));
+}

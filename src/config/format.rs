@@ -84,7 +84,7 @@ pub struct Listener {
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect: "loopback" for those from this machine, origins such as
-    /// "https://example.com", or "*" for all.
+    /// `https://example.com`, or "*" for all.
     pub allowed_origins: Vec<Origin>,
     /// The serializers that clients can choose from.
     #[schemars(length(min = 1))]

@@ -1,6 +1,7 @@
 //! Values that a file or a flag holds as text.
 
 use crate::AllowedOrigin;
+use actix_http::uri::Authority;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -151,19 +152,28 @@ impl fmt::Display for Time {
 impl FromStr for Origin {
     type Err = &'static str;
 
+    /// An origin is kept as browsers write it: in lower case and without the usual port.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "*" => return Ok(Self(AllowedOrigin::Any)),
             "loopback" => return Ok(Self(AllowedOrigin::Loopback)),
             _ => {}
         }
-        let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-        let is_one = |authority: &str| {
-            let uri = authority.parse::<actix_http::uri::Authority>();
-            uri.is_ok_and(|uri| !uri.host().is_empty() && !authority.contains(['@', '*']))
+        let origin = text.to_ascii_lowercase();
+        let (scheme, authority) = origin.split_once("://").unwrap_or_default();
+        let usual_port = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => "",
         };
-        if authority.is_some_and(is_one) {
-            Ok(Self(AllowedOrigin::Exactly(text.to_owned())))
+        let is_one = |authority: &Authority| {
+            let (host, port) = (authority.host(), authority.port_u16());
+            let whole = port.map_or(host.to_owned(), |port| format!("{host}:{port}"));
+            !host.is_empty() && !host.contains('*') && whole == authority.as_str()
+        };
+        if !usual_port.is_empty() && authority.parse().is_ok_and(|authority| is_one(&authority)) {
+            let origin = origin.strip_suffix(usual_port).unwrap_or(&origin);
+            Ok(Self(AllowedOrigin::Exactly(origin.to_owned())))
         } else {
             Err("must be \"loopback\", \"*\", or an origin without a path, such as https://example.com")
         }
@@ -222,5 +232,87 @@ impl JsonSchema for Octets {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["integer", "string"], "examples": [65536, "64KiB"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asserts what texts are understood as, and displayed again.
+    fn check<T: FromStr<Err = &'static str> + fmt::Display>(texts: &[(&str, Option<&str>)]) {
+        for (text, expected) in texts {
+            let found = text.parse::<T>().ok().map(|value| value.to_string());
+            assert_eq!(found.as_deref(), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_alone_or_directives_say_what_is_logged() {
+        check::<LogLevel>(&[
+            ("debug", Some("debug")),
+            ("info,realmkeeper_actors=debug", Some("info,realmkeeper_actors=debug")),
+            ("realmkeeper=trace", Some("realmkeeper=trace")),
+            ("DEBUG", None),
+            ("realmkeeper", None),
+            ("info,", None),
+            ("a=b=c", None),
+            ("", None),
+        ]);
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_is_neither_none_nor_more_than_a_day() {
+        check::<Time>(&[
+            ("10s", Some("10s")),
+            ("500ms", Some("500ms")),
+            ("90s", Some("1m 30s")),
+            ("1m 30s", Some("1m 30s")),
+            ("24h", Some("1day")),
+            ("24h 1ms", None),
+            ("999us", None),
+            ("0s", None),
+            ("10", None),
+            ("-1s", None),
+            ("", None),
+        ]);
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_octets_or_of_larger_units() {
+        check::<Octets>(&[
+            ("65536", Some("64KiB")),
+            ("65537", Some("65537")),
+            ("1 MiB", Some("1MiB")),
+            ("3GiB", Some("3GiB")),
+            ("0", Some("0")),
+            ("1.5MiB", None),
+            ("1MB", None),
+            ("MiB", None),
+            ("-1", None),
+            ("17179869184GiB", None),
+        ]);
+    }
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_write_it() {
+        check::<Origin>(&[
+            ("*", Some("*")),
+            ("loopback", Some("loopback")),
+            ("https://example.com", Some("https://example.com")),
+            ("HTTPS://Example.com:443", Some("https://example.com")),
+            ("http://example.com:443", Some("http://example.com:443")),
+            ("http://[::1]:80", Some("http://[::1]")),
+            ("https://example.com:8443", Some("https://example.com:8443")),
+            ("https://example.com:", None),
+            ("https://example.com/", None),
+            ("https://joe@example.com", None),
+            ("https://*.example.com", None),
+            ("wss://example.com", None),
+            ("example.com", None),
+            ("https://", None),
+            ("null", None),
+            ("", None),
+        ]);
     }
 }
