@@ -1,18 +1,18 @@
 //! The program `realmkeeper`.
 
+mod greeting;
+
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
     parser::ValueSource,
 };
 use realmkeeper::{
-    RealmSettings, Service, Settings,
+    Service, Settings,
     bench::{self, BenchArgs},
     config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, Overrides, Problem},
 };
 use std::{
-    env,
-    fmt::Write as _,
-    io::{self, IsTerminal, Write as _},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     str::FromStr,
@@ -170,53 +170,11 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let service = Service::start(settings.clone()).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
-    let _ = io::stdout().write_all(greeting(&service.url(), &settings).as_bytes());
+    let _ = io::stdout().write_all(greeting::greeting(&service, &settings).as_bytes());
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     service.stop().await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What is printed when clients can connect. `url` is that of the first listener.
-fn greeting(url: &str, settings: &Settings) -> String {
-    let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for listener in &settings.listeners[1..] {
-        let _ = writeln!(text, "listens on ws://{}{}", listener.address, listener.path);
-    }
-    if let Some(address) = settings.admin {
-        let _ = writeln!(text, "admin: http://{address}");
-    }
-    for realm in &settings.realms {
-        let _ = writeln!(text, "realm: {}", welcome(realm));
-    }
-    // The name by which it was called works again, wherever the program lies.
-    let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    let realm = settings.realms.iter().find(|realm| realm.door.anonymous.is_some());
-    match realm.map(|realm| &*realm.name) {
-        Some("realm1") => {
-            let _ = writeln!(text, "try: {program} bench rpc --url {url} --seconds 2");
-        }
-        Some(realm) => {
-            let _ = writeln!(text, "try: {program} bench rpc --url {url} --realm {realm} --seconds 2");
-        }
-        None => {}
-    }
-    text
-}
-
-/// A realm, and how to join it.
-fn welcome(realm: &RealmSettings) -> String {
-    let anonymous = realm
-        .door
-        .anonymous
-        .as_ref()
-        .map_or("no anonymous".into(), |role| format!("anonymous as {}", role.name));
-    let principals = match realm.door.principals.len() {
-        0 => String::new(),
-        1 => "; 1 principal".into(),
-        number => format!("; {number} principals"),
-    };
-    format!("{} ({anonymous}{principals})", realm.name)
 }

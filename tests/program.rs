@@ -27,7 +27,7 @@ fn says_goodbye_on(signal: &str) {
     let greeting = format!(
         "realmkeeper {} listens on {url}\n\
          realm: realm1 (anonymous as anonymous)\n\
-         try: {} bench rpc --url {url} --seconds 2\n",
+         try: {} bench rpc --url {url} --realm realm1 --seconds 2\n",
         env!("CARGO_PKG_VERSION"),
         env!("CARGO_BIN_EXE_realmkeeper")
     );
@@ -125,7 +125,7 @@ fn a_flag_goes_before_its_variable_and_that_before_the_file() {
 #[test]
 fn a_configured_program_tells_who_may_join() {
     let program = Serving::run(&mut program(&["--config", "tests/config/served.toml"]));
-    let url = program.url().to_owned();
+    let (url, address) = (program.url().to_owned(), program.address());
     let mut peer = Peer::connect_to(program.address(), Serializer::Json);
     peer.say_hello("com.example.second", &json!({}));
     drop(peer);
@@ -134,9 +134,8 @@ fn a_configured_program_tells_who_may_join() {
         "realmkeeper {} listens on {url}\n\
          realm: com.example.first (no anonymous; 2 principals)\n\
          realm: com.example.second (anonymous as guest; 1 principal)\n\
-         try: {} bench rpc --url {url} --realm com.example.second --seconds 2\n",
+         try: curl http://{address}/healthz\n",
         env!("CARGO_PKG_VERSION"),
-        env!("CARGO_BIN_EXE_realmkeeper")
     );
     assert_eq!(program.wait(), (Some(0), greeting));
 }

@@ -1,11 +1,13 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
-use super::value::{Address, LogLevel, Octets, Origin, Time};
-use clap::ValueEnum;
-use realmkeeper_actors::{codec, message::uri, permission, realm, session};
+use super::{
+    value::{Address, LogLevel, Octets, Origin, Time},
+    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
+};
+use realmkeeper_actors::session;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
 
 /// The configuration of Realmkeeper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -233,123 +235,10 @@ pub struct Principal {
     pub ticket_file: Option<PathBuf>,
 }
 
-/// Defines the words that a key can have, each of which stands for a value of the core.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident is $core:path { $($(#[$what:meta])* $word:ident is $value:ident),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum,
-        )]
-        #[serde(rename_all = "lowercase")]
-        #[value(rename_all = "lower")]
-        pub enum $name {
-            $($(#[$what])* $word,)*
-        }
-
-        impl From<$name> for $core {
-            fn from(word: $name) -> Self {
-                match word {
-                    $($name::$word => Self::$value,)*
-                }
-            }
-        }
-
-        impl From<$core> for $name {
-            fn from(value: $core) -> Self {
-                match value {
-                    $(<$core>::$value => Self::$word,)*
-                }
-            }
-        }
-    )*};
-}
-
-words! {
-    /// A serialization format.
-    Serializer is codec::Serializer {
-        /// wamp.2.json.
-        Json is Json,
-        /// wamp.2.msgpack.
-        MsgPack is MessagePack,
-        /// wamp.2.cbor.
-        Cbor is Cbor,
-    }
-
-    /// What characters URIs can have.
-    UriRule is uri::UriRule {
-        /// Anything but white space and #.
-        Loose is Loose,
-        /// Lower-case letters, digits and _.
-        Strict is Strict,
-    }
-
-    /// Which request ids are taken.
-    RequestIds is realm::RequestIds {
-        /// Any but the one of a call that is in flight.
-        Lenient is Lenient,
-        /// 1, then each one more than the one before.
-        Strict is Strict,
-    }
-
-    /// How a pattern matches URIs.
-    Match is uri::Match {
-        /// The URI itself.
-        Exact is Exact,
-        /// Every URI that begins with it.
-        Prefix is Prefix,
-        /// Every URI of as many components; an empty component matches any.
-        Wildcard is Wildcard,
-    }
-
-    /// What can be done with a URI.
-    Action is permission::Action {
-        /// Call a procedure.
-        Call is Call,
-        /// Register a procedure.
-        Register is Register,
-        /// Publish to a topic.
-        Publish is Publish,
-        /// Subscribe to a topic.
-        Subscribe is Subscribe,
-    }
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: one JSON object.
-    Json,
-}
-
-/// The transport of a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ListenerKind {
-    /// WAMP over WebSocket.
-    #[default]
-    WebSocket,
-}
-
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { authid, role, .. } = self;
         f.debug_struct("Principal").field("authid", authid).field("role", role).finish_non_exhaustive()
-    }
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("must be text or json"),
-        }
     }
 }
 

@@ -16,16 +16,18 @@ mod ticket;
 mod tree;
 mod validate;
 mod value;
+mod word;
 
 pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
-    Action, Admin, Config, Disclose, Limits, Listener, ListenerKind, Log, LogFormat, Match, Permission,
-    Principal, Rate, Realm, RealmLimits, RequestIds, Role, Serializer, SessionLimits, UriRule,
+    Admin, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm, RealmLimits, Role,
+    SessionLimits,
 };
 pub use problem::Problem;
 pub use schema::schema;
 pub use value::{Address, LogLevel, Octets, Origin, Time};
+pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
 
 use crate::Settings;
 use problem::Problems;

@@ -2,15 +2,15 @@
 
 use super::{
     format::{
-        Admin, Config, Disclose, Limits, Listener, ListenerKind, Log, Match, Permission, Rate, Realm,
-        RealmLimits, RequestIds, Role, SessionLimits, UriRule,
+        Admin, Config, Disclose, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
+        SessionLimits,
     },
     validate::Tickets,
     value::{Address, Octets, Origin, Time},
+    word::{ListenerKind, Match, RequestIds, UriRule},
 };
 use crate::{NodeLimits, RealmSettings, Settings};
 use realmkeeper_actors::{
-    message::uri,
     permission::{self, Disclosure, Permissions},
     realm::{self, RealmOptions},
     session::{
@@ -218,23 +218,5 @@ impl Default for RealmLimits {
             uri_length,
         } = realm::RealmLimits::default();
         Self { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length }
-    }
-}
-
-impl Default for UriRule {
-    fn default() -> Self {
-        uri::UriRule::default().into()
-    }
-}
-
-impl Default for RequestIds {
-    fn default() -> Self {
-        realm::RequestIds::default().into()
-    }
-}
-
-impl Default for Match {
-    fn default() -> Self {
-        uri::Match::default().into()
     }
 }

@@ -1,13 +1,14 @@
 //! What has to hold between the values of a configuration, and what may not be meant as it stands.
 
 use super::{
-    format::{Action, Config, Listener, Permission, Realm, Role},
+    format::{Config, Listener, Permission, Realm, Role},
     problem::Problems,
     schema::one_of,
     structure::nearest,
     ticket::{NoTicket, SOURCES},
     tree::Place,
     value::{Octets, Origin},
+    word::Action,
 };
 use crate::AllowedOrigin;
 use realmkeeper_actors::{
