@@ -124,14 +124,51 @@ fn the_reference_is_what_there_is_without_a_file() {
     assert_eq!((format!("{:?}", loaded.settings), format!("{alone:?}")), (default.clone(), default));
 }
 
-#[test]
-fn the_reference_shows_every_key() {
+/// The reference with its commented keys.
+fn whole_reference() -> String {
     let text = read("config/realmkeeper.toml");
-    let uncommented = text.lines().map(|line| match line.strip_prefix('#') {
+    let lines = text.lines().map(|line| match line.strip_prefix('#') {
         Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
         _ => line,
     });
-    let uncommented = uncommented.collect::<Vec<_>>().join("\n");
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_wrong_value_draws_no_other_errors_after_it() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("changed.toml");
+    let errors = |text: &str| {
+        fs::write(&file, text).expect("the file can be written");
+        let result = config::load(&file, &Overrides::default());
+        let told = result.err().map_or(String::new(), |error| error.to_string());
+        let told = told.replace(&format!("{}:", file.display()), "");
+        told.lines().filter(|line| !line.contains("warning: ")).map(String::from).collect::<Vec<_>>()
+    };
+    let mut count = 0;
+    for text in [whole_reference(), read("config/demo.toml"), read("tests/config/served.toml")] {
+        let usual = errors(&text);
+        let lines = text.lines().collect::<Vec<_>>();
+        for (index, line) in lines.iter().enumerate() {
+            let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else {
+                continue;
+            };
+            // No key is a date.
+            let changed = format!("{key} = 1979-05-27");
+            let mut changed_lines = lines.clone();
+            changed_lines[index] = &changed;
+            let new = errors(&changed_lines.join("\n"));
+            let new = new.iter().filter(|error| !usual.contains(error)).collect::<Vec<_>>();
+            let place = format!("{}:{}: ", index + 1, key.len() + 4);
+            assert!(matches!(&new[..], [only] if only.starts_with(&place)), "line {}: {new:?}", index + 1);
+            count += 1;
+        }
+    }
+    assert!(count > 80, "{count}");
+}
+
+#[test]
+fn the_reference_shows_every_key() {
+    let uncommented = whole_reference();
     parse(&uncommented);
     let shown = toml::from_str::<toml::Table>(&uncommented).expect("the text is TOML");
     let shown = serde_json::to_value(shown).expect("it is data");

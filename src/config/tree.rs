@@ -63,10 +63,11 @@ impl<'t, 'i> Place<'t, 'i> {
         self.inner(node, join(&self.key, key))
     }
 
-    /// The place of an element of this list.
+    /// The place of an element of this list. It moves up when others are taken out, but keeps its key.
     pub(super) fn item(&self, index: usize) -> Self {
         let node = self.node.and_then(|node| node.get_ref().get(index));
-        self.inner(node, format!("{}[{index}]", self.key))
+        let key = node.and_then(|node| self.tree.keys.get(&node.span()).cloned());
+        self.inner(node, key.unwrap_or_else(|| format!("{}[{index}]", self.key)))
     }
 
     /// Where this stands in the text, or what it would stand in.
@@ -80,10 +81,8 @@ impl<'t, 'i> Place<'t, 'i> {
     }
 
     fn inner(&self, node: Option<&'t Node<'i>>, key: String) -> Self {
-        let Some(node) = node else { return Self { node, key, ..self.clone() } };
-        // Elements of a list move up when others are taken out, but keep their keys.
-        let key = self.tree.keys.get(&node.span()).cloned().unwrap_or(key);
-        Self { tree: self.tree, node: Some(node), span: node.span(), key }
+        let span = node.map_or(self.span(), Spanned::span);
+        Self { tree: self.tree, node, span, key }
     }
 }
 

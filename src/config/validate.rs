@@ -149,18 +149,19 @@ impl Validation<'_, '_, '_> {
                 format!("is {:?}; must be a URI without empty components, white space and #", realm.name);
             self.error(&place.at("name"), text);
         }
+        // Before the roles: what is found in them does not make one missing.
         let roles = place.at("roles");
+        if let Some(anonymous) = &realm.anonymous {
+            self.reference(anonymous, realm, &place.at("anonymous"), &roles);
+            self.anonymous(anonymous, realm, &place.at("anonymous"));
+        }
+        let tickets = self.principals(realm, place);
         self.unique(realm.roles.iter().enumerate().map(|(index, role)| {
             (role.name.as_str(), format!("{:?}", role.name), roles.item(index).at("name"))
         }));
         for (index, role) in realm.roles.iter().enumerate() {
             self.role(role, realm, &roles.item(index));
         }
-        if let Some(anonymous) = &realm.anonymous {
-            self.reference(anonymous, realm, &place.at("anonymous"), &roles);
-            self.anonymous(anonymous, realm, &place.at("anonymous"));
-        }
-        let tickets = self.principals(realm, place);
         // Where something has been taken out, it could be what is missed here.
         if self.problems.is_sound(place.key()) {
             self.nobody(realm, place);
