@@ -88,11 +88,13 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let mut problems = Problems::new(file.display().to_string(), &text);
     let folder = file.parent().unwrap_or(Path::new(""));
     let read = read(&text, folder, overrides, &mut problems);
-    let warnings = problems.into_result().map_err(ConfigError::Wrong)?;
-    let (config, settings, lines) = read.ok_or_else(|| unreadable(io::ErrorKind::InvalidData.into()))?;
-    Ok(Loaded { config, settings, warnings, lines })
+    match (read, problems.into_result()) {
+        (Some((config, settings, lines)), Ok(warnings)) => Ok(Loaded { config, settings, warnings, lines }),
+        (_, Ok(problems) | Err(problems)) => Err(ConfigError::Wrong(problems)),
+    }
 }
 
+/// Reads a text; `None` if nothing of it can be understood.
 fn read(
     text: &str,
     folder: &Path,
@@ -134,7 +136,7 @@ fn lines(config: &Config, root: &Place<'_, '_>, text: &str) -> Lines {
 }
 
 impl Overrides {
-    /// The settings without a file.
+    /// The configuration without a file, and its settings.
     pub fn alone(&self) -> (Config, Settings) {
         let mut config = Config::default();
         self.apply(&mut config);

@@ -9,12 +9,22 @@ use super::{
 };
 use serde::Deserialize;
 use std::ops::Range;
-use toml::de::{DeArray, DeInteger, DeTable, DeValue, ValueDeserializer};
+use toml::{
+    Spanned,
+    de::{DeArray, DeInteger, DeTable, DeValue, ValueDeserializer},
+};
 
 /// Reads what can be read; `None` if nothing is left.
 pub(super) fn read(tree: &mut Tree<'_>, problems: &mut Problems<'_>) -> Option<Config> {
     let schema = schema();
     Structure { problems }.keeps(&mut tree.root, Shape(&schema), "");
+    if let DeValue::Table(root) = tree.root.get_mut()
+        && !root.contains_key("realms")
+    {
+        // That they are missing has been reported; the rest can be looked at without them.
+        let none = Spanned::new(0..0, DeValue::Array(DeArray::new()));
+        root.insert(Spanned::new(0..0, "realms".into()), none);
+    }
     loop {
         let error = match Config::deserialize(ValueDeserializer::from(tree.root.clone())) {
             Ok(config) => return Some(config),
