@@ -3,6 +3,7 @@
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
 pub mod bench;
+pub mod config;
 mod server;
 
 pub use server::{Service, ServiceError};

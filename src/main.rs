@@ -1,114 +1,180 @@
 //! The program `realmkeeper`.
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+mod greeting;
+
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
+};
 use realmkeeper::{
-    Listener, Service, Settings,
+    Service, Settings,
     bench::{self, BenchArgs},
+    config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, Overrides, Problem},
 };
 use std::{
-    env,
     io::{self, IsTerminal, Write},
-    net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
+    str::FromStr,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing::warn;
 
 /// What was asked for cannot be done as it stands.
 const UNUSABLE: u8 = 2;
 
 /// A WAMP v2 router.
 ///
-/// Without arguments it serves the realm realm1 on ws://127.0.0.1:8080/ws to anonymous clients of this machine.
-/// The environment variable RUST_LOG sets what is logged, for example RUST_LOG=debug.
+/// Without a configuration file it serves the realm realm1 on ws://127.0.0.1:8080/ws to anonymous clients of this
+/// machine. A flag goes before its environment variable, and that before the file.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// The loopback address to listen on; port 0 takes any that is free
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
-    listen: SocketAddr,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// How to serve. The texts are parsed after it is known where each comes from.
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "REALMKEEPER_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+
+    /// The address of the first listener; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR", env = "REALMKEEPER_LISTEN", hide_env_values = true)]
+    listen: Option<String>,
+
+    /// The address of the pages for operators
+    #[arg(long, value_name = "ADDR", env = "REALMKEEPER_ADMIN", hide_env_values = true)]
+    admin: Option<String>,
+
+    /// What is logged: error, warn, info, debug or trace, or directives such as info,realmkeeper_actors=debug
+    #[arg(long, value_name = "LEVEL", env = "REALMKEEPER_LOG_LEVEL", hide_env_values = true)]
+    log_level: Option<String>,
+
+    /// The form of a log line: text or json
+    #[arg(long, value_name = "FORMAT", env = "REALMKEEPER_LOG_FORMAT", hide_env_values = true)]
+    log_format: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(CheckArgs),
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of the configuration file
+    Schema,
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
 }
 
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "must be an ip address and a port, such as 127.0.0.1:8080 or [::1]:8080")
-}
-
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let arguments = Arguments::from_arg_matches(&matches)?;
+        Ok((matches, arguments))
+    });
+    let (matches, arguments) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) if error.kind() == ErrorKind::ValueValidation => {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
-            return refuse(first.trim_start_matches("error: "));
+            return refuse(&format!("realmkeeper: {}", first.trim_start_matches("error: ")));
         }
         Err(error) => error.exit(),
     };
-    if let Some(Command::Bench(arguments)) = arguments.command {
-        return bench::run(arguments);
+    match arguments.command {
+        Some(Command::Check(arguments)) => config::check(&arguments),
+        Some(Command::Explain(arguments)) => config::explain(&arguments),
+        Some(Command::Schema) => config::print_schema(),
+        Some(Command::Bench(arguments)) => bench::run(arguments),
+        None => serve(&arguments.serve, &matches).unwrap_or_else(|text| refuse(&text)),
     }
-    if !arguments.listen.ip().is_loopback() {
-        return refuse(&format!(
-            "will not listen on {0}: without a configuration anonymous clients may do everything, so that only \
-             this machine may connect; use --listen 127.0.0.1:{1} or --listen [::1]:{1}",
-            arguments.listen,
-            arguments.listen.port()
-        ));
-    }
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env();
-    let filter = match filter {
-        Ok(filter) => filter,
-        Err(error) => return refuse(&format!("the environment variable RUST_LOG is not valid: {error}")),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-    let listener = Listener { address: arguments.listen, ..Listener::default() };
-    actix_rt::System::new().block_on(serve(Settings { listeners: vec![listener], ..Settings::default() }))
 }
 
-async fn serve(settings: Settings) -> ExitCode {
-    let realms = settings.realms.iter().map(|realm| realm.name.to_string()).collect::<Vec<_>>().join(", ");
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (mut interrupt, mut terminate) = match (interrupt, terminate) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return refuse(&format!("cannot wait for signals: {error}")),
+fn refuse(text: &str) -> ExitCode {
+    // There is nobody else to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::from(UNUSABLE)
+}
+
+/// Serves until it is told to stop; an error if it cannot start.
+fn serve(arguments: &ServeArgs, matches: &ArgMatches) -> Result<ExitCode, String> {
+    let overrides = Overrides {
+        listen: parse(matches, "listen", arguments.listen.as_deref())?,
+        admin: parse(matches, "admin", arguments.admin.as_deref())?,
+        log_level: parse(matches, "log_level", arguments.log_level.as_deref())?,
+        log_format: parse(matches, "log_format", arguments.log_format.as_deref())?,
     };
-    let service = match Service::start(settings).await {
-        Ok(service) => service,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    let url = service.url();
-    // The name by which it was called works again, wherever the program lies.
-    let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    let greeting = format!(
-        "realmkeeper {} listens on {url}\n\
-         realms: {realms} (anonymous clients may do everything)\n\
-         try: {program} bench rpc --url {url} --seconds 2\n",
-        env!("CARGO_PKG_VERSION")
-    );
+    let (config, settings, warnings) = configuration(arguments, &overrides)?;
+    start_log(&config.log);
+    for warning in &warnings {
+        warn!("{warning}");
+    }
+    actix_rt::System::new().block_on(run(settings))
+}
+
+/// Parses the text of a flag or a variable; an error names it.
+fn parse<T>(matches: &ArgMatches, id: &str, text: Option<&str>) -> Result<Option<T>, String>
+where
+    T: FromStr<Err = &'static str>,
+{
+    let Some(text) = text else { return Ok(None) };
+    text.parse().map(Some).map_err(|allowed| {
+        let name = match matches.value_source(id) {
+            Some(ValueSource::EnvVariable) => {
+                format!("environment variable REALMKEEPER_{}", id.to_uppercase())
+            }
+            _ => format!("--{}", id.replace('_', "-")),
+        };
+        format!("realmkeeper: {name}: is {text:?}; {allowed}")
+    })
+}
+
+/// The configuration, what it means, and what may not be meant so.
+fn configuration(
+    arguments: &ServeArgs,
+    overrides: &Overrides,
+) -> Result<(Config, Settings, Vec<Problem>), String> {
+    if let Some(file) = &arguments.config {
+        let loaded = config::load(file, overrides).map_err(|error| error.to_string())?;
+        return Ok((loaded.config, loaded.settings, loaded.warnings));
+    }
+    if let Some(address) = overrides.listen.map(|address| address.0)
+        && !address.ip().is_loopback()
+    {
+        return Err(format!(
+            "realmkeeper: will not listen on {address}: without a configuration file anonymous clients may do \
+             everything, so that only this machine may connect; use --listen 127.0.0.1:{port}, or say in a file who \
+             may do what and add --config FILE",
+            port = address.port()
+        ));
+    }
+    let (config, settings) = overrides.alone();
+    Ok((config, settings, Vec::new()))
+}
+
+fn start_log(log: &Log) {
+    let builder = tracing_subscriber::fmt().with_env_filter(log.level.filter()).with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+async fn run(settings: Settings) -> Result<ExitCode, String> {
+    let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
+    let service = Service::start(settings.clone()).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
-    let _ = io::stdout().write_all(greeting.as_bytes());
+    let _ = io::stdout().write_all(greeting::greeting(&service, &settings).as_bytes());
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     service.stop().await;
-    ExitCode::SUCCESS
-}
-
-fn refuse(text: &str) -> ExitCode {
-    // There is nobody else to tell.
-    let _ = writeln!(io::stderr(), "realmkeeper: {text}");
-    ExitCode::from(UNUSABLE)
+    Ok(ExitCode::SUCCESS)
 }

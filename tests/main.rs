@@ -4,6 +4,7 @@ mod admin;
 mod authentication;
 mod churn;
 mod codec_vectors;
+mod config;
 mod crossing;
 mod lifecycle;
 mod limits;

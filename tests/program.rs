@@ -26,8 +26,8 @@ fn says_goodbye_on(signal: &str) {
     }
     let greeting = format!(
         "realmkeeper {} listens on {url}\n\
-         realms: realm1 (anonymous clients may do everything)\n\
-         try: {} bench rpc --url {url} --seconds 2\n",
+         realm: realm1 (anonymous as anonymous)\n\
+         try: {} bench rpc --url {url} --realm realm1 --seconds 2\n",
         env!("CARGO_PKG_VERSION"),
         env!("CARGO_BIN_EXE_realmkeeper")
     );
@@ -72,31 +72,93 @@ fn a_port_that_is_in_use_is_named() {
 }
 
 #[test]
-fn what_is_no_address_is_refused() {
-    for text in ["nonsense", "127.0.0.1", "localhost:8080", "127.0.0.1:99999", "::1:8080"] {
-        let expected = format!(
-            "realmkeeper: invalid value '{text}' for '--listen <ADDR>': must be an ip address and a port, such as \
-             127.0.0.1:8080 or [::1]:8080\n"
-        );
-        assert_eq!(refusal(&mut program(&["--listen", text])), expected);
-    }
-}
-
-#[test]
 fn an_address_that_others_can_reach_is_refused() {
     for address in ["0.0.0.0:8080", "[::]:8080", "192.168.0.1:8080"] {
         let expected = format!(
-            "realmkeeper: will not listen on {address}: without a configuration anonymous clients may do \
-             everything, so that only this machine may connect; use --listen 127.0.0.1:8080 or --listen \
-             [::1]:8080\n"
+            "realmkeeper: will not listen on {address}: without a configuration file anonymous clients may \
+             do everything, so that only this machine may connect; use --listen 127.0.0.1:8080, or say in a file who \
+             may do what and add --config FILE\n"
         );
         assert_eq!(refusal(&mut program(&["--listen", address])), expected);
     }
 }
 
+/// What the program says about a text that it gets as a flag and as a variable.
+fn check_refused(flag: &str, text: &str, allowed: &str) {
+    let variable = format!("REALMKEEPER_{}", flag.to_uppercase().replace('-', "_"));
+    let expected = format!("realmkeeper: --{flag}: is {text:?}; {allowed}\n");
+    assert_eq!(refusal(&mut program(&[&format!("--{flag}"), text])), expected);
+    let expected = format!("realmkeeper: environment variable {variable}: is {text:?}; {allowed}\n");
+    assert_eq!(refusal(program(&[]).env(variable, text)), expected);
+}
+
 #[test]
-fn a_log_filter_that_is_not_valid_is_refused() {
-    let text = refusal(program(&[]).env("RUST_LOG", "realmkeeper=loud"));
-    let expected = "realmkeeper: the environment variable RUST_LOG is not valid: ";
-    assert!(text.starts_with(expected) && text.lines().count() == 1, "{text}");
+fn a_flag_or_variable_that_is_not_valid_is_named() {
+    let allowed = "must be an ip address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    for text in ["nonsense", "127.0.0.1", "localhost:8080", "127.0.0.1:99999", "::1:8080", ""] {
+        check_refused("listen", text, allowed);
+        check_refused("admin", text, allowed);
+    }
+    let allowed = "must be error, warn, info, debug or trace, or directives such as \
+                   info,realmkeeper_actors=debug";
+    for text in ["loud", "realmkeeper=loud", "info,,debug", ""] {
+        check_refused("log-level", text, allowed);
+    }
+    check_refused("log-format", "xml", "must be text or json");
+}
+
+#[test]
+fn a_flag_goes_before_its_variable_and_that_before_the_file() {
+    let file = ["--config", "tests/config/served.toml"];
+    let flag = ["--listen", "127.0.0.4:0"];
+    let variable = ("REALMKEEPER_LISTEN", "127.0.0.3:0");
+    let hosts = [
+        Serving::run(&mut program(&file)),
+        Serving::run(program(&file).env(variable.0, variable.1)),
+        Serving::run(program(&file).args(flag).env(variable.0, variable.1)),
+        Serving::run(program(&flag).env("REALMKEEPER_CONFIG", file[1])),
+    ]
+    .map(|program| program.address().ip().to_string());
+    assert_eq!(hosts, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.4"]);
+}
+
+#[test]
+fn a_configured_program_tells_who_may_join() {
+    let program = Serving::run(&mut program(&["--config", "tests/config/served.toml"]));
+    let (url, address) = (program.url().to_owned(), program.address());
+    let mut peer = Peer::connect_to(program.address(), Serializer::Json);
+    peer.say_hello("com.example.second", &json!({}));
+    drop(peer);
+    program.signal("TERM");
+    let greeting = format!(
+        "realmkeeper {} listens on {url}\n\
+         realm: com.example.first (no anonymous; 2 principals)\n\
+         realm: com.example.second (anonymous as guest; 1 principal)\n\
+         try: curl http://{address}/healthz\n",
+        env!("CARGO_PKG_VERSION"),
+    );
+    assert_eq!(program.wait(), (Some(0), greeting));
+}
+
+#[test]
+fn the_log_has_the_level_and_the_form_that_are_set() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("the port is known").to_string();
+    // The file has a warning, and the program ends because the port is in use.
+    let log = |args: &[&str], variables: &[(&str, &str)]| {
+        let args = [&["--config", "tests/config/served.toml", "--listen", &address], args].concat();
+        refusal(program(&args).envs(variables.iter().copied()))
+    };
+    let warning = "tests/config/served.toml:13:10: warning: realms[0].principals[0].ticket: can be read in the file; \
+                   use ticket_hash, ticket_env or ticket_file";
+    let text = log(&[], &[]);
+    assert!(text.lines().any(|line| line.ends_with(&format!(" WARN realmkeeper: {warning}"))), "{text}");
+    let (json, other) = (("REALMKEEPER_LOG_FORMAT", "json"), ("REALMKEEPER_LOG_LEVEL", "trace"));
+    let text = log(&["--log-level", "warn"], &[json, other]);
+    let lines = text.lines().collect::<Vec<_>>();
+    let parsed: serde_json::Value = serde_json::from_str(lines[0]).expect("the line is JSON");
+    assert_eq!((&parsed["level"], &parsed["fields"]["message"]), (&json!("WARN"), &json!(warning)));
+    assert_eq!(lines.len(), 4, "three warnings, and why it ends: {text}");
+    let text = log(&["--log-level", "error", "--log-format", "text"], &[json]);
+    assert!(text.starts_with("realmkeeper: cannot listen on ") && text.lines().count() == 1, "{text}");
 }

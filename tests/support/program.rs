@@ -7,10 +7,22 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-/// The program, with what a person may have in the environment taken away.
+/// The environment variables that the program reads.
+const VARIABLES: [&str; 5] = [
+    "REALMKEEPER_CONFIG",
+    "REALMKEEPER_LISTEN",
+    "REALMKEEPER_ADMIN",
+    "REALMKEEPER_LOG_LEVEL",
+    "REALMKEEPER_LOG_FORMAT",
+];
+
+/// The program at the top of the repository, with what a person may have in the environment taken away.
 pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_realmkeeper"));
-    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -23,9 +35,13 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts it and waits until it serves.
+    /// Starts it on a free port and waits until it serves.
     pub(crate) fn start() -> Self {
-        let mut command = program(&["--listen", "127.0.0.1:0"]);
+        Self::run(&mut program(&["--listen", "127.0.0.1:0"]))
+    }
+
+    /// Runs a command and waits until it serves.
+    pub(crate) fn run(command: &mut Command) -> Self {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
         let mut output = BufReader::new(process.stdout.take().expect("the output is piped"));

@@ -1,0 +1,88 @@
+//! The commands `check` and `schema`.
+
+use super::{Config, Overrides, Problem, load, schema};
+use clap::Args;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// The exit code where something cannot be used as it stands.
+pub(super) const UNUSABLE: u8 = 2;
+
+/// Check a configuration file and print all that is wrong
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "REALMKEEPER_CONFIG", hide_env_values = true)]
+    config: PathBuf,
+
+    /// Print the configuration with all defaults, without secrets
+    #[arg(long)]
+    print: bool,
+}
+
+/// Runs `check`.
+pub fn check(args: &CheckArgs) -> ExitCode {
+    let loaded = match load(&args.config, &Overrides::default()) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    say(&mut io::stderr(), &loaded.warnings.iter().map(Problem::to_string).collect::<Vec<_>>());
+    if !args.print {
+        return answer(&format!("{}: ok: {}", args.config.display(), counts(&loaded.config)));
+    }
+    match toml::to_string(&loaded.config.masked()) {
+        Ok(text) => answer(text.trim_end()),
+        Err(error) => refuse(&format!("realmkeeper: cannot print the configuration: {error}")),
+    }
+}
+
+/// Runs `schema`.
+pub fn print_schema() -> ExitCode {
+    answer(&format!("{:#}", schema()))
+}
+
+impl Config {
+    /// The same without secrets.
+    fn masked(&self) -> Self {
+        let mut config = self.clone();
+        config.realms.iter_mut().flat_map(|realm| &mut realm.principals).for_each(|one| one.mask());
+        config
+    }
+}
+
+fn counts(config: &Config) -> String {
+    let count = |number: usize, what: &str| match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    };
+    let realms = &config.realms;
+    [
+        count(config.listeners.len(), "listener"),
+        count(realms.len(), "realm"),
+        count(realms.iter().map(|realm| realm.roles.len()).sum(), "role"),
+        count(realms.iter().map(|realm| realm.principals.len()).sum(), "principal"),
+    ]
+    .join(", ")
+}
+
+/// Prints an answer.
+pub(super) fn answer(text: &str) -> ExitCode {
+    say(&mut io::stdout(), &[text.to_owned()]);
+    ExitCode::SUCCESS
+}
+
+/// Prints why there is none.
+pub(super) fn refuse(text: &str) -> ExitCode {
+    say(&mut io::stderr(), &[text.to_owned()]);
+    ExitCode::from(UNUSABLE)
+}
+
+/// Prints lines. Whoever closed the output does not want to read them.
+fn say(output: &mut impl Write, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(output, "{line}");
+    }
+}

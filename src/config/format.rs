@@ -1,0 +1,262 @@
+//! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
+
+use super::{
+    value::{Address, LogLevel, Octets, Origin, Time},
+    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
+};
+use realmkeeper_actors::session;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
+
+/// The configuration of Realmkeeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What is logged, and how.
+    #[serde(default)]
+    pub log: Log,
+    /// Where the pages for operators are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub admin: Admin,
+    /// What there can be at most, over all listeners and realms.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: Limits,
+    /// Where WAMP clients connect.
+    #[serde(default = "default_listeners")]
+    #[schemars(length(min = 1))]
+    pub listeners: Vec<Listener>,
+    /// The realms.
+    #[schemars(length(min = 1))]
+    pub realms: Vec<Realm>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// error, warn, info, debug or trace, or directives such as info,realmkeeper_actors=debug.
+    pub level: LogLevel,
+    /// The form of a log line.
+    pub format: LogFormat,
+}
+
+/// Where the pages for operators are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// The address that answers /metrics, /healthz, /readyz and /livez. Without it the first listener does.
+    pub address: Option<Address>,
+}
+
+/// What there can be at most, over all listeners and realms. A connection beyond is refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections. Without it any number.
+    #[schemars(range(min = 1))]
+    pub sessions: Option<usize>,
+    /// Connections from one IPv4 address or one IPv6 network of 64 bits. Without it any number.
+    #[schemars(range(min = 1))]
+    pub sessions_per_address: Option<usize>,
+    /// How often such an address may connect. Without it as often as it likes.
+    pub connection_rate: Option<Rate>,
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How often a second in the long run.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub per_second: NonZeroU32,
+    /// How often at once after a rest.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: NonZeroU32,
+}
+
+/// Where and how WAMP clients connect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// The transport.
+    pub kind: ListenerKind,
+    /// An IPv4 or IPv6 address and a port; port 0 takes any that is free.
+    pub address: Address,
+    /// The path of the WebSocket.
+    pub path: String,
+    /// Which web pages may connect: "loopback" for those from this machine, origins such as
+    /// `https://example.com`, or "*" for all.
+    pub allowed_origins: Vec<Origin>,
+    /// The serializers that clients can choose from.
+    #[schemars(length(min = 1))]
+    pub serializers: Vec<Serializer>,
+    /// Limits and times of each session.
+    pub limits: SessionLimits,
+}
+
+/// Limits and times of each session of a listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionLimits {
+    /// How long a client may take from the opening of the WebSocket until it has joined.
+    pub handshake_timeout: Time,
+    /// How long a client may take to answer CHALLENGE.
+    pub authentication_timeout: Time,
+    /// How long a session that has ended waits for the client to close its side.
+    pub linger: Time,
+    /// After how long a silent client is sent a ping.
+    pub ping_interval: Time,
+    /// How long a client may take to answer a ping, with the pong or with anything else.
+    pub ping_timeout: Time,
+    /// How long a client may take no data although some waits.
+    pub write_stall: Time,
+    /// The largest message that is taken, in octets; at least 1KiB.
+    pub message_size: Octets,
+    /// How many octets may wait for a client; at least message_size.
+    pub outbox: Octets,
+    /// How many octets of a client may wait for its realm; at least 1KiB.
+    pub credit: Octets,
+    /// How deep lists and dicts may stand inside each other in a message; the message itself counts.
+    #[schemars(range(min = 8, max = 1024))]
+    pub nesting_depth: usize,
+    /// How many messages a client may send. Without it any number.
+    pub message_rate: Option<Rate>,
+}
+
+/// A realm, and who may join it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Realm {
+    /// The name, a URI.
+    pub name: String,
+    /// What characters the URIs of clients can have.
+    #[serde(default)]
+    pub uris: UriRule,
+    /// Which request ids are taken.
+    #[serde(default)]
+    pub request_ids: RequestIds,
+    /// Whether the realm tells who its sessions are: the procedures and topics `wamp.session.*`.
+    #[serde(default = "default_true")]
+    pub session_meta_api: bool,
+    /// The role of those who do not say who they are. Without it they are refused.
+    #[serde(default)]
+    pub anonymous: Option<String>,
+    /// What there can be at most in the realm.
+    #[serde(default)]
+    pub limits: RealmLimits,
+    /// What those who join may do.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Those who prove who they are.
+    #[serde(default)]
+    pub principals: Vec<Principal>,
+}
+
+/// What there can be at most in a realm. What is beyond is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RealmLimits {
+    /// Sessions. Without it any number.
+    #[schemars(range(min = 1))]
+    pub sessions: Option<usize>,
+    /// Sessions of one authid. Without it any number.
+    #[schemars(range(min = 1))]
+    pub sessions_per_authid: Option<usize>,
+    /// Subscriptions of one session.
+    pub subscriptions: usize,
+    /// Registrations of one session.
+    pub registrations: usize,
+    /// Calls of one session that are not answered yet.
+    pub calls: usize,
+    /// Octets of a URI.
+    #[schemars(range(min = 64))]
+    pub uri_length: usize,
+}
+
+/// What those who have a role may do. What no permission allows is denied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// The name, which is the authrole of its sessions.
+    pub name: String,
+    /// The permissions. The most specific that matches a URI decides about it.
+    #[serde(default)]
+    pub permissions: Vec<Permission>,
+}
+
+/// What may be done with some URIs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Permission {
+    /// The URI, or the pattern of URIs. The procedures that end what others hold, such as wamp.session.kill,
+    /// need a permission whose uri begins with "wamp.".
+    pub uri: String,
+    /// How the uri matches.
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    /// What may be done; an empty list denies.
+    pub allow: Vec<Action>,
+    /// Whether peers learn who calls or publishes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disclose: Disclose,
+}
+
+/// Whether peers learn who calls or publishes: true is always, false is never. Without a key it is as the client
+/// asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disclose {
+    /// Whether callees learn who calls.
+    pub caller: Option<bool>,
+    /// Whether subscribers learn who publishes.
+    pub publisher: Option<bool>,
+}
+
+/// Somebody who proves who it is, with exactly one of ticket, ticket_hash, ticket_env and ticket_file.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    /// Who it is.
+    pub authid: String,
+    /// The name of its role.
+    pub role: String,
+    /// The ticket itself. Better one of the next three.
+    #[serde(default)]
+    pub ticket: Option<String>,
+    /// The Argon2 hash of the ticket, as a PHC string.
+    #[serde(default)]
+    pub ticket_hash: Option<String>,
+    /// The environment variable that holds the ticket.
+    #[serde(default)]
+    pub ticket_env: Option<String>,
+    /// The file that holds the ticket; its place is seen from the folder of the configuration file.
+    #[serde(default)]
+    pub ticket_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { authid, role, .. } = self;
+        f.debug_struct("Principal").field("authid", authid).field("role", role).finish_non_exhaustive()
+    }
+}
+
+impl From<session::Rate> for Rate {
+    fn from(rate: session::Rate) -> Self {
+        let session::Rate { per_second, burst } = rate;
+        Self { per_second, burst }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_listeners() -> Vec<Listener> {
+    vec![Listener::default()]
+}

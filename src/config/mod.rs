@@ -1,0 +1,171 @@
+//! The configuration file: TOML, checked whole before anything starts.
+//!
+//! A text becomes values with their places ([`tree`]), the values are checked against the JSON Schema of the format
+//! and read ([`structure`]), what has to hold between them is checked ([`validate`]), and what is left becomes the
+//! settings of a service ([`settings`]). Every error is noted at its place and the check goes on, so that a person
+//! sees all of them at once.
+
+mod command;
+mod explain;
+mod format;
+mod problem;
+mod schema;
+mod settings;
+mod structure;
+mod ticket;
+mod tree;
+mod validate;
+mod value;
+mod word;
+
+pub use command::{CheckArgs, check, print_schema};
+pub use explain::{ExplainArgs, explain};
+pub use format::{
+    Admin, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm, RealmLimits, Role,
+    SessionLimits,
+};
+pub use problem::Problem;
+pub use schema::schema;
+pub use value::{Address, LogLevel, Octets, Origin, Time};
+pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
+
+use crate::Settings;
+use problem::Problems;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+use toml::de::DeTable;
+use tree::{Place, Tree};
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, with defaults where the file says nothing.
+    pub config: Config,
+    /// What it means for a service.
+    pub settings: Settings,
+    /// What may not be meant as it stands.
+    pub warnings: Vec<Problem>,
+    /// The line on which each permission begins, by realm and role.
+    pub lines: Lines,
+}
+
+/// The lines of permissions, by realm and role.
+pub type Lines = Vec<Vec<Vec<usize>>>;
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The file has errors. Its warnings are among them.
+    Wrong(Vec<Problem>),
+}
+
+/// What goes before a configuration file: flags and variables.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The address of the first listener.
+    pub listen: Option<Address>,
+    /// The address of the pages for operators.
+    pub admin: Option<Address>,
+    /// What is logged.
+    pub log_level: Option<LogLevel>,
+    /// The form of a log line.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Reads a configuration file.
+pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let mut problems = Problems::new(file.display().to_string(), &text);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let read = read(&text, folder, overrides, &mut problems);
+    match (read, problems.into_result()) {
+        (Some((config, settings, lines)), Ok(warnings)) => Ok(Loaded { config, settings, warnings, lines }),
+        (_, Ok(problems) | Err(problems)) => Err(ConfigError::Wrong(problems)),
+    }
+}
+
+/// Reads a text; `None` if nothing of it can be understood.
+fn read(
+    text: &str,
+    folder: &Path,
+    overrides: &Overrides,
+    problems: &mut Problems<'_>,
+) -> Option<(Config, Settings, Lines)> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        problems.error(
+            error.span().unwrap_or_default(),
+            "",
+            error.message().replace(", expected", "; expected"),
+        );
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut tree = Tree::new(table);
+    let mut config = structure::read(&mut tree, problems)?;
+    overrides.apply(&mut config);
+    let tickets = validate::validate(&config, folder, &tree.place(), problems);
+    let settings = config.settings(tickets);
+    let lines = lines(&config, &tree.place(), text);
+    Some((config, settings, lines))
+}
+
+/// The line on which each permission begins, by realm and role.
+fn lines(config: &Config, root: &Place<'_, '_>, text: &str) -> Lines {
+    let realms = config.realms.iter().enumerate().map(|(index, realm)| {
+        let place = root.at("realms").item(index);
+        let roles = realm.roles.iter().enumerate().map(|(index, role)| {
+            let place = place.at("roles").item(index).at("permissions");
+            let line = |index| problem::position(text, place.item(index).span().start).0;
+            (0..role.permissions.len()).map(line).collect()
+        });
+        roles.collect()
+    });
+    realms.collect()
+}
+
+impl Overrides {
+    /// The configuration without a file, and its settings.
+    pub fn alone(&self) -> (Config, Settings) {
+        let mut config = Config::default();
+        self.apply(&mut config);
+        let settings = config.settings(vec![Vec::new()]);
+        (config, settings)
+    }
+
+    fn apply(&self, config: &mut Config) {
+        if let (Some(address), Some(first)) = (self.listen, config.listeners.first_mut()) {
+            first.address = address;
+        }
+        config.admin.address = self.admin.or(config.admin.address);
+        if let Some(level) = &self.log_level {
+            config.log.level = level.clone();
+        }
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, error } => {
+                write!(f, "realmkeeper: cannot read {}: {error}", file.display())
+            }
+            Self::Wrong(problems) => {
+                let lines = problems.iter().map(Problem::to_string).collect::<Vec<_>>();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}

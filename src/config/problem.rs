@@ -1,0 +1,98 @@
+//! What is wrong with a file, and where.
+
+use std::{fmt, ops::Range};
+
+/// Something that a person should change in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    file: String,
+    line: usize,
+    column: usize,
+    key: String,
+    text: String,
+    severity: Severity,
+}
+
+/// Whether a file can be used although it has a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    /// It cannot.
+    Error,
+    /// It can.
+    Warning,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, key, text, severity } = self;
+        write!(f, "{file}:{line}:{column}: ")?;
+        if *severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        if !key.is_empty() {
+            write!(f, "{key}: ")?;
+        }
+        f.write_str(text)
+    }
+}
+
+/// The problems of one file.
+#[derive(Debug)]
+pub(super) struct Problems<'a> {
+    file: String,
+    text: &'a str,
+    found: Vec<Problem>,
+}
+
+impl<'a> Problems<'a> {
+    /// No problem yet with a file of this name and text.
+    pub(super) fn new(file: String, text: &'a str) -> Self {
+        Self { file, text, found: Vec::new() }
+    }
+
+    /// Notes what makes the file unusable.
+    pub(super) fn error(&mut self, span: Range<usize>, key: &str, text: impl Into<String>) {
+        self.note(Severity::Error, span, key, text.into());
+    }
+
+    /// Notes what may not be meant so.
+    pub(super) fn warning(&mut self, span: Range<usize>, key: &str, text: impl Into<String>) {
+        self.note(Severity::Warning, span, key, text.into());
+    }
+
+    /// Whether nothing at a key and below it has errors.
+    pub(super) fn is_sound(&self, key: &str) -> bool {
+        self.errors_below(key).next().is_none()
+    }
+
+    /// Whether neither a list of tables nor a key of its tables has errors; what is below those may have.
+    pub(super) fn has_sound_tables(&self, key: &str) -> bool {
+        self.errors_below(key).all(|rest| rest.matches('.').count() > 1)
+    }
+
+    /// All, in the order of the file; an error if one of them is.
+    pub(super) fn into_result(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let is_sound = self.is_sound("");
+        self.found.sort_by_key(|problem| (problem.line, problem.column));
+        if is_sound { Ok(self.found) } else { Err(self.found) }
+    }
+
+    /// What follows a key in the keys of errors.
+    fn errors_below(&self, key: &str) -> impl Iterator<Item = &str> {
+        let errors = self.found.iter().filter(|problem| problem.severity == Severity::Error);
+        errors.filter_map(move |problem| problem.key.strip_prefix(key))
+    }
+
+    fn note(&mut self, severity: Severity, span: Range<usize>, key: &str, text: String) {
+        let (line, column) = position(self.text, span.start);
+        let (file, key) = (self.file.clone(), key.to_owned());
+        self.found.push(Problem { file, line, column, key, text, severity });
+    }
+}
+
+/// The line and the column of an offset, both from 1; the column counts characters.
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}

@@ -1,0 +1,222 @@
+//! From a configuration to the settings of a service, and from the defaults of the service to those of the format.
+
+use super::{
+    format::{
+        Admin, Config, Disclose, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
+        SessionLimits,
+    },
+    validate::Tickets,
+    value::{Address, Octets, Origin, Time},
+    word::{ListenerKind, Match, RequestIds, UriRule},
+};
+use crate::{NodeLimits, RealmSettings, Settings};
+use realmkeeper_actors::{
+    permission::{self, Disclosure, Permissions},
+    realm::{self, RealmOptions},
+    session::{
+        self, SessionSettings,
+        access::{Door, Principal, Ticket},
+    },
+};
+use std::sync::Arc;
+
+impl Config {
+    /// The settings that it stands for, with the tickets of its principals.
+    pub(super) fn settings(&self, tickets: Tickets) -> Settings {
+        let realms = self.realms.iter().zip(tickets);
+        Settings {
+            listeners: self.listeners.iter().map(Listener::settings).collect(),
+            admin: self.admin.address.map(|address| address.0),
+            realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
+            limits: self.limits.settings(),
+        }
+    }
+}
+
+impl Limits {
+    fn settings(&self) -> NodeLimits {
+        NodeLimits {
+            sessions: self.sessions,
+            sessions_per_address: self.sessions_per_address,
+            connection_rate: self.connection_rate.map(Into::into),
+        }
+    }
+}
+
+impl Listener {
+    fn settings(&self) -> crate::Listener {
+        let ListenerKind::WebSocket = self.kind;
+        crate::Listener {
+            address: self.address.0,
+            path: self.path.clone(),
+            allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
+            serializers: self.serializers.iter().copied().map(Into::into).collect(),
+            session: self.limits.settings(),
+        }
+    }
+}
+
+impl SessionLimits {
+    fn settings(&self) -> SessionSettings {
+        SessionSettings {
+            handshake_timeout: self.handshake_timeout.0,
+            authentication_timeout: self.authentication_timeout.0,
+            linger: self.linger.0,
+            ping_interval: self.ping_interval.0,
+            ping_timeout: self.ping_timeout.0,
+            write_stall: self.write_stall.0,
+            message_limit: self.message_size.0,
+            depth_limit: self.nesting_depth,
+            outbox_limit: self.outbox.0,
+            credit: self.credit.0,
+            message_rate: self.message_rate.map(Into::into),
+        }
+    }
+}
+
+impl Realm {
+    fn settings(&self, tickets: Vec<Ticket>) -> RealmSettings {
+        let roles = self.roles.iter().map(|role| {
+            Arc::new(permission::Role { name: role.name.as_str().into(), permissions: role.permissions() })
+        });
+        let roles = roles.collect::<Vec<_>>();
+        let role = |name: &str| roles.iter().find(|role| &*role.name == name).cloned();
+        let principals = self.principals.iter().zip(tickets).filter_map(|(principal, ticket)| {
+            Some(Principal { authid: principal.authid.as_str().into(), role: role(&principal.role)?, ticket })
+        });
+        RealmSettings {
+            name: self.name.as_str().into(),
+            options: RealmOptions {
+                uris: self.uris.into(),
+                request_ids: self.request_ids.into(),
+                session_meta_api: self.session_meta_api,
+                limits: self.limits.settings(),
+            },
+            door: Door {
+                anonymous: self.anonymous.as_deref().and_then(role),
+                principals: principals.collect(),
+            },
+        }
+    }
+}
+
+impl RealmLimits {
+    fn settings(&self) -> realm::RealmLimits {
+        let Self { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length } = *self;
+        realm::RealmLimits { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length }
+    }
+}
+
+impl Role {
+    /// Its permissions, indexed in the order of the file.
+    pub(super) fn permissions(&self) -> Permissions {
+        Permissions::new(self.permissions.iter().map(Permission::settings).collect())
+    }
+}
+
+impl Permission {
+    fn settings(&self) -> permission::Permission {
+        let disclosure = |disclose: Option<bool>| match disclose {
+            None => Disclosure::AsAsked,
+            Some(true) => Disclosure::Always,
+            Some(false) => Disclosure::Never,
+        };
+        permission::Permission {
+            uri: self.uri.as_str().into(),
+            matching: self.matching.into(),
+            allow: self.allow.iter().copied().map(permission::Action::from).collect(),
+            discloses_caller: disclosure(self.disclose.caller),
+            discloses_publisher: disclosure(self.disclose.publisher),
+        }
+    }
+}
+
+impl From<Rate> for session::Rate {
+    fn from(rate: Rate) -> Self {
+        let Rate { per_second, burst } = rate;
+        Self { per_second, burst }
+    }
+}
+
+impl Default for Config {
+    /// What `Settings::default` stands for.
+    fn default() -> Self {
+        let everything = |uri: &str| Permission {
+            uri: uri.into(),
+            matching: Match::Prefix,
+            allow: permission::Action::ALL.map(Into::into).into(),
+            disclose: Disclose::default(),
+        };
+        let role = Role { name: "anonymous".into(), permissions: vec![everything(""), everything("wamp.")] };
+        let realm = Realm {
+            name: "realm1".into(),
+            uris: UriRule::default(),
+            request_ids: RequestIds::default(),
+            session_meta_api: true,
+            anonymous: Some(role.name.clone()),
+            limits: RealmLimits::default(),
+            roles: vec![role],
+            principals: Vec::new(),
+        };
+        Self {
+            log: Log::default(),
+            admin: Admin::default(),
+            limits: Limits::default(),
+            listeners: vec![Listener::default()],
+            realms: vec![realm],
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        let crate::Listener { address, path, allowed_origins, serializers, session } =
+            crate::Listener::default();
+        Self {
+            kind: ListenerKind::default(),
+            address: Address(address),
+            path,
+            allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
+            serializers: serializers.into_iter().map(Into::into).collect(),
+            limits: session.into(),
+        }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        SessionSettings::default().into()
+    }
+}
+
+impl From<SessionSettings> for SessionLimits {
+    fn from(settings: SessionSettings) -> Self {
+        Self {
+            handshake_timeout: Time(settings.handshake_timeout),
+            authentication_timeout: Time(settings.authentication_timeout),
+            linger: Time(settings.linger),
+            ping_interval: Time(settings.ping_interval),
+            ping_timeout: Time(settings.ping_timeout),
+            write_stall: Time(settings.write_stall),
+            message_size: Octets(settings.message_limit),
+            outbox: Octets(settings.outbox_limit),
+            credit: Octets(settings.credit),
+            nesting_depth: settings.depth_limit,
+            message_rate: settings.message_rate.map(Into::into),
+        }
+    }
+}
+
+impl Default for RealmLimits {
+    fn default() -> Self {
+        let realm::RealmLimits {
+            sessions,
+            sessions_per_authid,
+            subscriptions,
+            registrations,
+            calls,
+            uri_length,
+        } = realm::RealmLimits::default();
+        Self { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length }
+    }
+}

@@ -1,0 +1,318 @@
+//! Values that a file or a flag holds as text.
+
+use crate::AllowedOrigin;
+use actix_http::uri::Authority;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::SocketAddr, str::FromStr, time::Duration};
+use tracing_subscriber::EnvFilter;
+
+/// What is logged: a level, or directives of `tracing`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLevel(String);
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+/// A time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+/// A number of octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Octets(pub usize);
+
+/// Which web pages may connect: `*` for those of every origin, `loopback` for those from this machine, or an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(pub AllowedOrigin);
+
+/// Makes a type that can be parsed and displayed one of text in a file, with an example for people.
+macro_rules! text {
+    ($($name:ident such as $example:literal),* $(,)?) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Written(PhantomData))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "examples": [$example] })
+            }
+        }
+    )*};
+}
+
+/// Reads a value from its text. The error of a visitor has the place of the value.
+struct Written<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = &'static str>> Visitor<'_> for Written<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+text!(
+    LogLevel such as "info",
+    Address such as "127.0.0.1:8080",
+    Time such as "10s",
+    Origin such as "https://example.com",
+);
+
+impl LogLevel {
+    /// The filter that lets through what is to be logged.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = &'static str;
+
+    /// A word alone has to be a level: the filter would take any other for the name of a module.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_level = |word: &str| matches!(word, "error" | "warn" | "info" | "debug" | "trace");
+        let has_sense = |directive: &str| is_level(directive) || directive.contains('=');
+        if text.split(',').all(has_sense) && EnvFilter::try_new(text).is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be error, warn, info, debug or trace, or directives such as \
+                 info,realmkeeper_actors=debug")
+        }
+    }
+}
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = "must be an ip address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+        text.parse().map(Self).map_err(|_| error)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Time {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+        let time = humantime::parse_duration(text).ok().filter(|time| allowed.contains(time));
+        time.map(Self).ok_or("must be a time from 1ms to 24h, such as 500ms, 10s or 2m")
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    /// An origin is kept as browsers write it: in lower case and without the usual port.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "*" => return Ok(Self(AllowedOrigin::Any)),
+            "loopback" => return Ok(Self(AllowedOrigin::Loopback)),
+            _ => {}
+        }
+        let origin = text.to_ascii_lowercase();
+        let (scheme, authority) = origin.split_once("://").unwrap_or_default();
+        let usual_port = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => "",
+        };
+        let is_one = |authority: &Authority| {
+            let (host, port) = (authority.host(), authority.port_u16());
+            let whole = port.map_or(host.to_owned(), |port| format!("{host}:{port}"));
+            !host.is_empty() && !host.contains('*') && whole == authority.as_str()
+        };
+        if !usual_port.is_empty() && authority.parse().is_ok_and(|authority| is_one(&authority)) {
+            let origin = origin.strip_suffix(usual_port).unwrap_or(&origin);
+            Ok(Self(AllowedOrigin::Exactly(origin.to_owned())))
+        } else {
+            Err("must be \"loopback\", \"*\", or an origin without a path, such as https://example.com")
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            AllowedOrigin::Any => "*",
+            AllowedOrigin::Loopback => "loopback",
+            AllowedOrigin::Exactly(origin) => origin,
+        })
+    }
+}
+
+/// The units of sizes, the largest first.
+const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl FromStr for Octets {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unit = UNITS.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+        let (number, size) = unit.unwrap_or((text, 1));
+        let octets = number.trim_end().parse::<usize>().ok().and_then(|number| number.checked_mul(size));
+        octets.map(Self).ok_or("must be a number of octets, such as 65536, \"64KiB\" or \"1MiB\"")
+    }
+}
+
+impl fmt::Display for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size)) {
+            Some((unit, size)) => write!(f, "{}{unit}", self.0 / size),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Octets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Written(PhantomData))
+    }
+}
+
+impl JsonSchema for Octets {
+    fn schema_name() -> Cow<'static, str> {
+        "Octets".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "examples": [65536, "64KiB"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asserts what texts are understood as, and displayed again.
+    fn check<T: FromStr<Err = &'static str> + fmt::Display>(texts: &[(&str, Option<&str>)]) {
+        for (text, expected) in texts {
+            let found = text.parse::<T>().ok().map(|value| value.to_string());
+            assert_eq!(found.as_deref(), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_alone_or_directives_say_what_is_logged() {
+        check::<LogLevel>(&[
+            ("debug", Some("debug")),
+            ("info,realmkeeper_actors=debug", Some("info,realmkeeper_actors=debug")),
+            ("realmkeeper=trace", Some("realmkeeper=trace")),
+            ("DEBUG", None),
+            ("realmkeeper", None),
+            ("info,", None),
+            ("a=b=c", None),
+            ("", None),
+        ]);
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_is_neither_none_nor_more_than_a_day() {
+        check::<Time>(&[
+            ("10s", Some("10s")),
+            ("500ms", Some("500ms")),
+            ("90s", Some("1m 30s")),
+            ("1m 30s", Some("1m 30s")),
+            ("24h", Some("1day")),
+            ("24h 1ms", None),
+            ("999us", None),
+            ("0s", None),
+            ("10", None),
+            ("-1s", None),
+            ("", None),
+        ]);
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_octets_or_of_larger_units() {
+        check::<Octets>(&[
+            ("65536", Some("64KiB")),
+            ("65537", Some("65537")),
+            ("1 MiB", Some("1MiB")),
+            ("3GiB", Some("3GiB")),
+            ("0", Some("0")),
+            ("1.5MiB", None),
+            ("1MB", None),
+            ("MiB", None),
+            ("-1", None),
+            ("17179869184GiB", None),
+        ]);
+    }
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_write_it() {
+        check::<Origin>(&[
+            ("*", Some("*")),
+            ("loopback", Some("loopback")),
+            ("https://example.com", Some("https://example.com")),
+            ("HTTPS://Example.com:443", Some("https://example.com")),
+            ("http://example.com:443", Some("http://example.com:443")),
+            ("http://[::1]:80", Some("http://[::1]")),
+            ("https://example.com:8443", Some("https://example.com:8443")),
+            ("https://example.com:", None),
+            ("https://example.com/", None),
+            ("https://joe@example.com", None),
+            ("https://*.example.com", None),
+            ("wss://example.com", None),
+            ("example.com", None),
+            ("https://", None),
+            ("null", None),
+            ("", None),
+        ]);
+    }
+}

@@ -1,0 +1,56 @@
+//! What the program prints when clients can connect.
+
+use realmkeeper::{RealmSettings, Service, Settings};
+use realmkeeper_actors::{
+    message::uri::Match,
+    permission::{Action, Role},
+};
+use std::{env, fmt::Write};
+
+/// Where clients can connect, which realms they find there, and one line to try.
+pub(crate) fn greeting(service: &Service, settings: &Settings) -> String {
+    let url = service.url();
+    let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
+    for listener in &settings.listeners[1..] {
+        let _ = writeln!(text, "listens on ws://{}{}", listener.address, listener.path);
+    }
+    if let Some(address) = settings.admin {
+        let _ = writeln!(text, "admin: http://{address}");
+    }
+    for realm in &settings.realms {
+        let _ = writeln!(text, "realm: {}", welcome(realm));
+    }
+    // The name by which it was called works again, wherever the program lies.
+    let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
+    let line = match settings.realms.iter().find(|realm| is_open(realm)) {
+        Some(RealmSettings { name, .. }) => {
+            format!("{program} bench rpc --url {url} --realm {name} --seconds 2")
+        }
+        None => format!("curl http://{}/healthz", settings.admin.unwrap_or(service.address())),
+    };
+    let _ = writeln!(text, "try: {line}");
+    text
+}
+
+/// Whether whoever comes may do everything in a realm.
+fn is_open(realm: &RealmSettings) -> bool {
+    let may =
+        |role: &Role, action| role.permissions.decide_match(action, &"".into(), Match::Prefix).is_allowed;
+    let anonymous = realm.door.anonymous.as_ref();
+    anonymous.is_some_and(|role| Action::ALL.into_iter().all(|action| may(role, action)))
+}
+
+/// A realm, and how to join it.
+fn welcome(realm: &RealmSettings) -> String {
+    let anonymous = realm
+        .door
+        .anonymous
+        .as_ref()
+        .map_or("no anonymous".into(), |role| format!("anonymous as {}", role.name));
+    let principals = match realm.door.principals.len() {
+        0 => String::new(),
+        1 => "; 1 principal".into(),
+        number => format!("; {number} principals"),
+    };
+    format!("{} ({anonymous}{principals})", realm.name)
+}
