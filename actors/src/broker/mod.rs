@@ -18,6 +18,7 @@ use crate::{
     roster::Member,
     step::Step,
 };
+use smallvec::SmallVec;
 use subscription::Subscription;
 
 /// All subscriptions of a realm.
@@ -124,7 +125,7 @@ impl Broker {
         publication: &Publication<'_>,
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
-        let mut audiences = Vec::new();
+        let mut audiences = SmallVec::<[_; 2]>::new();
         self.topics.matching(publication.topic, |id| {
             if let Some(subscription) = self.subscriptions.get(&id) {
                 for (serializer, audience) in subscription.audiences(publication.excluded) {

@@ -6,8 +6,8 @@ mod party;
 use crate::{
     collections::Map,
     message::{
-        Call, Error, ErrorDetails, Invocation, InvocationDetails, Register, RequestType,
-        Result as CallResult, ResultDetails, Unregister, Yield,
+        Call, Error, Invocation, InvocationDetails, Register, RequestType, Result as CallResult, Sparse,
+        Unregister, Yield,
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRule},
     },
@@ -95,9 +95,10 @@ impl Dealer {
         step: &mut Step<'_>,
     ) -> Result<(), Fault> {
         let Call { request, options, procedure, payload } = message;
-        check_uri(&procedure, Match::Exact, rule)?;
         let found = self.procedures.get(&procedure).and_then(|id| Some((*id, self.registrations.get(id)?)));
         let Some((registration, Registration { callee, discloses_caller, .. })) = found else {
+            // What is registered was checked then.
+            check_uri(&procedure, Match::Exact, rule)?;
             return Err(Refusal::NoSuchProcedure(procedure.to_string()).into());
         };
         let Some(callee) = roster.get(*callee) else {
@@ -113,7 +114,10 @@ impl Dealer {
         };
         let invocation = self.parties.entry(callee.id).or_default().invoke(caller.id, request);
         self.parties.entry(caller.id).or_default().calls.insert(request, (callee.id, invocation));
-        step.send(callee.id, Invocation { request: invocation, registration, details, payload });
+        step.send(
+            callee.id,
+            Invocation { request: invocation, registration, details: details.into(), payload },
+        );
         Ok(())
     }
 
@@ -136,9 +140,7 @@ impl Dealer {
         }
         let (caller, request) = caller;
         match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
-            Ok(payload) => {
-                step.send(caller.id, CallResult { request, details: ResultDetails::default(), payload })
-            }
+            Ok(payload) => step.send(caller.id, CallResult { request, details: Sparse::default(), payload }),
             Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
             Err(Fault::Violation(violation)) => return Err(violation),
         }
@@ -166,7 +168,7 @@ impl Dealer {
         };
         match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
             Ok(payload) => {
-                let (request_type, details) = (RequestType::Call, ErrorDetails::default());
+                let (request_type, details) = (RequestType::Call, Sparse::default());
                 step.send(caller.id, Error { request_type, request, details, error: message.error, payload });
             }
             Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
