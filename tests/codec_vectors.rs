@@ -65,7 +65,8 @@ fn elements_and_options_are_read_into_their_fields() {
                     ppt_serializer: text("g"),
                     ppt_cipher: text("h"),
                     ppt_keyid: text("i"),
-                },
+                }
+                .into(),
                 topic: "t".into(),
                 payload: Payload::EMPTY,
             }
@@ -109,7 +110,7 @@ fn elements_and_options_are_read_into_their_fields() {
             Error {
                 request_type: RequestType::Invocation,
                 request: id(7),
-                details: ErrorDetails { ppt_cipher: text("a"), ..ErrorDetails::default() },
+                details: ErrorDetails { ppt_cipher: text("a"), ..ErrorDetails::default() }.into(),
                 error: "e".into(),
                 payload: Payload::EMPTY,
             }
@@ -131,7 +132,8 @@ fn elements_and_options_are_read_into_their_fields() {
                     trustlevel: Some(3),
                     retained: Some(true),
                     ..EventDetails::default()
-                },
+                }
+                .into(),
                 payload: Payload::EMPTY,
             }
             .into(),
@@ -148,7 +150,8 @@ fn elements_and_options_are_read_into_their_fields() {
                     receive_progress: Some(true),
                     progress: Some(false),
                     ..InvocationDetails::default()
-                },
+                }
+                .into(),
                 payload: Payload::EMPTY,
             }
             .into(),

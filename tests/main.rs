@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod namespace;
 mod official_vectors;
+mod permissions;
 mod program;
 mod readme;
 mod real_clients;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use realmkeeper_actors::{
     codec::{Arguments, Payload, Serializer},
-    message::{Call, CallOptions, ClientMessage, Publish, PublishOptions, id::RequestId, value::Value},
+    message::{Call, ClientMessage, Publish, PublishOptions, Sparse, id::RequestId, value::Value},
 };
 use std::hint::black_box;
 
@@ -19,13 +19,14 @@ fn messages(serializer: Serializer, size: usize) -> [ClientMessage; 2] {
     let payload = Payload::build(serializer, &arguments).expect("text has a form in every serializer");
     let call = Call {
         request: RequestId::FIRST,
-        options: CallOptions::default(),
+        options: Sparse::default(),
         procedure: "com.example.procedure".into(),
         payload: payload.clone(),
     };
     let publish = Publish {
         request: RequestId::FIRST,
-        options: PublishOptions { acknowledge: Some(true), exclude_me: Some(false), ..Default::default() },
+        options: PublishOptions { acknowledge: Some(true), exclude_me: Some(false), ..Default::default() }
+            .into(),
         topic: "com.example.topic".into(),
         payload,
     };

@@ -219,7 +219,7 @@ impl Permissions {
         let denies_a_part = |place: &usize| {
             let permission = &self.all[*place];
             !permission.allow.contains(action)
-                && (uri.is_reserved() || !permission.uri.is_reserved())
+                && !permission.uri.is_reserved()
                 && pattern::overlap((&permission.uri, permission.matching), (uri, matching))
                 && precedes(place, &general) == Ordering::Greater
         };

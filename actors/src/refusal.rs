@@ -4,7 +4,7 @@ use crate::{
     codec::{Arguments, Malformed, Payload, Serializer, Untranscodable},
     limit::Limit,
     message::{
-        Error, ErrorDetails, RequestType,
+        Error, RequestType, Sparse,
         id::RequestId,
         uri::{Match, Uri, UriRule, UriRules},
     },
@@ -140,7 +140,7 @@ impl Refusal {
         Error {
             request_type,
             request,
-            details: ErrorDetails::default(),
+            details: Sparse::default(),
             error: self.uri().into(),
             // A text has a form in every serializer.
             payload: Payload::build(serializer, &text).unwrap_or(Payload::EMPTY),

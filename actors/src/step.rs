@@ -9,6 +9,7 @@ use crate::{
     roster::Member,
 };
 use rand::{RngExt, rngs::StdRng};
+use smallvec::SmallVec;
 use std::time::SystemTime;
 
 /// The time and the chance that a step of the core may use, and the effects it asks for, in order.
@@ -17,6 +18,9 @@ pub struct Step<'a> {
     chance: &'a mut StdRng,
     effects: Vec<Effect>,
 }
+
+/// Sessions that receive the same; often there is one.
+pub type Receivers = SmallVec<[SessionId; 2]>;
 
 /// What a realm asks its actor to do.
 #[derive(Debug, PartialEq)]
@@ -31,14 +35,14 @@ pub enum Effect {
     /// Queue the same message for several sessions, which all have the serializer of its payload.
     Broadcast {
         /// The receivers.
-        to: Vec<SessionId>,
+        to: Receivers,
         /// What each receives.
         message: RouterMessage,
     },
     /// Note that an event did not reach sessions whose serializer has no form for it.
     Undeliverable {
         /// The sessions that miss it.
-        to: Vec<SessionId>,
+        to: Receivers,
         /// What stands in the way.
         problem: String,
     },
@@ -57,6 +61,11 @@ impl<'a> Step<'a> {
     /// A step that happens `now`.
     pub fn new(now: SystemTime, chance: &'a mut StdRng) -> Self {
         Self { now, chance, effects: Vec::new() }
+    }
+
+    /// Has the effects gathered behind those in this vector.
+    pub(crate) fn gather_in(self, effects: Vec<Effect>) -> Self {
+        Self { effects, ..self }
     }
 
     /// When the step happens.

@@ -81,10 +81,32 @@ impl Peer {
         let mut details = details.clone();
         details["roles"] = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
         self.send(&json!([1, realm, details]));
+        self.welcomed();
+    }
+
+    fn welcomed(&mut self) {
         let welcome = self.message();
         assert_eq!(welcome[0], 2, "the router answers {welcome}");
         self.session = welcome[1].as_u64().expect("a session has an id");
         self.authid = welcome[2]["authid"].as_str().expect("a session has an authid").to_owned();
+    }
+
+    /// Joins a realm in all roles, as who has this ticket.
+    pub(crate) fn prove(&mut self, realm: &str, authid: &str, ticket: &str) {
+        let roles = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
+        self.send(&json!([1, realm, {"roles": roles, "authmethods": ["ticket"], "authid": authid}]));
+        assert_eq!(self.message(), json!([4, "ticket", {}]));
+        self.send(&json!([5, ticket, {}]));
+        self.welcomed();
+    }
+
+    /// Registers a procedure with these options; gives the registration.
+    pub(crate) fn register(&mut self, procedure: &str, options: &Json) -> u64 {
+        let request = self.request();
+        self.send(&json!([64, request, options, procedure]));
+        let answer = self.message();
+        assert_eq!((&answer[0], &answer[1]), (&json!(65), &json!(request)), "the router answers {answer}");
+        answer[2].as_u64().expect("a registration has an id")
     }
 
     /// The serializer that it speaks.

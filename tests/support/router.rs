@@ -1,10 +1,19 @@
 //! A router on a free port, in a thread of this process.
 
 use super::log;
-use realmkeeper::{Service, Settings};
+use realmkeeper::{
+    Service, Settings,
+    config::{self, Overrides},
+};
 use std::{
+    fs,
     net::SocketAddr,
-    sync::mpsc,
+    path::Path,
+    process,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -51,6 +60,18 @@ impl Router {
         let (addresses, urls, admin, sockets) =
             start.recv_timeout(PATIENCE).expect("the router starts in time");
         Self { addresses, urls, admin, sockets, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Starts a router as this text of a configuration file says, which has to ask for port 0.
+    pub(crate) fn configured(text: &str) -> Self {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.toml", process::id()));
+        fs::write(&file, text).expect("the folder of tests can be written to");
+        let loaded = config::load(&file, &Overrides::default());
+        fs::remove_file(&file).expect("what was written can be removed");
+        let loaded = loaded.expect("the configuration can be used");
+        Self::with(|settings| *settings = loaded.settings)
     }
 
     /// Where its only listener listens.

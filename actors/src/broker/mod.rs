@@ -20,6 +20,7 @@ use crate::{
     roster::{Member, Roster},
     step::Step,
 };
+use smallvec::SmallVec;
 use subscription::Subscription;
 
 /// All subscriptions of a realm.
@@ -157,7 +158,7 @@ impl Broker {
         step: &mut Step<'_>,
         receives: impl Fn(SessionId, Match) -> bool,
     ) -> Result<PublicationId, Fault> {
-        let mut audiences = Vec::new();
+        let mut audiences = SmallVec::<[_; 2]>::new();
         self.topics.matching(publication.topic, |id| {
             if let Some(subscription) = self.subscriptions.get(&id) {
                 let matching = subscription.matching;

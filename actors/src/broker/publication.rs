@@ -3,12 +3,12 @@
 use crate::{
     codec::{Arguments, Payload, Serializer, Untranscodable},
     message::{
-        Event, EventDetails,
+        Event, EventDetails, Sparse,
         id::{PublicationId, SessionId, SubscriptionId},
         uri::{Match, Uri},
     },
     roster::Member,
-    step::Effect,
+    step::{Effect, Receivers},
 };
 
 /// What is published.
@@ -75,13 +75,21 @@ impl Publication<'_> {
         publication: PublicationId,
         subscription: SubscriptionId,
         matching: Match,
-        to: Vec<SessionId>,
+        to: Receivers,
         form: Result<&Payload, &str>,
     ) -> Effect {
         let payload = match form {
             Ok(payload) => payload.clone(),
             Err(problem) => return Effect::Undeliverable { to, problem: problem.to_owned() },
         };
+        let details = self.details(matching);
+        Effect::Broadcast { to, message: Event { subscription, publication, details, payload }.into() }
+    }
+
+    fn details(&self, matching: Match) -> Sparse<EventDetails> {
+        if self.publisher.is_none() && matching == Match::Exact {
+            return Sparse::default();
+        }
         let details = EventDetails {
             publisher: self.publisher.map(|publisher| publisher.id),
             publisher_authid: self.publisher.map(|publisher| (&*publisher.authid).into()),
@@ -89,6 +97,6 @@ impl Publication<'_> {
             topic: (matching != Match::Exact).then(|| self.topic.clone()),
             ..EventDetails::default()
         };
-        Effect::Broadcast { to, message: Event { subscription, publication, details, payload }.into() }
+        details.into()
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         id::SessionId,
         uri::{Match, Uri},
     },
+    step::Receivers,
 };
 
 /// What all sessions share that subscribed to the same topic and match.
@@ -22,8 +23,8 @@ impl Subscription {
     pub(super) fn audiences<F: Fn(SessionId) -> bool>(
         &self,
         receives: F,
-    ) -> impl Iterator<Item = (Serializer, Vec<SessionId>)> + use<F> {
-        let mut audiences = Serializer::ALL.map(|serializer| (serializer, Vec::new()));
+    ) -> impl Iterator<Item = (Serializer, Receivers)> + use<F> {
+        let mut audiences = Serializer::ALL.map(|serializer| (serializer, Receivers::new()));
         for (session, serializer) in &self.subscribers {
             if receives(*session) {
                 audiences[*serializer as usize].1.push(*session);

@@ -2,7 +2,7 @@
 
 use super::{
     Kind,
-    raw::{Stop, deeper, stepped_over},
+    raw::{Stop, deeper, is_ascii, stepped_over},
 };
 use std::{borrow::Cow, iter};
 
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
 
     /// Steps over a message and hands out each of its elements.
     fn message(&mut self, depth: usize, mut element: impl FnMut(&'a [u8])) -> Result<(), Stop> {
-        if !self.rest.is_ascii()
+        if !is_ascii(self.rest)
             && let Err(error) = std::str::from_utf8(self.rest)
         {
             self.advance(error.valid_up_to());

@@ -14,7 +14,7 @@ mod writer;
 
 pub(crate) use payload::read_options;
 pub use payload::{Arguments, Payload, Untranscodable};
-pub(crate) use raw::{Elements, MOST_ELEMENTS, Raw};
+pub(crate) use raw::{Elements, MOST_ELEMENTS, Raw, is_ascii};
 pub(crate) use writer::Writer;
 
 use std::fmt;

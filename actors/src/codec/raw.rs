@@ -170,7 +170,17 @@ pub(super) fn deeper(depth: usize) -> Result<usize, Stop> {
 
 /// Whether it is text. Most is ASCII, which is quicker to tell.
 pub(super) fn is_utf8(text: &[u8]) -> bool {
-    text.is_ascii() || std::str::from_utf8(text).is_ok()
+    is_ascii(text) || std::str::from_utf8(text).is_ok()
+}
+
+/// Whether all octets are ASCII.
+pub(crate) fn is_ascii(text: &[u8]) -> bool {
+    // Without a branch for each octet the compiler takes many at once.
+    let all_are = |text: &[u8]| text.iter().fold(0, |all, octet| all | octet).is_ascii();
+    match text.last_chunk::<32>() {
+        Some(last) => all_are(last) && text.as_chunks::<32>().0.iter().all(|block| all_are(block)),
+        None => all_are(text),
+    }
 }
 
 /// The bytes that were stepped over from `start` on.

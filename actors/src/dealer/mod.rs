@@ -7,8 +7,8 @@ use crate::{
     collections::Map,
     limit::Limit,
     message::{
-        Call, Error, ErrorDetails, Invocation, InvocationDetails, Register, RequestType,
-        Result as CallResult, ResultDetails, Unregister, Yield,
+        Call, Error, Invocation, InvocationDetails, Register, RequestType, Result as CallResult, Sparse,
+        Unregister, Yield,
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
     },
@@ -133,7 +133,10 @@ impl Dealer {
         };
         let invocation = self.parties.entry(callee.id).or_default().invoke(caller.id, request);
         self.parties.entry(caller.id).or_default().calls.insert(request, (callee.id, invocation));
-        step.send(callee.id, Invocation { request: invocation, registration, details, payload });
+        step.send(
+            callee.id,
+            Invocation { request: invocation, registration, details: details.into(), payload },
+        );
         Ok(())
     }
 
@@ -153,9 +156,7 @@ impl Dealer {
         }
         let (caller, request) = caller;
         match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
-            Ok(payload) => {
-                step.send(caller.id, CallResult { request, details: ResultDetails::default(), payload })
-            }
+            Ok(payload) => step.send(caller.id, CallResult { request, details: Sparse::default(), payload }),
             Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
             Err(Fault::Violation(violation)) => return Err(violation),
         }
@@ -183,7 +184,7 @@ impl Dealer {
         };
         match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
             Ok(payload) => {
-                let (request_type, details) = (RequestType::Call, ErrorDetails::default());
+                let (request_type, details) = (RequestType::Call, Sparse::default());
                 step.send(caller.id, Error { request_type, request, details, error: message.error, payload });
             }
             Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),

@@ -124,7 +124,7 @@ impl Features {
 }
 
 /// What a peer plays: the features of each of its roles.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
     /// Calls procedures.
     pub caller: Option<Features>,

@@ -6,6 +6,7 @@ use super::{
     value::{Dict, Value},
 };
 use crate::codec::{Kind, Malformed, Raw, Writer};
+use std::ops::Deref;
 
 /// A value of a known type, as an element of a message or behind a key of its options.
 pub(crate) trait Field: Sized {
@@ -26,6 +27,52 @@ pub(crate) trait Element: Sized {
 
     /// Writes it.
     fn write_element(&self, writer: &mut Writer<'_>);
+}
+
+/// A dict of options or details.
+pub trait Options: PartialEq + 'static {
+    /// One without entries.
+    fn empty() -> &'static Self;
+}
+
+/// A dict of options or details that has no entry in most messages, and takes hardly any room in those.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sparse<T>(Option<Box<T>>);
+
+impl<T: Options> From<T> for Sparse<T> {
+    fn from(options: T) -> Self {
+        Self((options != *T::empty()).then(|| Box::new(options)))
+    }
+}
+
+impl<T: Options> Deref for Sparse<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.0 {
+            Some(options) => options,
+            None => T::empty(),
+        }
+    }
+}
+
+impl<T: Options + Element> Element for Sparse<T> {
+    fn read_element(raw: Raw<'_>, message: &str, name: &str) -> Result<Self, Malformed> {
+        if raw.kind() == Kind::Dict && raw.is_empty() {
+            return Ok(Self(None));
+        }
+        T::read_element(raw, message, name).map(Self::from)
+    }
+
+    fn write_element(&self, writer: &mut Writer<'_>) {
+        match &self.0 {
+            Some(options) => options.write_element(writer),
+            None => {
+                writer.dict(0);
+                writer.end_dict();
+            }
+        }
+    }
 }
 
 impl<T: Field> Element for T {
@@ -207,8 +254,14 @@ macro_rules! options {
             $($(#[$doc])* pub $key: Option<$type>,)*
         }
 
+        impl $crate::message::field::Options for $name {
+            fn empty() -> &'static Self {
+                static EMPTY: $name = $name { $($key: None),* };
+                &EMPTY
+            }
+        }
+
         impl $crate::message::field::Element for $name {
-            #[inline]
             fn read_element(
                 raw: $crate::codec::Raw<'_>,
                 message: &str,

@@ -12,6 +12,7 @@ mod session;
 pub mod uri;
 pub mod value;
 
+pub use field::{Options, Sparse};
 pub use pubsub::*;
 pub use rpc::*;
 pub use session::*;

@@ -1,7 +1,7 @@
 //! Messages of publish and subscribe (section "Publish and Subscribe").
 
 use super::{
-    field::{message, options, passthru, revocable},
+    field::{Sparse, message, options, passthru, revocable},
     id::{PublicationId, RequestId, SessionId, SubscriptionId},
     uri::{Match, Uri},
 };
@@ -12,7 +12,7 @@ message! {
         /// The publisher's request.
         request "Request": RequestId,
         /// For whom, and whether to answer.
-        options "Options": PublishOptions,
+        options "Options": Sparse<PublishOptions>,
         /// The topic.
         topic "Topic": Uri,
     } + payload
@@ -53,7 +53,7 @@ message! {
         /// The publication.
         publication "Publication": PublicationId,
         /// What is said about it.
-        details "Details": EventDetails,
+        details "Details": Sparse<EventDetails>,
     } + payload
 }
 

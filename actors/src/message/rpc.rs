@@ -1,7 +1,7 @@
 //! Messages of routed remote procedure calls (section "Remote Procedure Calls"), and ERROR.
 
 use super::{
-    field::{Field, message, options, passthru, revocable, words},
+    field::{Field, Sparse, message, options, passthru, revocable, words},
     id::{RegistrationId, RequestId, SessionId},
     uri::{Match, Uri},
 };
@@ -15,7 +15,7 @@ message! {
         /// The request that failed.
         request "REQUEST.Request": RequestId,
         /// What is said about the payload.
-        details "Details": ErrorDetails,
+        details "Details": Sparse<ErrorDetails>,
         /// Why.
         error "Error": Uri,
     } + payload
@@ -24,7 +24,7 @@ message! {
         /// The caller's request.
         request "Request": RequestId,
         /// How to call.
-        options "Options": CallOptions,
+        options "Options": Sparse<CallOptions>,
         /// The procedure.
         procedure "Procedure": Uri,
     } + payload
@@ -40,7 +40,7 @@ message! {
         /// The call answered.
         request "CALL.Request": RequestId,
         /// What is said about the payload.
-        details "Details": ResultDetails,
+        details "Details": Sparse<ResultDetails>,
     } + payload
     /// `[64, Request:id, Options:dict, Procedure:uri]`
     Register = 64 "REGISTER" {
@@ -72,7 +72,7 @@ message! {
         /// The registration called.
         registration "Registration": RegistrationId,
         /// What is said about the call.
-        details "Details": InvocationDetails,
+        details "Details": Sparse<InvocationDetails>,
     } + payload
     /// `[69, INVOCATION.Request:id, Options:dict]`
     Interrupt = 69 "INTERRUPT" {
@@ -86,7 +86,7 @@ message! {
         /// The invocation answered.
         request "INVOCATION.Request": RequestId,
         /// What is said about the payload.
-        options "Options": YieldOptions,
+        options "Options": Sparse<YieldOptions>,
     } + payload
 }
 

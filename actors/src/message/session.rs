@@ -2,7 +2,7 @@
 
 use super::{
     feature::Roles,
-    field::{Field, message, options},
+    field::{Field, Sparse, message, options},
     id::SessionId,
     uri::Uri,
     value::Dict,
@@ -16,14 +16,14 @@ message! {
         /// The realm to join.
         realm "Realm": Uri,
         /// Who asks, and what it can do.
-        details "Details": HelloDetails,
+        details "Details": Sparse<HelloDetails>,
     }
     /// `[2, Session:id, Details:dict]`: the client has joined.
     Welcome = 2 "WELCOME" {
         /// The session that begins here.
         session "Session": SessionId,
         /// What the session was given, and what the router can do.
-        details "Details": WelcomeDetails,
+        details "Details": Sparse<WelcomeDetails>,
     }
     /// `[3, Details:dict, Reason:uri, Arguments:list, ArgumentsKw:dict]`: one peer ends it at once, and hears
     /// nothing more.

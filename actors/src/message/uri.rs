@@ -41,22 +41,19 @@ impl Uri {
     /// Whether the URI can be used with `matching` under `rule`: no empty component in an exact one,
     /// the last may be empty in a prefix, any in a wildcard.
     pub fn is_valid(&self, matching: Match, rule: UriRule) -> bool {
-        let allowed = |c: char| match rule {
-            UriRule::Loose => c != '#' && !c.is_whitespace(),
-            UriRule::Strict => matches!(c, 'a'..='z' | '0'..='9' | '_'),
-        };
-        let mut components = self.0.split('.').peekable();
-        while let Some(component) = components.next() {
-            let may_be_empty = match matching {
-                Match::Exact => false,
-                Match::Prefix => components.peek().is_none(),
-                Match::Wildcard => true,
+        let mut is_empty = true;
+        for c in self.0.chars() {
+            let is_allowed = match (c, rule) {
+                ('.', _) => !is_empty || matching == Match::Wildcard,
+                (_, UriRule::Loose) => c != '#' && !c.is_whitespace(),
+                (_, UriRule::Strict) => matches!(c, 'a'..='z' | '0'..='9' | '_'),
             };
-            if component.is_empty() && !may_be_empty || !component.chars().all(allowed) {
+            if !is_allowed {
                 return false;
             }
+            is_empty = c == '.';
         }
-        true
+        !is_empty || matching != Match::Exact
     }
 
     /// Whether the first component is `wamp`: such a URI is the router's, and no client publishes or

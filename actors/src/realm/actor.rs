@@ -23,6 +23,9 @@ use std::{
 };
 use tracing::{debug, error, info};
 
+/// The vector of effects is kept from step to step if it has room for at most so many.
+const MOST_KEPT: usize = 1 << 10;
+
 /// The actor of one realm.
 #[derive(Debug)]
 pub struct RealmActor {
@@ -31,6 +34,8 @@ pub struct RealmActor {
     peers: Map<SessionId, Peer>,
     chance: StdRng,
     framer: Framer,
+    /// An empty vector for the effects of the next step.
+    effects: Vec<Effect>,
     router: Addr<Router>,
     metrics: Metrics,
     /// Whether everybody was sent away since the router stops.
@@ -53,6 +58,7 @@ impl RealmActor {
             peers: Map::default(),
             chance: StdRng::from_rng(&mut rand::rng()),
             framer: Framer::default(),
+            effects: Vec::new(),
             router,
             metrics,
             is_closed: false,
@@ -66,9 +72,9 @@ impl RealmActor {
         context: &mut Context<Self>,
         step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T,
     ) -> Option<(T, Vec<Effect>)> {
-        let (realm, chance) = (&mut self.realm, &mut self.chance);
+        let (realm, chance, effects) = (&mut self.realm, &mut self.chance, &mut self.effects);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut lent = Step::new(SystemTime::now(), chance);
+            let mut lent = Step::new(SystemTime::now(), chance).gather_in(std::mem::take(effects));
             let result = step(realm, &mut lent);
             (result, lent.into_effects())
         }));
@@ -94,13 +100,15 @@ impl RealmActor {
 
     /// Carries out what the core asked for. A panic in here leaves sessions behind that nobody can tell the state
     /// of: the realm ends as well.
-    fn carry_out(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
-        if catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects))).is_err() {
+    fn carry_out(&mut self, mut effects: Vec<Effect>, context: &mut Context<Self>) {
+        if catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects.drain(..)))).is_err() {
             self.fail(context);
+        } else if effects.capacity() <= MOST_KEPT {
+            self.effects = effects;
         }
     }
 
-    fn carry_out_each(&mut self, effects: Vec<Effect>) {
+    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {

@@ -10,8 +10,8 @@ use crate::{
     dealer::Dealer,
     limit::Limit,
     message::{
-        Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, ResultDetails,
-        RouterMessage, Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
+        Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, RouterMessage, Sparse,
+        Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
@@ -186,7 +186,7 @@ impl Realm {
             authprovider: Some(member.authprovider.into()),
             authextra: None,
         };
-        Welcome { session: member.id, details }
+        Welcome { session: member.id, details: details.into() }
     }
 
     /// Forgets a session, whatever ended it. For a session that is no member it does nothing.
@@ -351,7 +351,7 @@ impl Realm {
         let result = outcome.map(|outcome| self.carry_out(from, outcome, step)).and_then(|answer| {
             let payload = Payload::build(serializer, &answer);
             let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
-            Ok(CallResult { request, details: ResultDetails::default(), payload })
+            Ok(CallResult { request, details: Sparse::default(), payload })
         });
         match result {
             Ok(result) => step.send(from, result),

@@ -51,6 +51,9 @@ use tracing::{debug, error};
 /// How often a session reads its socket in one turn.
 const MOST_READS: usize = 4;
 
+/// How many messages one read of a busy session brings.
+const USUAL_MESSAGES: usize = 8;
+
 /// The actor of one session. `S` is its socket.
 #[derive(Debug)]
 pub struct Session<S> {
@@ -358,6 +361,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 }
                 #[cfg(feature = "fault-injection")]
                 crate::fault::inject(&message, crate::fault::SESSION);
+                if taken.messages.is_empty() {
+                    taken.messages.reserve(USUAL_MESSAGES);
+                }
                 taken.messages.push(message);
                 taken.octets += frame.len();
             }

@@ -1,6 +1,10 @@
 //! The WebSocket framing of messages (RFC 6455), on the server's side of an upgraded connection.
 
-use crate::{codec::Serializer, message::RouterMessage, refusal::Violation};
+use crate::{
+    codec::{Serializer, is_ascii},
+    message::RouterMessage,
+    refusal::Violation,
+};
 use actix_http::ws::{OpCode, Parser, ProtocolError};
 use bytes::{Bytes, BytesMut};
 
@@ -153,10 +157,12 @@ fn frame_error(error: ProtocolError) -> FrameError {
 
 /// Whether these octets are UTF-8; the last character may be cut short if more is to come.
 fn is_text(bytes: &[u8], is_final: bool) -> bool {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => true,
-        Err(error) => !is_final && error.error_len().is_none(),
-    }
+    // Most is ASCII, which is quicker to tell.
+    is_ascii(bytes)
+        || match std::str::from_utf8(bytes) {
+            Ok(_) => true,
+            Err(error) => !is_final && error.error_len().is_none(),
+        }
 }
 
 /// How many octets of a text that is cut somewhere make whole characters. Looks at the last ones only.
