@@ -2,6 +2,7 @@
 //!
 //! - `GET /ws` with `Upgrade: websocket`: a WAMP client.
 //! - `GET /healthz`: 200 while the service runs.
+//! - `GET /metrics`: all metrics, as Prometheus reads them.
 //! - All else is told where WAMP clients connect, and how.
 //!
 //! Requests for an upgrade never reach the ordinary application, whatever their path and method: they are
@@ -26,7 +27,7 @@ use realmkeeper_actors::{
     codec::Serializer,
     metrics::Metrics,
     roster::Transport,
-    router::actor::{Router, Shutdown},
+    router::actor::{Router, Shutdown, gather},
     session::{
         access::Access,
         actor::{Environment, Session, Upgraded},
@@ -50,7 +51,10 @@ const PATH: &str = "/ws";
 /// What a request for another path is told.
 const ELSEWHERE: &str = "WAMP clients connect at /ws";
 
-/// The type of all texts.
+/// The type of the metrics.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The type of all other texts.
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a service does not start.
@@ -124,10 +128,13 @@ impl Service {
                 stopping: token.clone(),
                 environment: Arc::new(environment),
             });
+            let scraped = (router.clone(), metrics.clone());
             let app = App::new()
+                .app_data(web::Data::new(scraped))
                 .wrap(TracingLogger::default())
                 .route("/healthz", web::get().to(healthz))
                 .route("/healthz", web::head().to(healthz))
+                .route("/metrics", web::get().to(scrape))
                 .route(PATH, web::to(no_upgrade))
                 .default_service(web::to(elsewhere));
             HttpService::build()
@@ -172,6 +179,11 @@ impl Service {
 
 async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type(TEXT).body("ok\n")
+}
+
+async fn scrape(scraped: web::Data<(Addr<Router>, Metrics)>) -> HttpResponse {
+    let (router, metrics) = &**scraped;
+    HttpResponse::Ok().content_type(EXPOSITION).body(gather(router, metrics).await)
 }
 
 async fn no_upgrade() -> HttpResponse {

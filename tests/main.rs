@@ -4,6 +4,7 @@ mod churn;
 mod codec_vectors;
 mod crossing;
 mod lifecycle;
+mod metrics;
 mod namespace;
 mod official_vectors;
 mod program;

@@ -36,6 +36,8 @@
 //! | [`permission`] | what the sessions of a role may do |
 //! | [`roster`] | the members of a realm |
 //! | [`refusal`], [`cause`] | why a request is turned down, why a session ends |
+//! | [`limit`] | what there is a limit of |
+//! | [`label`] | the fixed names in logs and metrics |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
@@ -65,6 +67,8 @@ mod collections;
 mod dealer;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod label;
+pub mod limit;
 pub mod message;
 mod meta;
 pub mod metrics;

@@ -2,6 +2,7 @@
 
 use crate::{
     codec::{Arguments, Malformed, Payload, Serializer, Untranscodable},
+    limit::Limit,
     message::{
         Error, ErrorDetails, RequestType,
         id::RequestId,
@@ -42,6 +43,9 @@ pub enum Refusal {
     /// An argument that cannot be accepted.
     #[error("{0}")]
     InvalidArgument(String),
+    /// More testaments than a session can leave.
+    #[error("{0}")]
+    TooManyTestaments(String),
     /// An option that does not work here.
     #[error("{0}")]
     OptionNotAllowed(&'static str),
@@ -60,9 +64,26 @@ impl Refusal {
             Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
             Self::NoSuchSubscription(_) => "wamp.error.no_such_subscription",
             Self::NoSuchSession(_) | Self::NoOtherSession(_) => "wamp.error.no_such_session",
-            Self::InvalidArgument(_) => "wamp.error.invalid_argument",
+            Self::InvalidArgument(_) | Self::TooManyTestaments(_) => "wamp.error.invalid_argument",
             Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
             Self::CalleeGone => "wamp.error.canceled",
+        }
+    }
+
+    /// The limit that the request runs into.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooManyTestaments(_) => Some(Limit::Testaments),
+            Self::InvalidUri { .. }
+            | Self::NoSuchProcedure(_)
+            | Self::ProcedureAlreadyExists(_)
+            | Self::NoSuchRegistration(_)
+            | Self::NoSuchSubscription(_)
+            | Self::NoSuchSession(_)
+            | Self::NoOtherSession(_)
+            | Self::InvalidArgument(_)
+            | Self::OptionNotAllowed(_)
+            | Self::CalleeGone => None,
         }
     }
 

@@ -107,12 +107,12 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
     let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
     let octets = payload.len();
     if left.len() >= MOST_TESTAMENTS {
-        return Err(invalid(&format!("a session can leave at most {MOST_TESTAMENTS} testaments")));
+        let problem = format!("a session can leave at most {MOST_TESTAMENTS} testaments");
+        return Err(Refusal::TooManyTestaments(problem));
     }
     if octets + left.iter().map(|(_, testament)| testament.octets).sum::<usize>() > MOST_OCTETS {
-        return Err(invalid(&format!(
-            "the testaments of a session can have at most {MOST_OCTETS} octets together"
-        )));
+        let problem = format!("the testaments of a session can have at most {MOST_OCTETS} octets together");
+        return Err(Refusal::TooManyTestaments(problem));
     }
     let discloses_publisher = options.disclose_me == Some(true);
     let content = Arguments { args, kwargs };

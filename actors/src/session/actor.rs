@@ -7,13 +7,14 @@
 use super::{
     SessionSettings,
     access::Access,
-    handshake::{Handshake, Next, Refused},
+    handshake::{Handshake, Next, Outcome, Refused},
 };
 use crate::{
     cause::Cause,
     codec::Malformed,
+    limit::Limit,
     message::{ClientMessage, RouterMessage},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     realm::actor::{Join, Membership},
     refusal::Violation,
     roster::Transport,
@@ -65,6 +66,8 @@ pub struct Session<S> {
     heard: Instant,
     /// When a ping was sent that nothing has followed yet.
     pinged: Option<Instant>,
+    /// Whether the client is not listened to since its realm is behind with it.
+    is_held_back: bool,
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -101,9 +104,10 @@ struct Closing {
     until: Instant,
 }
 
-/// The messages for the realm out of one read, and how many octets they have.
+/// What one read brought: the messages for the realm, and how many octets they have.
 #[derive(Debug, Default)]
 struct Taken {
+    received: metrics::Received,
     messages: Vec<ClientMessage>,
     octets: usize,
 }
@@ -144,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let websocket = WebSocket::new(transport.serializer, settings.message_limit);
         let now = Instant::now();
+        environment.metrics.read(read.len());
         Self {
             connection: Connection::new(socket, websocket, read, outbox.clone()),
             outbox,
@@ -156,6 +161,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             opened: now,
             heard: now,
             pinged: None,
+            is_held_back: false,
             stalled: None,
             stopping: Some(Box::pin(stopping.cancelled_owned())),
             _socket: open,
@@ -166,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn turn(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) -> Poll<()> {
         let account = self.outbox.look(task.waker());
         if account.is_overflowed {
-            self.end(Cause::SlowConsumer);
+            self.overflow();
         }
         if let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(task).is_ready()
@@ -175,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.refuse(&Refused::Stopping);
         }
         let may_read = self.may_read(account);
+        self.hold_back(account);
         if may_read {
             self.read(context, task);
         }
@@ -199,13 +206,31 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
     }
 
+    /// Ends the session since more came than its outbox holds.
+    fn overflow(&mut self) {
+        if matches!(self.phase, Phase::Joined(_)) {
+            self.environment.metrics.limit(Limit::Outbox);
+        }
+        self.end(Cause::SlowConsumer);
+    }
+
+    /// Counts when the realm falls behind with the client.
+    fn hold_back(&mut self, account: Account) {
+        let is_behind = account.unhandled > self.environment.settings.credit;
+        if is_behind && !self.is_held_back {
+            self.environment.metrics.limit(Limit::Credit);
+        }
+        self.is_held_back = is_behind;
+    }
+
     fn read(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) {
         for _ in 0..MOST_READS {
             match self.connection.poll_read(task) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.lose("end of stream"),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(octets)) => {
+                    self.environment.metrics.read(octets);
                     self.hear();
                     self.handle_read(context);
                     self.connection.release();
@@ -238,8 +263,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let handled = catch_unwind(AssertUnwindSafe(|| self.handle_frames(&mut taken, context)));
         let end = handled.unwrap_or_else(|_| {
             error!(peer = %self.transport.peer, "a fault in this session was contained");
+            self.environment.metrics.session_panic();
             Some(Cause::Panic)
         });
+        self.environment.metrics.received(&taken.received);
         // What came before the end of the session goes to the realm before it.
         self.hand_over(taken);
         if let Some(cause) = end {
@@ -264,7 +291,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     self.closed_by_client = Some(code);
                     Some(Cause::TransportClosed)
                 }
-                Err(error) => Some(error.into()),
+                Err(error) => {
+                    if matches!(error, FrameError::TooBig(_)) {
+                        self.environment.metrics.limit(Limit::MessageSize);
+                    }
+                    Some(error.into())
+                }
             };
             if end.is_some() {
                 return end;
@@ -292,6 +324,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     ) -> Option<Cause> {
         let decoded =
             ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);
+        match &decoded {
+            Ok(message) => taken.received.note(message),
+            Err(Malformed::TooDeep { .. }) => self.environment.metrics.limit(Limit::NestingDepth),
+            Err(Malformed::Syntax { .. } | Malformed::Shape(_)) => {}
+        }
         if matches!(decoded, Ok(ClientMessage::Goodbye(_))) {
             self.has_said_goodbye = true;
         }
@@ -327,7 +364,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 });
                 context.spawn(join);
             }
-            Next::Close => self.close(websocket::close(Some(1000)), false),
+            Next::Close => {
+                self.environment.metrics.handshake(Outcome::Aborted.label());
+                self.close(websocket::close(Some(1000)), false);
+            }
             Next::Refuse(refused) => self.refuse(&refused),
         }
     }
@@ -336,6 +376,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn joined(&mut self, joined: Result<Membership, Refused>, context: &mut Context<Self>) {
         match (&self.phase, joined) {
             (Phase::Joining, Ok(membership)) => {
+                self.environment.metrics.handshake(Outcome::Joined.label());
                 self.phase = Phase::Joined(membership);
                 // What came behind HELLO.
                 self.handle_read(context);
@@ -352,8 +393,15 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Sends away a client that has not joined.
     fn refuse(&mut self, refused: &Refused) {
         debug!(peer = %self.transport.peer, reason = %refused, "client refused");
+        let metrics = &self.environment.metrics;
+        metrics.handshake(refused.label());
+        if let Some(limit) = refused.limit() {
+            metrics.limit(limit);
+        }
         let abort = RouterMessage::from(refused.abort());
-        self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer)));
+        if self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer))) {
+            metrics.sent(&abort);
+        }
         self.close(websocket::close(Some(refused.close_code())), false);
     }
 
@@ -368,8 +416,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             Phase::Handshake(_) | Phase::Joining => match (Refused::because(cause), self.closed_by_client) {
                 (Some(refused), _) => self.refuse(&refused),
-                (None, Some(code)) => self.close(websocket::close(code), false),
-                (None, None) => {}
+                (None, Some(code)) => {
+                    self.environment.metrics.handshake(Outcome::Closed.label());
+                    self.close(websocket::close(code), false);
+                }
+                (None, None) => self.environment.metrics.handshake(Outcome::Lost.label()),
             },
             ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
         }
@@ -390,15 +441,19 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         {
             self.outbox.push_control(&frame);
         }
-        let mut progress = false;
-        match self.connection.poll_write(task, &mut progress) {
+        let mut written = 0;
+        let polled = self.connection.poll_write(task, &mut written);
+        if written > 0 {
+            self.environment.metrics.written(written);
+        }
+        match polled {
             Poll::Ready(Ok(())) => self.stalled = None,
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
             Poll::Pending => {
-                if progress || self.stalled.is_none() {
+                if written > 0 || self.stalled.is_none() {
                     self.stalled = Some(Instant::now());
                 }
-                if progress {
+                if written > 0 {
                     // What it takes is a sign of life: while so much waits, its pongs are not read.
                     self.hear();
                 }
@@ -456,9 +511,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Phase::Joined(_)
                 if self.stalled.is_some_and(|since| since + self.environment.settings.write_stall <= now) =>
             {
+                self.environment.metrics.limit(Limit::WriteStall);
                 self.end(Cause::SlowConsumer);
             }
-            Phase::Joined(_) if self.pinged.is_some() => self.end(Cause::PingTimeout),
+            Phase::Joined(_) if self.pinged.is_some() => {
+                self.environment.metrics.limit(Limit::PingTimeout);
+                self.end(Cause::PingTimeout);
+            }
             Phase::Joined(_) => {
                 self.pinged = Some(now);
                 self.outbox.push_control(&websocket::ping());
@@ -551,6 +610,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Sess
     type Result = ();
 
     fn handle(&mut self, Ended { cause }: Ended, _: &mut Self::Context) {
+        if matches!(self.phase, Phase::Joining) {
+            // It had joined, though the answer of the realm is still under way.
+            self.environment.metrics.handshake(Outcome::Joined.label());
+        }
         if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
             let code = cause.close_code().or(self.closed_by_client.flatten());
             self.close(websocket::close(code), cause.awaits_goodbye());
