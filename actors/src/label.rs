@@ -32,7 +32,7 @@ mod tests {
             handshake::Outcome::LABELS.into_iter().chain(handshake::Refused::LABELS).collect(),
         ] {
             let is_word =
-                |label: &&str| label.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+                |label: &&str| label.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'));
             assert!(labels.iter().all(is_word), "{labels:?}");
             assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len(), "{labels:?}");
         }
