@@ -20,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// How many types of messages clients send.
@@ -397,16 +397,19 @@ impl RealmMetrics {
         self.sessions.set(sessions as i64);
     }
 
-    /// Adds what one step did.
-    pub(crate) fn add(&self, tally: &Tally) {
+    /// Adds what one step did, and when it did so.
+    pub(crate) fn add(&self, tally: &Tally, now: SystemTime) {
         if tally.publications > 0 {
             self.publications.inc_by(tally.publications);
         }
         add(&self.calls, &tally.calls);
-        if !tally.durations.is_empty() {
+        if !tally.answered.is_empty() {
             // Added up first, so that the shared histogram is written to once.
             let durations = self.call_duration.local();
-            tally.durations.iter().for_each(|duration| durations.observe(duration.as_secs_f64()));
+            for (since, calls) in &tally.answered {
+                let duration = now.duration_since(*since).unwrap_or_default().as_secs_f64();
+                (0..*calls).for_each(|_| durations.observe(duration));
+            }
         }
         for limit in &tally.limits {
             self.limits.with_label_values(&[limit.label()]).inc();

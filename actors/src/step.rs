@@ -13,7 +13,7 @@ use crate::{
     roster::Member,
 };
 use rand::{RngExt, rngs::StdRng};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// The time and the chance that a step of the core may use, and the effects it asks for, in order.
 pub struct Step<'a> {
@@ -65,8 +65,9 @@ pub struct Tally {
     pub publications: u64,
     /// The calls that ended, by [`CallOutcome`].
     pub calls: [u64; CallOutcome::LABELS.len()],
-    /// How long those of them took that their callee answered.
-    pub durations: Vec<Duration>,
+    /// When those of them were made that their callee answered, and how many in a row at that time: what a
+    /// client sends at once is often answered at once.
+    pub answered: Vec<(SystemTime, u64)>,
     /// The limits that members ran into.
     pub limits: Vec<Limit>,
 }
@@ -127,12 +128,16 @@ impl<'a> Step<'a> {
         self.tally.calls[outcome as usize] += 1;
     }
 
-    /// Counts a call that its callee answered, with the time since it was made.
+    /// Counts a call that its callee answered.
     pub(crate) fn answered(&mut self, outcome: CallOutcome, since: SystemTime) {
         self.called(outcome);
-        self.tally.durations.push(self.now.duration_since(since).unwrap_or_default());
+        match self.tally.answered.last_mut() {
+            Some((last, calls)) if *last == since => *calls += 1,
+            _ => self.tally.answered.push((since, 1)),
+        }
     }
 
+    #[inline]
     pub(crate) fn send(&mut self, to: SessionId, message: impl Into<RouterMessage>) {
         self.effects.push(Effect::Send { to, message: message.into() });
     }

@@ -66,15 +66,15 @@ impl RealmActor {
         context: &mut Context<Self>,
         step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T,
     ) -> Option<(T, Vec<Effect>)> {
-        let (realm, chance) = (&mut self.realm, &mut self.chance);
+        let (realm, chance, now) = (&mut self.realm, &mut self.chance, SystemTime::now());
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut lent = Step::new(SystemTime::now(), chance);
+            let mut lent = Step::new(now, chance);
             let result = step(realm, &mut lent);
             (result, lent.finish())
         }));
         match stepped {
             Ok((result, (effects, tally))) => {
-                self.metrics.add(&tally);
+                self.metrics.add(&tally, now);
                 Some((result, effects))
             }
             Err(_) => {

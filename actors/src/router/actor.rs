@@ -148,13 +148,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// All metrics as Prometheus reads them, with what there is at this moment. If the realms do not answer in time
 /// the text comes without their answers, and `realmkeeper_stale_scrapes_total` counts it.
 pub async fn gather(router: &Addr<Router>, metrics: &Metrics) -> String {
-    match tokio::time::timeout(PATIENCE, router.send(Gather)).await {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) | Err(_) => {
-            metrics.stale_scrape();
-            metrics.text()
-        }
-    }
+    router.send(Gather).timeout(PATIENCE).await.unwrap_or_else(|_| {
+        metrics.stale_scrape();
+        metrics.text()
+    })
 }
 
 #[cfg(test)]

@@ -325,12 +325,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let decoded =
             ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);
         match &decoded {
-            Ok(message) => taken.received.note(message),
+            Ok(message) => {
+                taken.received.note(message);
+                self.has_said_goodbye |= matches!(message, ClientMessage::Goodbye(_));
+            }
             Err(Malformed::TooDeep { .. }) => self.environment.metrics.limit(Limit::NestingDepth),
             Err(Malformed::Syntax { .. } | Malformed::Shape(_)) => {}
-        }
-        if matches!(decoded, Ok(ClientMessage::Goodbye(_))) {
-            self.has_said_goodbye = true;
         }
         match (&mut self.phase, decoded) {
             (Phase::Leaving(_) | Phase::Closing(_) | Phase::Joining | Phase::Over, _) => {}
