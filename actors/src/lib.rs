@@ -53,6 +53,7 @@
 //!   clock, chance or socket in it. Every rule of the protocol is tested without a runtime.
 //! - actix appears in files named `actor.rs` and nowhere else, `actix_http` in `transport/websocket.rs`; the clock and
 //!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.
+//! - Metrics are counted in files named `actor.rs`; what only the core knows it leaves in a [`step::Tally`].
 //! - serde_json, rmp-serde and cbor4ii encode and decode in `codec` only.
 //! - `broker` and `dealer` never use each other, and never open a payload.
 //! - `session` knows a realm by its messages and its `Membership`.

@@ -13,7 +13,7 @@ use crate::{
 };
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector, process_collector::ProcessCollector,
+    TextEncoder, core::Collector, local::LocalHistogram, process_collector::ProcessCollector,
 };
 use std::{
     sync::{
@@ -289,7 +289,7 @@ impl Metrics {
             joined: of.joined.with_label_values(realm),
             left: of.left.clone(),
             calls: CallOutcome::LABELS.map(|outcome| of.calls.with_label_values(&[&**name, outcome])),
-            call_duration: of.call_duration.with_label_values(realm),
+            call_duration: of.call_duration.with_label_values(realm).local(),
             calls_in_flight: of.calls_in_flight.with_label_values(realm),
             publications: of.publications.with_label_values(realm),
             deliveries: of.deliveries.with_label_values(realm),
@@ -357,7 +357,8 @@ pub(crate) struct RealmMetrics {
     joined: IntCounter,
     left: IntCounterVec,
     calls: [IntCounter; CallOutcome::LABELS.len()],
-    call_duration: Histogram,
+    /// Added up here first, so that the shared histogram is written to once a step.
+    call_duration: LocalHistogram,
     calls_in_flight: IntGauge,
     publications: IntCounter,
     deliveries: IntCounter,
@@ -404,12 +405,11 @@ impl RealmMetrics {
         }
         add(&self.calls, &tally.calls);
         if !tally.answered.is_empty() {
-            // Added up first, so that the shared histogram is written to once.
-            let durations = self.call_duration.local();
             for (since, calls) in &tally.answered {
                 let duration = now.duration_since(*since).unwrap_or_default().as_secs_f64();
-                (0..*calls).for_each(|_| durations.observe(duration));
+                (0..*calls).for_each(|_| self.call_duration.observe(duration));
             }
+            self.call_duration.flush();
         }
         for limit in &tally.limits {
             self.limits.with_label_values(&[limit.label()]).inc();
@@ -483,5 +483,29 @@ impl Mailbox {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_mailbox_counts_until_it_is_handled_or_dropped() {
+        let metrics = Metrics::default();
+        let realm = metrics.realm(&"realm1".into());
+        let depth = || {
+            realm.show_mailbox();
+            let text = metrics.text();
+            let line = text.lines().find(|line| line.starts_with("realmkeeper_realm_mailbox_depth"));
+            line.map(str::to_owned)
+        };
+        let shown =
+            |depth: usize| Some(format!("realmkeeper_realm_mailbox_depth{{realm=\"realm1\"}} {depth}"));
+        assert_eq!(depth(), shown(0));
+        let waiting = [realm.mailbox().add(), realm.mailbox().clone().add()];
+        assert_eq!(depth(), shown(2));
+        drop(waiting);
+        assert_eq!(depth(), shown(0));
     }
 }

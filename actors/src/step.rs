@@ -13,6 +13,7 @@ use crate::{
     roster::Member,
 };
 use rand::{RngExt, rngs::StdRng};
+use smallvec::SmallVec;
 use std::time::SystemTime;
 
 /// The time and the chance that a step of the core may use, and the effects it asks for, in order.
@@ -67,7 +68,7 @@ pub struct Tally {
     pub calls: [u64; CallOutcome::LABELS.len()],
     /// When those of them were made that their callee answered, and how many in a row at that time: what a
     /// client sends at once is often answered at once.
-    pub answered: Vec<(SystemTime, u64)>,
+    pub answered: SmallVec<[(SystemTime, u64); 2]>,
     /// The limits that members ran into.
     pub limits: Vec<Limit>,
 }
