@@ -9,6 +9,7 @@ mod crossing;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod metrics;
 mod namespace;
 mod official_vectors;
 mod permissions;

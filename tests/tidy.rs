@@ -109,13 +109,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("message/", &["message", "codec"]),
     ("codec/", &["message", "codec"]),
     ("collections.rs", &[]),
+    ("label.rs", &[]),
+    ("limit.rs", &["label"]),
     ("pattern.rs", &["message", "collections"]),
     ("limit.rs", &[]),
     ("permission.rs", &["message", "pattern", "refusal"]),
     ("roster.rs", &["message", "codec", "collections", "permission"]),
     ("refusal.rs", &["message", "codec", "limit"]),
-    ("cause.rs", &["message", "codec", "refusal"]),
-    ("step.rs", &["message", "codec", "cause", "roster"]),
+    ("cause.rs", &["message", "codec", "refusal", "label"]),
+    ("step.rs", &["message", "codec", "cause", "roster", "refusal", "label", "limit"]),
     (
         "broker/",
         &[

@@ -1,6 +1,7 @@
 //! Every way in which a session can end.
 
 use crate::{
+    label::labels,
     message::{Abort, Goodbye, RouterMessage, id::SessionId, uri::Uri},
     refusal::Violation,
 };
@@ -53,28 +54,27 @@ pub struct Kill {
     pub message: Option<String>,
 }
 
-impl Cause {
-    /// Its name in logs.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Goodbye => "goodbye",
-            Self::TransportClosed => "transport_closed",
-            Self::TransportLost => "transport_lost",
-            Self::Aborted => "aborted",
-            Self::ProtocolViolation(_) => "protocol_violation",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::MessageTooBig(_) => "message_too_big",
-            Self::Killed(_) => "killed",
-            Self::KilledAll(_) => "killed_all",
-            Self::SlowConsumer => "slow_consumer",
-            Self::PingTimeout => "ping_timeout",
-            Self::Policy(_) => "policy",
-            Self::RealmClosed => "realm_closed",
-            Self::Shutdown => "shutdown",
-            Self::Panic => "panic",
-        }
+labels! {
+    pub Cause {
+        Self::Goodbye => "goodbye",
+        Self::TransportClosed => "transport_closed",
+        Self::TransportLost => "transport_lost",
+        Self::Aborted => "aborted",
+        Self::ProtocolViolation(_) => "protocol_violation",
+        Self::InvalidUtf8 => "invalid_utf8",
+        Self::MessageTooBig(_) => "message_too_big",
+        Self::Killed(_) => "killed",
+        Self::KilledAll(_) => "killed_all",
+        Self::SlowConsumer => "slow_consumer",
+        Self::PingTimeout => "ping_timeout",
+        Self::Policy(_) => "policy",
+        Self::RealmClosed => "realm_closed",
+        Self::Shutdown => "shutdown",
+        Self::Panic => "panic",
     }
+}
 
+impl Cause {
     /// Whether testaments and `wamp.session.on_leave` follow.
     pub fn is_announced(&self) -> bool {
         !matches!(self, Self::KilledAll(_) | Self::RealmClosed | Self::Shutdown)

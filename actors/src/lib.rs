@@ -37,6 +37,7 @@
 //! | [`permission`] | what the sessions of a role may do |
 //! | [`roster`] | the members of a realm |
 //! | [`refusal`], [`cause`], [`limit`] | why a request is turned down, why a session ends, what a client can run into |
+//! | [`label`] | the fixed names in logs and metrics |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
@@ -52,6 +53,7 @@
 //!   clock, chance or socket in it. Every rule of the protocol is tested without a runtime.
 //! - actix appears in files named `actor.rs` and nowhere else, `actix_http` in `transport/websocket.rs`; the clock and
 //!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.
+//! - Metrics are counted in files named `actor.rs`; what only the core knows it leaves in a [`step::Tally`].
 //! - serde_json, rmp-serde and cbor4ii encode and decode in `codec` only.
 //! - argon2, sha2 and subtle appear in `session/auth/ticket.rs`; threads beside those of the actors in
 //!   `session/verification.rs`.
@@ -68,6 +70,7 @@ mod collections;
 mod dealer;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod label;
 pub mod limit;
 pub mod message;
 mod meta;

@@ -1,60 +1,70 @@
-//! The limits that a client can run into.
+//! Every limit that a client can run into.
 
-macro_rules! limits {
-    ($($(#[$doc:meta])* $limit:ident = $label:literal),+ $(,)?) => {
-        /// A limit that a client can run into. How large each is stands where it is kept.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Limit {
-            $($(#[$doc])* $limit),+
-        }
+use crate::label::labels;
 
-        impl Limit {
-            /// Every limit.
-            pub const ALL: &'static [Self] = &[$(Self::$limit),+];
-
-            /// Its name in metrics.
-            pub fn label(self) -> &'static str {
-                match self { $(Self::$limit => $label),+ }
-            }
-        }
-    };
+/// What there is a limit of. Running into it is counted under its label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The time from the opening of the WebSocket until WELCOME.
+    HandshakeTimeout,
+    /// The time to answer CHALLENGE.
+    AuthenticationTimeout,
+    /// The octets of a message.
+    MessageSize,
+    /// How deep lists and dicts stand inside each other in a message.
+    NestingDepth,
+    /// The octets of a URI.
+    UriLength,
+    /// The connections of this node.
+    Sessions,
+    /// The sessions of a realm.
+    SessionsPerRealm,
+    /// The sessions of a realm that are one authid.
+    SessionsPerAuthid,
+    /// The connections from one address.
+    SessionsPerAddress,
+    /// How often an address connects.
+    ConnectionRate,
+    /// How often a session sends.
+    MessageRate,
+    /// The subscriptions of a session.
+    Subscriptions,
+    /// The registrations of a session.
+    Registrations,
+    /// The calls of a session that are not answered yet.
+    Calls,
+    /// The testaments of a session, and their octets.
+    Testaments,
+    /// The octets that wait for a client.
+    Outbox,
+    /// The time without taking any of what waits.
+    WriteStall,
+    /// The time to answer a ping.
+    PingTimeout,
+    /// The octets of a client that wait for its realm. It is not read from until there is room.
+    Credit,
 }
 
-limits! {
-    /// Connections of the node.
-    Sessions = "sessions",
-    /// Connections from one address.
-    SessionsPerAddress = "sessions_per_address",
-    /// How often an address connects.
-    ConnectionRate = "connection_rate",
-    /// Sessions of a realm.
-    SessionsPerRealm = "sessions_per_realm",
-    /// Sessions of an authid in a realm.
-    SessionsPerAuthid = "sessions_per_authid",
-    /// The time until a session has joined.
-    HandshakeTimeout = "handshake_timeout",
-    /// The time to answer CHALLENGE.
-    AuthenticationTimeout = "authentication_timeout",
-    /// The octets of a message.
-    MessageSize = "message_size",
-    /// How deep lists and dicts stand inside each other.
-    NestingDepth = "nesting_depth",
-    /// How often a session sends messages.
-    MessageRate = "message_rate",
-    /// The octets of a URI.
-    UriLength = "uri_length",
-    /// Subscriptions of a session.
-    Subscriptions = "subscriptions",
-    /// Registrations of a session.
-    Registrations = "registrations",
-    /// Calls of a session that are not answered yet.
-    Calls = "calls",
-    /// Testaments of a session.
-    Testaments = "testaments",
-    /// The octets that wait for a client.
-    Outbox = "outbox",
-    /// The time in which a client takes nothing of what waits.
-    WriteStall = "write_stall",
-    /// The time to answer a ping.
-    PingTimeout = "ping_timeout",
+labels! {
+    pub Limit {
+        Self::HandshakeTimeout => "handshake_timeout",
+        Self::AuthenticationTimeout => "authentication_timeout",
+        Self::MessageSize => "message_size",
+        Self::NestingDepth => "nesting_depth",
+        Self::UriLength => "uri_length",
+        Self::Sessions => "sessions",
+        Self::SessionsPerRealm => "sessions_per_realm",
+        Self::SessionsPerAuthid => "sessions_per_authid",
+        Self::SessionsPerAddress => "sessions_per_address",
+        Self::ConnectionRate => "connection_rate",
+        Self::MessageRate => "message_rate",
+        Self::Subscriptions => "subscriptions",
+        Self::Registrations => "registrations",
+        Self::Calls => "calls",
+        Self::Testaments => "testaments",
+        Self::Outbox => "outbox",
+        Self::WriteStall => "write_stall",
+        Self::PingTimeout => "ping_timeout",
+        Self::Credit => "credit",
+    }
 }

@@ -2,10 +2,14 @@
 
 use crate::{
     cause::Cause,
+    codec::Serializer,
+    label::labels,
+    limit::Limit,
     message::{
-        RouterMessage,
-        id::{MAX_ID, PublicationId, RegistrationId, SessionId, SubscriptionId},
+        RequestType, RouterMessage,
+        id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
     },
+    refusal::Refusal,
     roster::Member,
 };
 use rand::{RngExt, rngs::StdRng};
@@ -17,6 +21,7 @@ pub struct Step<'a> {
     now: SystemTime,
     chance: &'a mut StdRng,
     effects: Vec<Effect>,
+    tally: Tally,
 }
 
 /// Sessions that receive the same; often there is one.
@@ -57,10 +62,49 @@ pub enum Effect {
     },
 }
 
+/// What a step did, in numbers.
+#[derive(Debug, Default, PartialEq)]
+pub struct Tally {
+    /// The publications that were taken, those of the router itself included.
+    pub publications: u64,
+    /// The calls that ended, by [`CallOutcome`].
+    pub calls: [u64; CallOutcome::LABELS.len()],
+    /// When those of them were made that their callee answered, and how many in a row at that time: what a
+    /// client sends at once is often answered at once.
+    pub answered: SmallVec<[(SystemTime, u64); 2]>,
+    /// The limits that members ran into.
+    pub limits: Vec<Limit>,
+}
+
+/// How the call of a procedure that a session registered ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// With a result.
+    Answered,
+    /// With an error of the callee, or with a result that has no form for the caller.
+    Error,
+    /// With an error since the callee left.
+    Canceled,
+    /// Without an answer, since the caller left.
+    CallerGone,
+    /// With an error before it reached a callee.
+    Refused,
+}
+
+labels! {
+    pub CallOutcome {
+        Self::Answered => "answered",
+        Self::Error => "error",
+        Self::Canceled => "canceled",
+        Self::CallerGone => "caller_gone",
+        Self::Refused => "refused",
+    }
+}
+
 impl<'a> Step<'a> {
     /// A step that happens `now`.
     pub fn new(now: SystemTime, chance: &'a mut StdRng) -> Self {
-        Self { now, chance, effects: Vec::new() }
+        Self { now, chance, effects: Vec::new(), tally: Tally::default() }
     }
 
     /// Has the effects gathered behind those in this vector.
@@ -78,8 +122,46 @@ impl<'a> Step<'a> {
         self.effects
     }
 
+    /// What the step asked for, in order, and what it did in numbers.
+    pub fn finish(self) -> (Vec<Effect>, Tally) {
+        (self.effects, self.tally)
+    }
+
+    /// Counts a publication.
+    pub(crate) fn published(&mut self) {
+        self.tally.publications += 1;
+    }
+
+    /// Counts a call that has ended.
+    pub(crate) fn called(&mut self, outcome: CallOutcome) {
+        self.tally.calls[outcome as usize] += 1;
+    }
+
+    /// Counts a call that its callee answered.
+    pub(crate) fn answered(&mut self, outcome: CallOutcome, since: SystemTime) {
+        self.called(outcome);
+        match self.tally.answered.last_mut() {
+            Some((last, calls)) if *last == since => *calls += 1,
+            _ => self.tally.answered.push((since, 1)),
+        }
+    }
+
+    #[inline]
     pub(crate) fn send(&mut self, to: SessionId, message: impl Into<RouterMessage>) {
         self.effects.push(Effect::Send { to, message: message.into() });
+    }
+
+    /// Answers a request with the ERROR of a refusal, and counts the limit that it ran into.
+    pub(crate) fn refuse(
+        &mut self,
+        to: SessionId,
+        refusal: &Refusal,
+        request_type: RequestType,
+        request: RequestId,
+        serializer: Serializer,
+    ) {
+        self.tally.limits.extend(refusal.limit());
+        self.send(to, refusal.answer(request_type, request, serializer));
     }
 
     /// Lets go of a former member, with the farewell that its cause asks for.
@@ -128,5 +210,20 @@ impl<'a> Step<'a> {
                 return id;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labels_of_outcomes_stand_in_the_order_of_the_outcomes() {
+        use CallOutcome as O;
+        let outcomes = [O::Answered, O::Error, O::Canceled, O::CallerGone, O::Refused];
+        assert_eq!(
+            outcomes.map(|outcome| CallOutcome::LABELS[outcome as usize]),
+            outcomes.map(|o| o.label())
+        );
     }
 }

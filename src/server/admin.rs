@@ -5,6 +5,7 @@
 //! - `/readyz`: 200 while it takes new sessions; 503 while it starts and from the moment it begins to stop.
 
 use super::{TEXT, connection::within, run};
+use actix::Addr;
 use actix_http::{HttpService, KeepAlive, StatusCode};
 use actix_server::{Server, ServerHandle};
 use actix_service::map_config;
@@ -14,23 +15,24 @@ use actix_web::{
     guard,
     web::{self, Data, ServiceConfig},
 };
-use prometheus::{Encoder, TextEncoder, proto::MetricFamily};
-use realmkeeper_actors::metrics::Metrics;
+use realmkeeper_actors::{
+    metrics::Metrics,
+    router::actor::{Router, gather},
+};
 use std::{
     io,
     net::TcpListener,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 use tracing_actix_web::TracingLogger;
 
-/// How long it may take to gather the metrics.
-const GATHERING: Duration = Duration::from_secs(5);
+/// The type of the metrics.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How long a connection may last.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -39,14 +41,20 @@ const LONGEST: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
     metrics: Metrics,
+    /// The router, once it is started.
+    router: Arc<OnceLock<Addr<Router>>>,
     is_started: Arc<AtomicBool>,
     stopping: CancellationToken,
 }
 
 impl Admin {
     /// For a service that starts.
-    pub(super) fn new(metrics: Metrics, stopping: CancellationToken) -> Self {
-        Self { metrics, is_started: Arc::default(), stopping }
+    pub(super) fn new(
+        metrics: Metrics,
+        router: Arc<OnceLock<Addr<Router>>>,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { metrics, router, is_started: Arc::default(), stopping }
     }
 
     /// All listeners are up.
@@ -99,25 +107,12 @@ fn resource(path: &str) -> Resource {
     web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// All metrics of the router as they are now.
-async fn gather(metrics: &Metrics) -> Vec<MetricFamily> {
-    metrics.registry().gather()
-}
-
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
-    let Ok(families) = tokio::time::timeout(GATHERING, gather(&admin.metrics)).await else {
-        let text = format!("the metrics could not be gathered within {} s\n", GATHERING.as_secs());
-        return HttpResponse::ServiceUnavailable().content_type(TEXT).body(text);
+    let text = match admin.router.get() {
+        Some(router) => gather(router, &admin.metrics).await,
+        None => admin.metrics.text(),
     };
-    let encoder = TextEncoder::new();
-    let mut text = Vec::new();
-    match encoder.encode(&families, &mut text) {
-        Ok(()) => HttpResponse::Ok().content_type(encoder.format_type()).body(text),
-        Err(error) => {
-            error!(%error, "the metrics cannot be written");
-            HttpResponse::InternalServerError().content_type(TEXT).body("the metrics cannot be written\n")
-        }
-    }
+    HttpResponse::Ok().content_type(EXPOSITION).body(text)
 }
 
 async fn health() -> HttpResponse {
@@ -141,7 +136,7 @@ mod tests {
     #[test]
     fn a_service_is_ready_from_its_start_until_its_stop() {
         let stopping = CancellationToken::new();
-        let admin = Admin::new(Metrics::default(), stopping.clone());
+        let admin = Admin::new(Metrics::default(), Arc::default(), stopping.clone());
         assert_eq!(admin.readiness(), (StatusCode::SERVICE_UNAVAILABLE, "the router starts\n"));
         admin.clone().started();
         assert_eq!(admin.readiness(), (StatusCode::OK, "ready\n"));

@@ -3,6 +3,7 @@
 use crate::NodeLimits;
 use governor::{DefaultKeyedRateLimiter, clock::Clock};
 use realmkeeper_actors::{
+    limit::Limit,
     session::Rate,
     transport::sockets::{Full, MostSockets, Network, OpenSocket, OpenSockets},
 };
@@ -43,6 +44,17 @@ pub(super) enum Excess {
         /// After how long it may again.
         wait: Duration,
     },
+}
+
+impl Excess {
+    /// The limit that was run into.
+    pub(super) fn limit(&self) -> Limit {
+        match self {
+            Self::Sessions(_) => Limit::Sessions,
+            Self::SessionsPerAddress { .. } => Limit::SessionsPerAddress,
+            Self::ConnectionRate { .. } => Limit::ConnectionRate,
+        }
+    }
 }
 
 impl Doorkeeper {

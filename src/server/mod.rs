@@ -80,7 +80,8 @@ impl Service {
 
         let (sockets, stopping, metrics) =
             (OpenSockets::default(), CancellationToken::new(), Metrics::default());
-        let admin = Admin::new(metrics.clone(), stopping.clone());
+        let router = Arc::default();
+        let admin = Admin::new(metrics.clone(), Arc::clone(&router), stopping.clone());
         let (up, mut started) = mpsc::unbounded_channel();
         let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
         let clients = Clients {
@@ -90,7 +91,7 @@ impl Service {
             metrics,
             doorkeeper: Arc::new(Doorkeeper::new(&limits, sockets.clone())),
             stopping: stopping.clone(),
-            router: Arc::default(),
+            router,
             up,
         };
         let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();

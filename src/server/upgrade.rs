@@ -177,7 +177,9 @@ impl Entrance {
         if self.stopping.is_cancelled() {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
         }
-        Ok((serializer, self.doorkeeper.admit(peer.ip())?))
+        let open = self.doorkeeper.admit(peer.ip());
+        let open = open.inspect_err(|excess| self.environment.metrics.limit(excess.limit()))?;
+        Ok((serializer, open))
     }
 
     /// Checks a request for an upgrade; gives the serializer of the session.

@@ -8,6 +8,7 @@ pub(crate) mod peer;
 pub(crate) mod principal;
 pub(crate) mod program;
 pub(crate) mod router;
+pub(crate) mod scrape;
 
 pub(crate) use peer::Peer;
 pub(crate) use router::Router;

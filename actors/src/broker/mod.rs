@@ -169,10 +169,16 @@ impl Broker {
         });
         let forms = publication.forms(audiences.iter().map(|(_, _, serializer, _)| *serializer))?;
         let id = step.publication_id();
+        step.published();
         for (subscription, matching, serializer, audience) in audiences {
             step.ask(publication.event(id, subscription, matching, audience, forms.of(serializer)));
         }
         Ok(id)
+    }
+
+    /// How many subscriptions there are.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.

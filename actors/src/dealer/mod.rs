@@ -17,9 +17,9 @@ use crate::{
         Fault, Refusal, Violation, check_no_passthru, check_not_reserved, check_unanswerable_uri, check_uri,
     },
     roster::{Member, Roster},
-    step::Step,
+    step::{CallOutcome, Step},
 };
-use party::Party;
+use party::{Party, Pending};
 
 /// All registrations and calls of a realm.
 #[derive(Debug, Default)]
@@ -131,7 +131,8 @@ impl Dealer {
             caller_authrole: disclosed.map(|caller| (&**caller.authrole()).into()),
             ..InvocationDetails::default()
         };
-        let invocation = self.parties.entry(callee.id).or_default().invoke(caller.id, request);
+        let pending = Pending { caller: caller.id, request, since: step.now() };
+        let invocation = self.parties.entry(callee.id).or_default().invoke(pending);
         self.parties.entry(caller.id).or_default().calls.insert(request, (callee.id, invocation));
         step.send(
             callee.id,
@@ -149,17 +150,26 @@ impl Dealer {
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
         check_no_passthru(message.options.passthru())?;
-        let Some(caller) = self.caller(callee, message.request, "YIELD", roster)? else { return Ok(()) };
+        let Some((caller, call)) = self.caller(callee, message.request, "YIELD", roster)? else {
+            return Ok(());
+        };
         if message.options.progress == Some(true) {
             // No caller can have asked for results in parts; the call goes on.
             return Ok(());
         }
-        let (caller, request) = caller;
-        match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
-            Ok(payload) => step.send(caller.id, CallResult { request, details: Sparse::default(), payload }),
-            Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
+        let request = call.request;
+        let outcome = match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
+            Ok(payload) => {
+                step.send(caller.id, CallResult { request, details: Sparse::default(), payload });
+                CallOutcome::Answered
+            }
+            Err(Fault::Refusal(refusal)) => {
+                refuse_call(&refusal, caller, request, step);
+                CallOutcome::Error
+            }
             Err(Fault::Violation(violation)) => return Err(violation),
-        }
+        };
+        step.answered(outcome, call.since);
         self.finish(callee.id, message.request);
         Ok(())
     }
@@ -179,9 +189,10 @@ impl Dealer {
         }
         check_no_passthru(message.details.passthru())?;
         check_unanswerable_uri("ERROR.Error", &message.error, rule)?;
-        let Some((caller, request)) = self.caller(callee, message.request, "ERROR", roster)? else {
+        let Some((caller, call)) = self.caller(callee, message.request, "ERROR", roster)? else {
             return Ok(());
         };
+        let request = call.request;
         match message.payload.transcode(caller.serializer()).map_err(Fault::from) {
             Ok(payload) => {
                 let (request_type, details) = (RequestType::Call, Sparse::default());
@@ -190,11 +201,12 @@ impl Dealer {
             Err(Fault::Refusal(refusal)) => refuse_call(&refusal, caller, request, step),
             Err(Fault::Violation(violation)) => return Err(violation),
         }
+        step.answered(CallOutcome::Error, call.since);
         self.finish(callee.id, message.request);
         Ok(())
     }
 
-    /// Who waits for the answer to an invocation, and under which request id. Nobody does if the call has
+    /// The call behind an invocation, and who waits for its answer. Nobody does if the call has
     /// ended otherwise; an invocation that the callee was never sent is a violation.
     fn caller<'r>(
         &self,
@@ -202,19 +214,19 @@ impl Dealer {
         invocation: RequestId,
         message: &'static str,
         roster: &'r Roster,
-    ) -> Result<Option<(&'r Member, RequestId)>, Violation> {
+    ) -> Result<Option<(&'r Member, Pending)>, Violation> {
         let party = self.parties.get(&callee.id);
         if !party.is_some_and(|party| party.was_sent(invocation)) {
             return Err(Violation::UnknownInvocation { message, request: invocation });
         }
         let waiting = party.and_then(|party| party.invocations.get(&invocation));
-        Ok(waiting.and_then(|(caller, request)| Some((roster.get(*caller)?, *request))))
+        Ok(waiting.and_then(|call| Some((roster.get(call.caller)?, *call))))
     }
 
     fn finish(&mut self, callee: SessionId, invocation: RequestId) {
         let party = self.parties.get_mut(&callee);
         let call = party.and_then(|party| party.invocations.swap_remove(&invocation));
-        if let Some((caller, request)) = call
+        if let Some(Pending { caller, request, .. }) = call
             && let Some(party) = self.parties.get_mut(&caller)
         {
             party.calls.swap_remove(&request);
@@ -232,15 +244,27 @@ impl Dealer {
             if let Some(callee) = self.parties.get_mut(&callee) {
                 callee.invocations.swap_remove(&invocation);
             }
+            step.called(CallOutcome::CallerGone);
         }
-        for (_, (caller, request)) in party.invocations {
+        for (_, Pending { caller, request, .. }) in party.invocations {
             if let Some(party) = self.parties.get_mut(&caller) {
                 party.calls.swap_remove(&request);
             }
             if let Some(caller) = roster.get(caller) {
                 refuse_call(&Refusal::CalleeGone, caller, request, step);
+                step.called(CallOutcome::Canceled);
             }
         }
+    }
+
+    /// How many registrations there are.
+    pub(crate) fn registrations(&self) -> usize {
+        self.registrations.len()
+    }
+
+    /// How many calls are not answered yet.
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        self.parties.values().map(|party| party.calls.len()).sum()
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
@@ -260,10 +284,12 @@ impl Dealer {
             });
             let calling = own.calls.iter().all(|(request, (callee, invocation))| {
                 party(callee)
-                    .is_some_and(|party| party.invocations.get(invocation) == Some(&(*session, *request)))
+                    .and_then(|party| party.invocations.get(invocation))
+                    .is_some_and(|call| (call.caller, call.request) == (*session, *request))
             });
-            let called = own.invocations.iter().all(|(invocation, (caller, request))| {
-                party(caller).is_some_and(|party| party.calls.get(request) == Some(&(*session, *invocation)))
+            let called = own.invocations.iter().all(|(invocation, call)| {
+                party(&call.caller)
+                    .is_some_and(|party| party.calls.get(&call.request) == Some(&(*session, *invocation)))
             });
             is_member(*session) && registered && calling && called
         });
@@ -272,5 +298,5 @@ impl Dealer {
 }
 
 fn refuse_call(refusal: &Refusal, caller: &Member, request: RequestId, step: &mut Step<'_>) {
-    step.send(caller.id, refusal.answer(RequestType::Call, request, caller.serializer()));
+    step.refuse(caller.id, refusal, RequestType::Call, request, caller.serializer());
 }

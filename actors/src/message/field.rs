@@ -456,9 +456,19 @@ macro_rules! direction {
         }
 
         impl $name {
+            /// The names of all of them in the specification.
+            pub(crate) const NAMES: [&str; [$(stringify!($variant)),+].len()] =
+                [$(<$variant as $crate::message::field::Message>::NAME),+];
+
             /// Its name in the specification.
             pub fn name(&self) -> &'static str {
-                match self { $(Self::$variant(_) => <$variant as $crate::message::field::Message>::NAME),+ }
+                Self::NAMES[self.place()]
+            }
+
+            /// Which of the names is its own.
+            pub(crate) fn place(&self) -> usize {
+                enum Place { $($variant),+ }
+                (match self { $(Self::$variant(_) => Place::$variant),+ }) as usize
             }
 
             /// Decodes the message that `frame` holds; lists and dicts may stand `depth` deep in it.

@@ -7,7 +7,7 @@ use crate::{
     codec::Serializer,
     collections::Map,
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
-    metrics::Metrics,
+    metrics::{Figures, Mailbox, RealmMetrics, Sent, Waiting},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
     session::{actor::Ended, handshake::Refused},
@@ -19,7 +19,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 use tracing::{debug, error, info};
 
@@ -37,7 +37,7 @@ pub struct RealmActor {
     /// An empty vector for the effects of the next step.
     effects: Vec<Effect>,
     router: Addr<Router>,
-    metrics: Metrics,
+    metrics: RealmMetrics,
     /// Whether everybody was sent away since the router stops.
     is_closed: bool,
 }
@@ -51,7 +51,7 @@ struct Peer {
 }
 
 impl RealmActor {
-    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: Metrics) -> Self {
+    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: RealmMetrics) -> Self {
         Self {
             realm: Realm::new(name.clone(), options),
             name,
@@ -72,14 +72,18 @@ impl RealmActor {
         context: &mut Context<Self>,
         step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T,
     ) -> Option<(T, Vec<Effect>)> {
-        let (realm, chance, effects) = (&mut self.realm, &mut self.chance, &mut self.effects);
+        let (realm, chance, now) = (&mut self.realm, &mut self.chance, SystemTime::now());
+        let effects = std::mem::take(&mut self.effects);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut lent = Step::new(SystemTime::now(), chance).gather_in(std::mem::take(effects));
+            let mut lent = Step::new(now, chance).gather_in(effects);
             let result = step(realm, &mut lent);
-            (result, lent.into_effects())
+            (result, lent.finish())
         }));
         match stepped {
-            Ok(stepped) => Some(stepped),
+            Ok((result, (effects, tally))) => {
+                self.metrics.add(&tally, now);
+                Some((result, effects))
+            }
             Err(_) => {
                 self.fail(context);
                 None
@@ -90,10 +94,14 @@ impl RealmActor {
     /// Says goodbye to all and makes room for a new, empty realm.
     fn fail(&mut self, context: &mut Context<Self>) {
         error!(realm = %self.name, sessions = self.peers.len(), "the realm failed and starts again empty");
-        for (id, peer) in std::mem::take(&mut self.peers) {
+        self.metrics.panicked();
+        let mut sent = Sent::default();
+        while let Some((id, peer)) = self.peers.pop() {
             info!(realm = %self.name, session = %id, cause = Cause::RealmClosed.label(), "session left");
-            peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer);
+            self.metrics.left(&Cause::RealmClosed, self.peers.len());
+            peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer, &mut sent);
         }
+        self.metrics.sent(&sent);
         self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
         context.stop();
     }
@@ -109,11 +117,14 @@ impl RealmActor {
     }
 
     fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) {
+        let mut sent = Sent::default();
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
-                    if let Some(peer) = self.peers.get(&to) {
-                        peer.outbox.push(self.framer.message(&message, peer.serializer));
+                    if let Some(peer) = self.peers.get(&to)
+                        && peer.outbox.push(self.framer.message(&message, peer.serializer))
+                    {
+                        sent.note(&message, 1);
                     }
                 }
                 Effect::Broadcast { to, message } => {
@@ -121,19 +132,23 @@ impl RealmActor {
                     // All of them have the serializer of the payload.
                     let Some(first) = receivers.peek() else { continue };
                     let frame = self.framer.message(&message, first.serializer);
-                    Outbox::push_to_all(receivers.map(|receiver| &*receiver.outbox), frame);
+                    let queued = Outbox::push_to_all(receivers.map(|receiver| &*receiver.outbox), frame);
+                    sent.note(&message, queued);
                 }
                 Effect::Undeliverable { to, problem } => {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
+                    sent.note_undeliverable(to.len());
                 }
                 Effect::Left { member, cause, farewell } => {
                     self.log_leave(&member, &cause);
                     if let Some(peer) = self.peers.swap_remove(&member.id) {
-                        peer.end(cause, farewell.as_ref(), &mut self.framer);
+                        self.metrics.left(&cause, self.peers.len());
+                        peer.end(cause, farewell.as_ref(), &mut self.framer, &mut sent);
                     }
                 }
             }
         }
+        self.metrics.sent(&sent);
     }
 
     fn log_leave(&self, member: &Member, cause: &Cause) {
@@ -151,8 +166,14 @@ impl RealmActor {
 
 impl Peer {
     /// Queues the last message for the peer and tells its session that it has ended.
-    fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer) {
-        self.outbox.finish(farewell.map(|farewell| framer.message(farewell, self.serializer)));
+    fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer, sent: &mut Sent) {
+        let is_queued =
+            self.outbox.finish(farewell.map(|farewell| framer.message(farewell, self.serializer)));
+        if let Some(farewell) = farewell
+            && is_queued
+        {
+            sent.note(farewell, 1);
+        }
         self.session.do_send(Ended { cause });
     }
 }
@@ -183,6 +204,7 @@ impl Handler<Join> for RealmActor {
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
         self.peers.insert(id, Peer { serializer, outbox, session });
+        self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {
             info!(
                 realm = %self.name,
@@ -195,7 +217,8 @@ impl Handler<Join> for RealmActor {
             );
         }
         self.carry_out(effects, context);
-        Ok(Membership { session: id, realm: context.address(), cause: Cause::TransportLost })
+        let (realm, mailbox) = (context.address(), self.metrics.mailbox().clone());
+        Ok(Membership { session: id, realm, mailbox, cause: Cause::TransportLost })
     }
 }
 
@@ -207,13 +230,15 @@ pub(crate) struct Inbound {
     pub(crate) messages: Vec<ClientMessage>,
     /// How many bytes of the session's credit this takes until it is handled.
     pub(crate) credit: usize,
+    _waiting: Waiting,
 }
 
 impl Handler<Inbound> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, inbound: Inbound, context: &mut Self::Context) {
-        let Inbound { from, messages, credit } = inbound;
+        let Inbound { from, messages, credit, _waiting } = inbound;
+        let start = Instant::now();
         let stepped = self.step(context, |realm, step| {
             for message in messages {
                 realm.receive(from, message, step);
@@ -231,6 +256,7 @@ impl Handler<Inbound> for RealmActor {
                 error!(realm = %self.name, session = %from, "a message of this session made the realm fail")
             }
         }
+        self.metrics.batch(start.elapsed());
     }
 }
 
@@ -268,18 +294,37 @@ impl Handler<Close> for RealmActor {
     }
 }
 
+/// The metrics are to show what there is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Show;
+
+impl Handler<Show> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Show, _: &mut Self::Context) {
+        self.metrics.show(&Figures {
+            subscriptions: self.realm.subscriptions(),
+            registrations: self.realm.registrations(),
+            calls_in_flight: self.realm.calls_in_flight(),
+            outbox: self.peers.values().map(|peer| peer.outbox.waiting()).sum(),
+        });
+    }
+}
+
 /// A session's place in its realm. Dropping it is leaving, so a session cannot end unnoticed.
 #[derive(Debug)]
 pub(crate) struct Membership {
     session: SessionId,
     realm: Addr<RealmActor>,
+    mailbox: Mailbox,
     cause: Cause,
 }
 
 impl Membership {
     /// Hands the realm what one read brought.
     pub(crate) fn receive(&self, messages: Vec<ClientMessage>, credit: usize) {
-        self.realm.do_send(Inbound { from: self.session, messages, credit });
+        self.realm.do_send(Inbound { from: self.session, messages, credit, _waiting: self.mailbox.add() });
     }
 
     /// Leaves for this cause.

@@ -20,7 +20,7 @@ use crate::{
     permission::Action,
     refusal::{Fault, Refusal, Violation, check_no_passthru, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
-    step::Step,
+    step::{CallOutcome, Step},
 };
 
 pub mod actor;
@@ -336,6 +336,9 @@ impl Realm {
         let Some(procedure) = MetaProcedure::from_uri(&message.procedure, has_session_meta_api) else {
             let (rules, most) = (self.uri_rules(), self.options.limits.calls);
             let called = self.dealer.call(member, message, rules, most, &self.roster, step);
+            if let Err(Fault::Refusal(_)) = called {
+                step.called(CallOutcome::Refused);
+            }
             return called.or_else(|fault| refuse(fault, RequestType::Call, request, member, step));
         };
         let lent = Lent {
@@ -355,7 +358,7 @@ impl Realm {
         });
         match result {
             Ok(result) => step.send(from, result),
-            Err(refusal) => step.send(from, refusal.answer(RequestType::Call, request, serializer)),
+            Err(refusal) => step.refuse(from, &refusal, RequestType::Call, request, serializer),
         }
         Ok(())
     }
@@ -380,6 +383,21 @@ impl Realm {
     /// A session that is a member.
     pub fn member(&self, session: SessionId) -> Option<&Member> {
         self.roster.get(session)
+    }
+
+    /// How many subscriptions there are. Sessions with the same topic and match share one.
+    pub fn subscriptions(&self) -> usize {
+        self.broker.subscriptions()
+    }
+
+    /// How many registrations there are.
+    pub fn registrations(&self) -> usize {
+        self.dealer.registrations()
+    }
+
+    /// How many calls are not answered yet.
+    pub fn calls_in_flight(&self) -> usize {
+        self.dealer.calls_in_flight()
     }
 
     /// Whether no index names a session that is not a member, and all indices agree.
@@ -420,7 +438,7 @@ fn refuse(
 ) -> Result<(), Violation> {
     match fault {
         Fault::Refusal(refusal) => {
-            step.send(member.id, refusal.answer(request_type, request, member.serializer()));
+            step.refuse(member.id, &refusal, request_type, request, member.serializer());
             Ok(())
         }
         Fault::Violation(violation) => Err(violation),

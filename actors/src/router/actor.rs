@@ -3,28 +3,48 @@
 use crate::{
     collections::Map,
     message::uri::Uri,
-    metrics::Metrics,
+    metrics::{Metrics, RealmMetrics},
     realm::{
         RealmOptions,
-        actor::{Close, Join, Membership, RealmActor},
+        actor::{Close, Join, Membership, RealmActor, Show},
     },
     session::handshake::Refused,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// All realms of this router. They live on the arbiter on which the router is started.
 #[derive(Debug)]
 pub struct Router {
-    realms: Map<Uri, (RealmOptions, Option<Addr<RealmActor>>)>,
+    realms: Map<Uri, Hosted>,
     metrics: Metrics,
     is_stopping: bool,
+}
+
+/// A realm of the router.
+#[derive(Debug)]
+struct Hosted {
+    options: RealmOptions,
+    metrics: RealmMetrics,
+    actor: Option<Addr<RealmActor>>,
+}
+
+impl Hosted {
+    /// Starts the realm, or starts it again.
+    fn start(&mut self, name: Uri, router: Addr<Router>) {
+        self.actor = Some(RealmActor::new(name, self.options, router, self.metrics.clone()).start());
+    }
 }
 
 impl Router {
     /// A router with these realms.
     pub fn new(realms: impl IntoIterator<Item = (Uri, RealmOptions)>, metrics: Metrics) -> Self {
-        let realms = realms.into_iter().map(|(name, options)| (name, (options, None))).collect();
+        let host = |(name, options)| {
+            let hosted = Hosted { options, metrics: metrics.realm(&name), actor: None };
+            (name, hosted)
+        };
+        let realms = realms.into_iter().map(host).collect();
         Self { realms, metrics, is_stopping: false }
     }
 }
@@ -33,9 +53,8 @@ impl Actor for Router {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        for (name, (options, realm)) in &mut self.realms {
-            let actor = RealmActor::new(name.clone(), *options, context.address(), self.metrics.clone());
-            *realm = Some(actor.start());
+        for (name, realm) in &mut self.realms {
+            realm.start(name.clone(), context.address());
         }
     }
 }
@@ -54,8 +73,8 @@ impl Handler<JoinRealm> for Router {
     fn handle(&mut self, JoinRealm { realm, join }: JoinRealm, _: &mut Self::Context) -> Self::Result {
         let found = match self.realms.get(&realm) {
             _ if self.is_stopping => Err(Refused::Stopping),
-            Some((_, Some(found))) => Ok(found.clone()),
-            Some((_, None)) | None => Err(Refused::NoSuchRealm(realm)),
+            Some(Hosted { actor: Some(found), .. }) => Ok(found.clone()),
+            Some(Hosted { actor: None, .. }) | None => Err(Refused::NoSuchRealm(realm)),
         };
         Box::pin(async move { found?.send(join).await.unwrap_or(Err(Refused::RealmFailed)) })
     }
@@ -73,12 +92,12 @@ impl Handler<RealmFailed> for Router {
     type Result = ();
 
     fn handle(&mut self, failed: RealmFailed, context: &mut Self::Context) {
-        if let Some((options, realm)) = self.realms.get_mut(&failed.name)
-            && *realm == Some(failed.realm)
+        if let Some(realm) = self.realms.get_mut(&failed.name)
+            && realm.actor == Some(failed.realm)
         {
             warn!(realm = %failed.name, "the realm is replaced");
-            let actor = RealmActor::new(failed.name, *options, context.address(), self.metrics.clone());
-            *realm = Some(actor.start());
+            realm.metrics.restarted();
+            realm.start(failed.name, context.address());
         }
     }
 }
@@ -94,12 +113,45 @@ impl Handler<Shutdown> for Router {
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
         info!("the router stops");
         self.is_stopping = true;
-        for (_, realm) in self.realms.values() {
-            if let Some(realm) = realm {
-                realm.do_send(Close);
-            }
+        for realm in self.realms.values().filter_map(|realm| realm.actor.as_ref()) {
+            realm.do_send(Close);
         }
     }
+}
+
+/// All metrics as text, gauges of what there is included.
+#[derive(Message)]
+#[rtype(result = "String")]
+struct Gather;
+
+impl Handler<Gather> for Router {
+    type Result = ResponseFuture<String>;
+
+    fn handle(&mut self, _: Gather, _: &mut Self::Context) -> Self::Result {
+        self.realms.values().for_each(|realm| realm.metrics.show_mailbox());
+        let realms: Vec<_> = self.realms.values().filter_map(|realm| realm.actor.clone()).collect();
+        let metrics = self.metrics.clone();
+        Box::pin(async move {
+            for realm in realms {
+                // One that has just failed shows what there was before, until the one in its place is asked.
+                let _ = realm.send(Show).await;
+            }
+            // On the arbiter of the realms, so that no step of theirs is half counted.
+            metrics.text()
+        })
+    }
+}
+
+/// How long the realms have to show what there is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// All metrics as Prometheus reads them, with what there is at this moment. If the realms do not answer in time
+/// the text comes without their answers, and `realmkeeper_stale_scrapes_total` counts it.
+pub async fn gather(router: &Addr<Router>, metrics: &Metrics) -> String {
+    router.send(Gather).timeout(PATIENCE).await.unwrap_or_else(|_| {
+        metrics.stale_scrape();
+        metrics.text()
+    })
 }
 
 #[cfg(test)]
@@ -145,8 +197,13 @@ mod tests {
         actix::System::new().block_on(async {
             let name = || Uri::from("realm1");
             let router = Router::new([(name(), RealmOptions::default())], Metrics::default()).start();
-            let realm =
-                RealmActor::new(name(), RealmOptions::default(), router.clone(), Metrics::default()).start();
+            let realm = RealmActor::new(
+                name(),
+                RealmOptions::default(),
+                router.clone(),
+                Metrics::default().realm(&name()),
+            )
+            .start();
             assert!(realm.send(join()).await.unwrap().is_ok());
             realm.do_send(Close);
             assert_eq!(realm.send(join()).await.unwrap().err(), Some(Refused::Stopping));
@@ -156,5 +213,24 @@ mod tests {
             router.do_send(Shutdown);
             assert_eq!(router.send(ask()).await.unwrap().err(), Some(Refused::Stopping));
         });
+    }
+
+    fn scrape(router: &Addr<Router>) -> String {
+        let metrics = Metrics::default();
+        actix_rt::System::new().block_on(gather(router, &metrics))
+    }
+
+    #[test]
+    fn a_router_that_does_not_answer_a_scrape_is_not_waited_for_forever() {
+        let busy = Context::<Router>::new();
+        let text = scrape(&busy.address());
+        assert!(text.contains("\nrealmkeeper_stale_scrapes_total 1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_router_that_is_gone_is_not_waited_for() {
+        let gone = Context::<Router>::new().address();
+        let text = scrape(&gone);
+        assert!(text.contains("\nrealmkeeper_stale_scrapes_total 1\n"), "{text}");
     }
 }

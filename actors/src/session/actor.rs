@@ -8,14 +8,15 @@ use super::{
     Rate, SessionSettings, Verifier,
     access::Access,
     auth::Unchecked,
-    handshake::{Handshake, Next, Refused, Verifying},
+    handshake::{Handshake, Next, Outcome, Refused, Verifying},
     verification::Verification,
 };
 use crate::{
     cause::Cause,
     codec::Malformed,
+    limit::Limit,
     message::{ClientMessage, RouterMessage},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     realm::actor::{Join, Membership},
     refusal::Violation,
     roster::Transport,
@@ -75,6 +76,8 @@ pub struct Session<S> {
     pinged: Option<Instant>,
     /// How much the client may send yet, where that is limited.
     allowance: Option<(Rate, DefaultDirectRateLimiter)>,
+    /// Whether the client is not listened to since its realm is behind with it.
+    is_held_back: bool,
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -120,9 +123,10 @@ struct Closing {
     until: Instant,
 }
 
-/// The messages for the realm out of one read, and how many octets they have.
+/// What one read brought: the messages for the realm, and how many octets they have.
 #[derive(Debug, Default)]
 struct Taken {
+    received: metrics::Received,
     messages: Vec<ClientMessage>,
     octets: usize,
 }
@@ -172,6 +176,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let websocket = WebSocket::new(transport.serializer, settings.message_limit);
         let now = Instant::now();
+        environment.metrics.read(read.len());
         Self {
             connection: Connection::new(socket, websocket, read, outbox.clone()),
             outbox,
@@ -188,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             challenged: None,
             heard: now,
             pinged: None,
+            is_held_back: false,
             stalled: None,
             stopping: Some(Box::pin(stopping.cancelled_owned())),
             _socket: open,
@@ -198,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn turn(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) -> Poll<()> {
         let account = self.outbox.look(task.waker());
         if account.is_overflowed {
-            self.end(Cause::SlowConsumer);
+            self.overflow();
         }
         if let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(task).is_ready()
@@ -207,6 +213,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.refuse(&Refused::Stopping);
         }
         let may_read = self.may_read(account);
+        self.hold_back(account);
         if may_read {
             self.read(context, task);
         }
@@ -238,13 +245,31 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
     }
 
+    /// Ends the session since more came than its outbox holds.
+    fn overflow(&mut self) {
+        if matches!(self.phase, Phase::Joined(_)) {
+            self.environment.metrics.limit(Limit::Outbox);
+        }
+        self.end(Cause::SlowConsumer);
+    }
+
+    /// Counts when the realm falls behind with the client.
+    fn hold_back(&mut self, account: Account) {
+        let is_behind = account.unhandled > self.environment.settings.credit;
+        if is_behind && !self.is_held_back {
+            self.environment.metrics.limit(Limit::Credit);
+        }
+        self.is_held_back = is_behind;
+    }
+
     fn read(&mut self, context: &mut Context<Self>, task: &mut task::Context<'_>) {
         for _ in 0..MOST_READS {
             match self.connection.poll_read(task) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.end_reading(),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(octets)) => {
+                    self.environment.metrics.read(octets);
                     self.hear();
                     self.handle_read(context);
                     self.connection.release();
@@ -284,8 +309,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let handled = catch_unwind(AssertUnwindSafe(|| self.handle_frames(&mut taken, context)));
         let end = handled.unwrap_or_else(|_| {
             error!(peer = %self.transport.peer, "a fault in this session was contained");
+            self.environment.metrics.session_panic();
             Some(Cause::Panic)
         });
+        self.environment.metrics.received(&taken.received);
         // What came before the end of the session goes to the realm before it.
         self.hand_over(taken);
         if let Some(cause) = end {
@@ -312,7 +339,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     self.closed_by_client = Some(code);
                     Some(Cause::TransportClosed)
                 }
-                Err(error) => Some(error.into()),
+                Err(error) => {
+                    if matches!(error, FrameError::TooBig(_)) {
+                        self.environment.metrics.limit(Limit::MessageSize);
+                    }
+                    Some(error.into())
+                }
             };
             if end.is_some() {
                 return end;
@@ -340,8 +372,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     ) -> Option<Cause> {
         let decoded =
             ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);
-        if matches!(decoded, Ok(ClientMessage::Goodbye(_))) {
-            self.has_said_goodbye = true;
+        match &decoded {
+            Ok(message) => {
+                taken.received.note(message);
+                self.has_said_goodbye |= matches!(message, ClientMessage::Goodbye(_));
+            }
+            Err(Malformed::TooDeep { .. }) => self.environment.metrics.limit(Limit::NestingDepth),
+            Err(Malformed::Syntax { .. } | Malformed::Shape(_)) => {}
         }
         match (&mut self.phase, decoded) {
             (
@@ -356,6 +393,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     let text = format!("more messages than message_rate of this listener allows: {rate}");
                     // What came before this message goes to the realm before the end.
                     self.hand_over(std::mem::take(taken));
+                    self.environment.metrics.limit(Limit::MessageRate);
                     self.end(Cause::Policy(text));
                     return None;
                 }
@@ -402,7 +440,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 });
                 context.spawn(join);
             }
-            Next::Close => self.close(websocket::close(Some(1000)), false),
+            Next::Close => {
+                self.environment.metrics.handshake(Outcome::Aborted.label());
+                self.close(websocket::close(Some(1000)), false);
+            }
             Next::Refuse(refused) => self.refuse(&refused),
         }
     }
@@ -434,6 +475,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn joined(&mut self, joined: Result<Membership, Refused>, context: &mut Context<Self>) {
         match (&self.phase, joined) {
             (Phase::Joining, Ok(membership)) => {
+                self.environment.metrics.handshake(Outcome::Joined.label());
                 self.phase = Phase::Joined(membership);
                 // What came behind HELLO.
                 self.handle_read(context);
@@ -450,8 +492,15 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Sends away a client that has not joined.
     fn refuse(&mut self, refused: &Refused) {
         debug!(peer = %self.transport.peer, reason = %refused, "client refused");
+        let metrics = &self.environment.metrics;
+        metrics.handshake(refused.label());
+        if let Some(limit) = refused.limit() {
+            metrics.limit(limit);
+        }
         let abort = RouterMessage::from(refused.abort());
-        self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer)));
+        if self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer))) {
+            metrics.sent(&abort);
+        }
         self.close(websocket::close(Some(refused.close_code())), false);
     }
 
@@ -467,8 +516,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
                 match (Refused::because(cause), self.closed_by_client) {
                     (Some(refused), _) => self.refuse(&refused),
-                    (None, Some(code)) => self.close(websocket::close(code), false),
-                    (None, None) => {}
+                    (None, Some(code)) => {
+                        self.environment.metrics.handshake(Outcome::Closed.label());
+                        self.close(websocket::close(code), false);
+                    }
+                    (None, None) => self.environment.metrics.handshake(Outcome::Lost.label()),
                 }
             }
             ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
@@ -490,15 +542,19 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         {
             self.outbox.push_control(&frame);
         }
-        let mut progress = false;
-        match self.connection.poll_write(task, &mut progress) {
+        let mut written = 0;
+        let polled = self.connection.poll_write(task, &mut written);
+        if written > 0 {
+            self.environment.metrics.written(written);
+        }
+        match polled {
             Poll::Ready(Ok(())) => self.stalled = None,
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
             Poll::Pending => {
-                if progress || self.stalled.is_none() {
+                if written > 0 || self.stalled.is_none() {
                     self.stalled = Some(Instant::now());
                 }
-                if progress {
+                if written > 0 {
                     // What it takes is a sign of life: while so much waits, its pongs are not read.
                     self.hear();
                 }
@@ -566,9 +622,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.refuse(&Refused::AuthenticationTimeout(settings.authentication_timeout.as_millis()));
             }
             Phase::Joined(_) if self.stalled.is_some_and(|since| since + settings.write_stall <= now) => {
+                self.environment.metrics.limit(Limit::WriteStall);
                 self.end(Cause::SlowConsumer);
             }
-            Phase::Joined(_) if self.pinged.is_some() => self.end(Cause::PingTimeout),
+            Phase::Joined(_) if self.pinged.is_some() => {
+                self.environment.metrics.limit(Limit::PingTimeout);
+                self.end(Cause::PingTimeout);
+            }
             Phase::Joined(_) => {
                 self.pinged = Some(now);
                 self.outbox.push_control(&websocket::ping());
@@ -661,6 +721,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Sess
     type Result = ();
 
     fn handle(&mut self, Ended { cause }: Ended, _: &mut Self::Context) {
+        if matches!(self.phase, Phase::Joining) {
+            // It had joined, though the answer of the realm is still under way.
+            self.environment.metrics.handshake(Outcome::Joined.label());
+        }
         if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
             let code = cause.close_code().or(self.closed_by_client.flatten());
             self.close(websocket::close(code), cause.awaits_goodbye());

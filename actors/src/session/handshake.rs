@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{
     cause::Cause,
+    label::labels,
+    limit::Limit,
     message::{
         Abort, Authenticate, Challenge, ClientMessage, Hello,
         uri::{Match, Uri, UriRule},
@@ -125,7 +127,72 @@ pub(crate) enum Refused {
     Panic,
 }
 
+/// How the way to a session ends for a client that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It has joined.
+    Joined,
+    /// It sent ABORT.
+    Aborted,
+    /// It closed its WebSocket.
+    Closed,
+    /// The connection broke.
+    Lost,
+}
+
+labels! {
+    pub(crate) Outcome {
+        Self::Joined => "joined",
+        Self::Aborted => "aborted",
+        Self::Closed => "closed",
+        Self::Lost => "lost",
+    }
+}
+
+labels! {
+    pub(crate) Refused {
+        Self::Violation(_) => "protocol_violation",
+        Self::InvalidUtf8 => "invalid_utf8",
+        Self::MessageTooBig(_) => "message_too_big",
+        Self::InvalidRealm(_) => "invalid_realm",
+        Self::NoSuchRealm(_) => "no_such_realm",
+        Self::NoMatchingAuthMethod { .. } => "no_matching_auth_method",
+        Self::AuthenticationRequired { .. } => "authentication_required",
+        Self::NoAuthid { .. } => "no_authid",
+        Self::AuthenticationDenied => "authentication_denied",
+        Self::AuthenticationFailed => "authentication_failed",
+        Self::AuthenticationTimeout(_) => "authentication_timeout",
+        Self::Timeout(_) => "timeout",
+        Self::NoRoom(_) => "no_room",
+        Self::Stopping => "shutdown",
+        Self::RealmFailed => "realm_failed",
+        Self::Panic => "panic",
+    }
+}
+
 impl Refused {
+    /// The limit that the client ran into, but for those of one message.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Timeout(_) => Some(Limit::HandshakeTimeout),
+            Self::AuthenticationTimeout(_) => Some(Limit::AuthenticationTimeout),
+            Self::NoRoom(refusal) => refusal.limit(),
+            Self::Violation(_)
+            | Self::InvalidUtf8
+            | Self::MessageTooBig(_)
+            | Self::InvalidRealm(_)
+            | Self::NoSuchRealm(_)
+            | Self::NoMatchingAuthMethod { .. }
+            | Self::AuthenticationRequired { .. }
+            | Self::NoAuthid { .. }
+            | Self::AuthenticationDenied
+            | Self::AuthenticationFailed
+            | Self::Stopping
+            | Self::RealmFailed
+            | Self::Panic => None,
+        }
+    }
+
     /// What a session that has not joined is told where one that has would end for `cause`; `None` if there is
     /// nobody to be told.
     pub(crate) fn because(cause: Cause) -> Option<Self> {

@@ -85,11 +85,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         self.read = BytesMut::new();
     }
 
-    /// Writes all that waits. While it is pending the socket takes no more; gives whether it took any.
+    /// Writes all that waits. While it is pending the socket takes no more; `written` gets how many octets it took.
     pub(crate) fn poll_write(
         &mut self,
         task: &mut task::Context<'_>,
-        progress: &mut bool,
+        written: &mut usize,
     ) -> Poll<io::Result<()>> {
         loop {
             if self.writing.next().is_empty() {
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
             }
             self.writing.advance(count);
             self.outbox.written(count);
-            *progress = true;
+            *written += count;
         }
     }
 

@@ -81,27 +81,30 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a frame.
-    pub(crate) fn push(&self, frame: &[u8]) {
-        self.append(frame.len(), |queue| queue.copy(frame));
+    /// Appends a frame; gives whether it was taken.
+    pub(crate) fn push(&self, frame: &[u8]) -> bool {
+        self.append(frame.len(), |queue| queue.copy(frame))
     }
 
-    /// Appends the same frame to several outboxes.
-    pub(crate) fn push_to_all<'a>(outboxes: impl Iterator<Item = &'a Self>, frame: &[u8]) {
+    /// Appends the same frame to several outboxes; gives how many have taken it.
+    pub(crate) fn push_to_all<'a>(outboxes: impl Iterator<Item = &'a Self>, frame: &[u8]) -> usize {
         if frame.len() < SHARED_FROM {
-            outboxes.for_each(|outbox| outbox.push(frame));
+            outboxes.filter(|outbox| outbox.push(frame)).count()
         } else {
             let shared = Bytes::copy_from_slice(frame);
-            outboxes.for_each(|outbox| outbox.append(shared.len(), |queue| queue.share(shared.clone())));
+            let share =
+                |outbox: &&Self| outbox.append(shared.len(), |queue: &mut Batch| queue.share(shared.clone()));
+            outboxes.filter(share).count()
         }
     }
 
-    fn append(&self, length: usize, append: impl FnOnce(&mut Batch)) {
+    fn append(&self, length: usize, append: impl FnOnce(&mut Batch)) -> bool {
         let mut state = self.lock();
         if state.phase != Phase::Open {
-            return;
+            return false;
         }
-        if state.waiting + length > self.limit {
+        let fits = state.waiting + length <= self.limit;
+        if !fits {
             state.phase = Phase::Overflowed;
             // Even if the owner is due already: it may be waiting for its socket.
             state.is_due = false;
@@ -110,24 +113,30 @@ impl Outbox {
             state.waiting += length;
         }
         state.wake();
+        fits
     }
 
-    /// Appends the last message of the session, if it still fits; nothing is taken after it.
-    pub(crate) fn finish(&self, last: Option<&[u8]>) {
+    /// Appends the last message of the session, if it still fits; nothing is taken after it. Gives whether there
+    /// was one that was taken.
+    pub(crate) fn finish(&self, last: Option<&[u8]>) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Finished {
-            return;
+            return false;
         }
         state.phase = Phase::Finished;
-        if let Some(frame) = last {
-            state.append_beyond(self.limit, frame);
-        }
+        let is_taken = last.is_some_and(|frame| state.append_beyond(self.limit, frame));
         state.wake();
+        is_taken
     }
 
     /// Appends a frame of the transport itself; for the owner.
     pub(crate) fn push_control(&self, frame: &[u8]) {
         self.lock().append_beyond(self.limit, frame);
+    }
+
+    /// How many bytes wait for the peer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting
     }
 
     /// Has the owner look, though nothing has come.
@@ -194,11 +203,13 @@ impl State {
         }
     }
 
-    fn append_beyond(&mut self, limit: usize, frame: &[u8]) {
-        if self.waiting + frame.len() <= limit + RESERVE {
+    fn append_beyond(&mut self, limit: usize, frame: &[u8]) -> bool {
+        let fits = self.waiting + frame.len() <= limit + RESERVE;
+        if fits {
             self.queue.copy(frame);
             self.waiting += frame.len();
         }
+        fits
     }
 }
 
