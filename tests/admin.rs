@@ -35,7 +35,7 @@ fn check_serving(address: SocketAddr) {
     let metrics = http::plain(address, "GET /metrics");
     assert_eq!(
         (&*metrics.status, &metrics.headers[0], &*metrics.headers[2]),
-        ("200 ok", &"connection: close".to_owned(), "content-type: text/plain; version=0.0.4")
+        ("200 ok", &"connection: close".to_owned(), "content-type: text/plain; version=0.0.4; charset=utf-8")
     );
     for line in metrics.text.lines() {
         let is_sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());

@@ -514,13 +514,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 membership.leave(cause);
             }
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
-                match (Refused::because(cause), self.closed_by_client) {
-                    (Some(refused), _) => self.refuse(&refused),
-                    (None, Some(code)) => {
-                        self.environment.metrics.handshake(Outcome::Closed.label());
-                        self.close(websocket::close(code), false);
+                let is_closed = matches!(cause, Cause::TransportClosed);
+                let outcome = if is_closed { Outcome::Closed } else { Outcome::Lost };
+                match Refused::because(cause) {
+                    Some(refused) => self.refuse(&refused),
+                    None => {
+                        self.environment.metrics.handshake(outcome.label());
+                        if let Some(code) = self.closed_by_client {
+                            self.close(websocket::close(code), false);
+                        }
                     }
-                    (None, None) => self.environment.metrics.handshake(Outcome::Lost.label()),
                 }
             }
             ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
@@ -548,15 +551,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.environment.metrics.written(written);
         }
         match polled {
-            Poll::Ready(Ok(())) => self.stalled = None,
+            Poll::Ready(Ok(())) => {
+                if self.stalled.take().is_some() {
+                    // It has taken all that waited; from now on it is asked again whether it is there.
+                    self.hear();
+                }
+            }
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
             Poll::Pending => {
                 if written > 0 || self.stalled.is_none() {
                     self.stalled = Some(Instant::now());
-                }
-                if written > 0 {
-                    // What it takes is a sign of life: while so much waits, its pongs are not read.
-                    self.hear();
                 }
                 return;
             }
@@ -578,13 +582,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 let answered = self.challenged.map(|since| since + settings.authentication_timeout);
                 Some(answered.map_or(joined, |answered| answered.min(joined)))
             }
-            Phase::Joined(_) => {
-                let life = match self.pinged {
-                    Some(pinged) => pinged + settings.ping_timeout,
-                    None => self.heard + settings.ping_interval,
-                };
-                Some(self.stalled.map_or(life, |stalled| life.min(stalled + settings.write_stall)))
-            }
+            Phase::Joined(_) => Some(match (self.stalled, self.pinged) {
+                // What it takes is its sign of life: a ping would wait behind all that, and so would its pong.
+                (Some(stalled), _) => stalled + settings.write_stall,
+                (None, Some(pinged)) => pinged + settings.ping_timeout,
+                (None, None) => self.heard + settings.ping_interval,
+            }),
             Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Some(*until),
             Phase::Over => None,
         }
