@@ -329,7 +329,7 @@ fn begin(method: Method, hello: &Hello, transport: &Transport, admission: &Admis
         authmethod: method.name(),
         authprovider: "static",
         transport: transport.clone(),
-        roles: hello.details.roles.clone().unwrap_or_default(),
+        roles: hello.details.roles.unwrap_or_default(),
     };
     match method {
         Method::Anonymous => {
