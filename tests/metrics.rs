@@ -369,7 +369,7 @@ fn table(text: &str) -> String {
         let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|help| help.split_once(' ')) else {
             continue;
         };
-        let kind = lines.next().and_then(|line| line.rsplit(' ').next()).unwrap();
+        let kind = lines.next().and_then(|line| line.rsplit(' ').next()).expect("TYPE follows HELP");
         let unit = match name {
             name if name.contains("_seconds") => "seconds",
             name if name.contains("_bytes") => "bytes",
