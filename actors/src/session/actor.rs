@@ -419,7 +419,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         match next {
             Next::Challenge { challenge, then } => {
                 let challenge = RouterMessage::from(challenge);
-                self.outbox.push(Framer::default().message(&challenge, self.transport.serializer));
+                if self.outbox.push(Framer::default().message(&challenge, self.transport.serializer)) {
+                    self.environment.metrics.sent(&challenge);
+                }
                 self.challenged = Some(Instant::now());
                 self.phase = Phase::Handshake(then);
             }
