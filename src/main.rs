@@ -102,13 +102,17 @@ fn refuse(text: &str) -> ExitCode {
 
 /// Serves until it is told to stop; an error if it cannot start.
 fn serve(arguments: &ServeArgs, matches: &ArgMatches) -> Result<ExitCode, String> {
+    let mut errors = Vec::new();
     let overrides = Overrides {
-        listen: parse(matches, "listen", arguments.listen.as_deref())?,
-        admin: parse(matches, "admin", arguments.admin.as_deref())?,
-        log_level: parse(matches, "log_level", arguments.log_level.as_deref())?,
-        log_format: parse(matches, "log_format", arguments.log_format.as_deref())?,
+        listen: parse(matches, "listen", arguments.listen.as_deref(), &mut errors),
+        admin: parse(matches, "admin", arguments.admin.as_deref(), &mut errors),
+        log_level: parse(matches, "log_level", arguments.log_level.as_deref(), &mut errors),
+        log_format: parse(matches, "log_format", arguments.log_format.as_deref(), &mut errors),
     };
-    let (config, settings, warnings) = configuration(arguments, &overrides)?;
+    let configuration = configuration(arguments, &overrides).map_err(|error| errors.push(error));
+    let (Ok((config, settings, warnings)), true) = (configuration, errors.is_empty()) else {
+        return Err(errors.join("\n"));
+    };
     start_log(&config.log);
     for warning in &warnings {
         warn!("{warning}");
@@ -117,12 +121,12 @@ fn serve(arguments: &ServeArgs, matches: &ArgMatches) -> Result<ExitCode, String
 }
 
 /// Parses the text of a flag or a variable; an error names it.
-fn parse<T>(matches: &ArgMatches, id: &str, text: Option<&str>) -> Result<Option<T>, String>
+fn parse<T>(matches: &ArgMatches, id: &str, text: Option<&str>, errors: &mut Vec<String>) -> Option<T>
 where
     T: FromStr<Err = &'static str>,
 {
-    let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|allowed| {
+    let text = text?;
+    let parsed = text.parse().map_err(|allowed| {
         let name = match matches.value_source(id) {
             Some(ValueSource::EnvVariable) => {
                 format!("environment variable REALMKEEPER_{}", id.to_uppercase())
@@ -130,7 +134,8 @@ where
             _ => format!("--{}", id.replace('_', "-")),
         };
         format!("realmkeeper: {name}: is {text:?}; {allowed}")
-    })
+    });
+    parsed.map_err(|error| errors.push(error)).ok()
 }
 
 /// The configuration, what it means, and what may not be meant so.

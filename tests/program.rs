@@ -108,6 +108,19 @@ fn a_flag_or_variable_that_is_not_valid_is_named() {
 }
 
 #[test]
+fn flags_variables_and_the_file_are_all_told_what_is_wrong_with_them() {
+    let args = ["--config", "no_such.toml", "--listen", "here", "--log-format", "xml"];
+    let address = "must be an ip address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    let expected = format!(
+        "realmkeeper: --listen: is \"here\"; {address}\n\
+         realmkeeper: environment variable REALMKEEPER_ADMIN: is \"there\"; {address}\n\
+         realmkeeper: --log-format: is \"xml\"; must be text or json\n\
+         realmkeeper: cannot read no_such.toml: No such file or directory (os error 2)\n"
+    );
+    assert_eq!(refusal(program(&args).env("REALMKEEPER_ADMIN", "there")), expected);
+}
+
+#[test]
 fn a_flag_goes_before_its_variable_and_that_before_the_file() {
     let file = ["--config", "tests/config/served.toml"];
     let flag = ["--listen", "127.0.0.4:0"];
