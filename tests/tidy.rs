@@ -148,7 +148,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cause",
         ],
     ),
-    ("transport/", &["message", "codec", "refusal", "transport"]),
+    ("transport/", &["message", "codec", "refusal", "cause", "transport"]),
 ];
 
 #[test]

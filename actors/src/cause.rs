@@ -1,6 +1,7 @@
 //! Every way in which a session can end.
 
 use crate::{
+    codec::Malformed,
     label::labels,
     message::{Abort, Goodbye, RouterMessage, id::SessionId, uri::Uri},
     refusal::Violation,
@@ -124,6 +125,17 @@ impl Cause {
             Self::SlowConsumer | Self::Policy(_) => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
+        }
+    }
+}
+
+impl From<Malformed> for Cause {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::TooDeep { .. } => Self::MessageTooBig(malformed.to_string()),
+            Malformed::Syntax { .. } | Malformed::Shape(_) => {
+                Self::ProtocolViolation(Violation::from(malformed))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     Rate, SessionSettings, Verifier,
     access::Access,
     auth::Unchecked,
+    clock::{Clock, Due, Stage},
     handshake::{Handshake, Next, Outcome, Refused, Verifying},
     verification::Verification,
 };
@@ -18,7 +19,6 @@ use crate::{
     message::{ClientMessage, RouterMessage},
     metrics::{self, Metrics},
     realm::actor::{Join, Membership},
-    refusal::Violation,
     roster::Transport,
     router::actor::{JoinRealm, Router},
     transport::{
@@ -41,10 +41,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep},
+    time::Sleep,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, error};
@@ -67,19 +68,11 @@ pub struct Session<S> {
     closed_by_client: Option<Option<u16>>,
     /// Whether the client has said GOODBYE, be it as an answer or of its own.
     has_said_goodbye: bool,
-    opened: Instant,
-    /// When CHALLENGE was sent that AUTHENTICATE has not followed yet.
-    challenged: Option<Instant>,
-    /// When the client last showed that it is there.
-    heard: Instant,
-    /// When a ping was sent that nothing has followed yet.
-    pinged: Option<Instant>,
+    clock: Clock,
     /// How much the client may send yet, where that is limited.
     allowance: Option<(Rate, DefaultDirectRateLimiter)>,
     /// Whether the client is not listened to since its realm is behind with it.
     is_held_back: bool,
-    /// Since when the socket takes nothing although something waits.
-    stalled: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     /// That the router stops, for a session that no realm will tell; none once it has asked to join.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -181,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             connection: Connection::new(socket, websocket, read, outbox.clone()),
             outbox,
             transport,
-            timer: Box::pin(tokio::time::sleep_until(now + settings.handshake_timeout)),
+            timer: Box::pin(tokio::time::sleep(settings.handshake_timeout)),
             allowance: settings
                 .message_rate
                 .map(|rate| (rate, DefaultDirectRateLimiter::direct(rate.into()))),
@@ -189,12 +182,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             phase: Phase::Handshake(Handshake::default()),
             closed_by_client: None,
             has_said_goodbye: false,
-            opened: now,
-            challenged: None,
-            heard: now,
-            pinged: None,
+            clock: Clock::new(now),
             is_held_back: false,
-            stalled: None,
             stopping: Some(Box::pin(stopping.cancelled_owned())),
             _socket: open,
         }
@@ -270,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
                 Poll::Ready(Ok(octets)) => {
                     self.environment.metrics.read(octets);
-                    self.hear();
+                    self.clock.hear(Instant::now());
                     self.handle_read(context);
                     self.connection.release();
                 }
@@ -281,12 +270,6 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
         // There may be more; others have their turn first.
         task.waker().wake_by_ref();
-    }
-
-    /// The client has shown that it is there.
-    fn hear(&mut self) {
-        self.heard = Instant::now();
-        self.pinged = None;
     }
 
     /// The client sends nothing more. It may still take what it waits for.
@@ -415,14 +398,14 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     }
 
     fn advance(&mut self, next: Next, context: &mut Context<Self>) {
-        self.challenged = None;
+        self.clock.answered();
         match next {
             Next::Challenge { challenge, then } => {
                 let challenge = RouterMessage::from(challenge);
                 if self.outbox.push(Framer::default().message(&challenge, self.transport.serializer)) {
                     self.environment.metrics.sent(&challenge);
                 }
-                self.challenged = Some(Instant::now());
+                self.clock.challenge(Instant::now());
                 self.phase = Phase::Handshake(then);
             }
             Next::Verify { check, then } if check.is_costly() => {
@@ -553,19 +536,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             self.environment.metrics.written(written);
         }
         match polled {
-            Poll::Ready(Ok(())) => {
-                if self.stalled.take().is_some() {
-                    // It has taken all that waited; from now on it is asked again whether it is there.
-                    self.hear();
-                }
-            }
+            Poll::Ready(Ok(())) => self.clock.flow(Instant::now),
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
-            Poll::Pending => {
-                if written > 0 || self.stalled.is_none() {
-                    self.stalled = Some(Instant::now());
-                }
-                return;
-            }
+            Poll::Pending => return self.clock.stall(written > 0, Instant::now()),
         }
         if self.phase.has_said_close()
             && self.closed_by_client.is_some()
@@ -575,112 +548,75 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
     }
 
-    /// When something has to be done although nothing happens.
-    fn due(&self) -> Option<Instant> {
-        let settings = &self.environment.settings;
-        match &self.phase {
-            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
-                let joined = self.opened + settings.handshake_timeout;
-                let answered = self.challenged.map(|since| since + settings.authentication_timeout);
-                Some(answered.map_or(joined, |answered| answered.min(joined)))
-            }
-            Phase::Joined(_) => Some(match (self.stalled, self.pinged) {
-                // What it takes is its sign of life: a ping would wait behind all that, and so would its pong.
-                (Some(stalled), _) => stalled + settings.write_stall,
-                (None, Some(pinged)) => pinged + settings.ping_timeout,
-                (None, None) => self.heard + settings.ping_interval,
-            }),
-            Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Some(*until),
-            Phase::Over => None,
-        }
+    /// What is due next, and when; `None` for a session that is over.
+    fn due(&self) -> Option<(Instant, Due)> {
+        let stage = match &self.phase {
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => Stage::Joining,
+            Phase::Joined(_) => Stage::Joined,
+            Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
+            Phase::Over => return None,
+        };
+        Some(self.clock.due(stage, &self.environment.settings))
     }
 
     /// Does what is due, and has the session woken when the next is.
     fn look_at_the_clock(&mut self, task: &mut task::Context<'_>) {
-        while let Some(due) = self.due() {
-            if due < self.timer.deadline() {
-                self.timer.as_mut().reset(due);
+        while let Some((when, due)) = self.due() {
+            let deadline = when.into();
+            if deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(deadline);
             }
             if self.timer.as_mut().poll(task).is_pending() {
                 return;
             }
             // What was due when the timer was set may have moved away since.
             let now = Instant::now();
-            if due > now {
-                self.timer.as_mut().reset(due);
+            if when > now {
+                self.timer.as_mut().reset(deadline);
             } else {
-                self.act(now, task);
+                self.act(due, now, task);
             }
         }
     }
 
     /// Does what is due now.
-    fn act(&mut self, now: Instant, task: &mut task::Context<'_>) {
+    fn act(&mut self, due: Due, now: Instant, task: &mut task::Context<'_>) {
         let settings = &self.environment.settings;
-        match &mut self.phase {
-            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining
-                if self.opened + settings.handshake_timeout <= now =>
-            {
-                self.refuse(&Refused::Timeout(settings.handshake_timeout.as_millis()));
-            }
-            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
+        match due {
+            Due::Handshake => self.refuse(&Refused::Timeout(settings.handshake_timeout.as_millis())),
+            Due::Authentication => {
                 self.refuse(&Refused::AuthenticationTimeout(settings.authentication_timeout.as_millis()));
             }
-            Phase::Joined(_) if self.stalled.is_some_and(|since| since + settings.write_stall <= now) => {
-                self.environment.metrics.limit(Limit::WriteStall);
-                self.end(Cause::SlowConsumer);
+            Due::Ping => {
+                self.clock.ping(now);
+                self.outbox.push_control(&websocket::ping());
             }
-            Phase::Joined(_) if self.pinged.is_some() => {
+            Due::Pong => {
                 self.environment.metrics.limit(Limit::PingTimeout);
                 self.end(Cause::PingTimeout);
             }
-            Phase::Joined(_) => {
-                self.pinged = Some(now);
-                self.outbox.push_control(&websocket::ping());
+            Due::Stall => {
+                self.environment.metrics.limit(Limit::WriteStall);
+                self.end(Cause::SlowConsumer);
             }
-            Phase::Closing(closing) if closing.frame.is_some() && self.stalled.is_none() => {
-                // The client has not answered GOODBYE; the close frame goes out all the same.
-                closing.awaits_goodbye = false;
-                self.write(task);
-                self.cut();
-                return;
-            }
-            Phase::Leaving(_) | Phase::Closing(_) => {
-                self.cut();
-                return;
-            }
-            Phase::Over => return,
+            Due::Linger => return self.cut(task),
         }
         self.write(task);
     }
 
-    /// Ends the connection at once, whatever still waits.
-    fn cut(&mut self) {
-        if self.stalled.is_some() {
+    /// Ends the connection, whatever the client has not answered. If it takes something still, the close frame
+    /// goes out.
+    fn cut(&mut self, task: &mut task::Context<'_>) {
+        if let Phase::Closing(closing) = &mut self.phase
+            && !self.clock.is_stalled()
+        {
+            closing.awaits_goodbye = false;
+            self.write(task);
+        }
+        if self.clock.is_stalled() {
             self.connection.reset_on_drop();
         }
         self.phase = Phase::Over;
-    }
-}
-
-impl From<FrameError> for Cause {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Violation(violation) => Self::ProtocolViolation(violation),
-            FrameError::InvalidUtf8 => Self::InvalidUtf8,
-            FrameError::TooBig(text) => Self::MessageTooBig(text),
-        }
-    }
-}
-
-impl From<Malformed> for Cause {
-    fn from(malformed: Malformed) -> Self {
-        match malformed {
-            Malformed::TooDeep { .. } => Self::MessageTooBig(malformed.to_string()),
-            Malformed::Syntax { .. } | Malformed::Shape(_) => {
-                Self::ProtocolViolation(Violation::from(malformed))
-            }
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod actor;
 pub(crate) mod auth;
+mod clock;
 pub(crate) mod handshake;
 mod settings;
 pub(crate) mod verification;

@@ -1,6 +1,7 @@
 //! The WebSocket framing of messages (RFC 6455), on the server's side of an upgraded connection.
 
 use crate::{
+    cause::Cause,
     codec::{Serializer, is_ascii},
     message::RouterMessage,
     refusal::Violation,
@@ -35,6 +36,16 @@ pub(crate) enum FrameError {
     InvalidUtf8,
     /// A message of more octets than allowed.
     TooBig(String),
+}
+
+impl From<FrameError> for Cause {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Violation(violation) => Self::ProtocolViolation(violation),
+            FrameError::InvalidUtf8 => Self::InvalidUtf8,
+            FrameError::TooBig(text) => Self::MessageTooBig(text),
+        }
+    }
 }
 
 /// Makes messages of the frames of one client.
