@@ -266,15 +266,6 @@ fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
     assert_ne!(topic, 0);
 }
 
-/// Publishes large events to the topic until so many octets are on their way.
-fn flood(peer: &mut Peer, topic: &str, octets: usize) {
-    let event = "x".repeat(60_000);
-    for _ in 0..octets.div_ceil(event.len()) {
-        let request = peer.request();
-        peer.send(&json!([16, request, {}, topic, [event]]));
-    }
-}
-
 #[test]
 fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
@@ -282,7 +273,7 @@ fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
         settings.listeners[0].session.linger = Duration::from_secs(5);
     });
     scene.victim.subscribe("a.topic");
-    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.observer.flood("a.topic", 16 << 20);
     scene.wait_for_leave();
     let came = scene.victim.rest();
     let is_event = |received: &&Received| matches!(received, Received::Message(message) if message[0] == 36);
@@ -301,7 +292,7 @@ fn a_consumer_that_takes_nothing_is_cut_off() {
         settings.listeners[0].session.linger = Duration::from_millis(200);
     });
     scene.victim.subscribe("a.topic");
-    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.observer.flood("a.topic", 16 << 20);
     scene.wait_for_leave();
     scene.router.wait_for_sockets(1);
     scene.check_end("slow_consumer");
@@ -409,7 +400,7 @@ fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
     scene.victim.subscribe("a.topic");
     // The kernel is not to take it all.
     socket2::SockRef::from(scene.victim.socket().get_ref()).set_recv_buffer_size(128 << 10).unwrap();
-    flood(&mut scene.observer, "a.topic", 24 << 20);
+    scene.observer.flood("a.topic", 24 << 20);
     // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
     let start = Instant::now();
     let mut events = 0;

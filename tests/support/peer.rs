@@ -216,6 +216,15 @@ impl Peer {
         answer[2].as_u64().expect("a subscription has an id")
     }
 
+    /// Publishes large events to a topic until so many octets are on their way.
+    pub(crate) fn flood(&mut self, topic: &str, octets: usize) {
+        let event = "x".repeat(60_000);
+        for _ in 0..octets.div_ceil(event.len()) {
+            let request = self.request();
+            self.send(&json!([16, request, {}, topic, [event]]));
+        }
+    }
+
     /// Says GOODBYE and waits until the connection has ended.
     pub(crate) fn leave(mut self) {
         self.send(&json!([6, {}, "wamp.close.close_realm"]));
