@@ -168,9 +168,10 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
-    let service = Service::start(settings.clone()).await.map_err(|error| format!("realmkeeper: {error}"))?;
+    let realms = settings.realms.clone();
+    let service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
-    let _ = io::stdout().write_all(greeting::greeting(&service, &settings).as_bytes());
+    let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

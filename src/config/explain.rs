@@ -95,7 +95,11 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
         Match::Wildcard => " as wildcard",
     };
     let question = format!("{} {}{how} for role {} in realm {}", action.name(), uri, args.role, args.realm);
-    Ok((format!("{verdict}: {question}\n{reason}"), is_allowed))
+    let absence = match loaded.settings.realms[at].options.lacks(&uri) {
+        true => format!("\nthere is no {uri} in this realm: it has session_meta_api = false"),
+        false => String::new(),
+    };
+    Ok((format!("{verdict}: {question}\n{reason}{absence}"), is_allowed))
 }
 
 /// The place of a name; an error that tells the known ones.
