@@ -16,6 +16,8 @@ use std::{path::PathBuf, process::ExitCode};
 const DENIED: u8 = 1;
 
 /// Tell whether a role may do something, and which line of the file decides
+///
+/// The exit code is 0 for what is allowed, 1 for what is denied, and 2 if there is no answer.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// The configuration file
