@@ -17,7 +17,8 @@ use std::{
 };
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
-/// A realm with an observer, who is told who leaves, and a session that is about to end.
+/// A realm with an observer, who is told who leaves, and a session that is about to end. The observer is at the first
+/// listener, the victim at the last.
 struct Scene {
     observer: Peer,
     subscription: u64,
@@ -29,9 +30,10 @@ struct Scene {
 impl Scene {
     fn new(serializer: Serializer, change: impl FnOnce(&mut Settings)) -> Self {
         let router = Router::with(change);
-        let mut observer = Peer::join(&router, Serializer::Json);
+        let (first, last) = (router.addresses()[0], router.addresses()[router.addresses().len() - 1]);
+        let mut observer = Peer::join_at(first, Serializer::Json);
         let subscription = observer.subscribe("wamp.session.on_leave");
-        let victim = Peer::join(&router, serializer);
+        let victim = Peer::join_at(last, serializer);
         Self { router, observer, subscription, victim }
     }
 
@@ -270,7 +272,7 @@ fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
 fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
         settings.listeners[0].session.outbox_limit = 256 << 10;
-        settings.listeners[0].session.linger = Duration::from_secs(5);
+        settings.listeners[0].session.linger = Duration::from_secs(60);
     });
     scene.victim.subscribe("a.topic");
     scene.observer.flood("a.topic", 16 << 20);
@@ -301,10 +303,12 @@ fn a_consumer_that_takes_nothing_is_cut_off() {
 #[test]
 fn a_silent_peer_that_answers_no_ping_is_cut_off() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.listeners[0].session.ping_interval = Duration::from_millis(100);
-        settings.listeners[0].session.ping_timeout = Duration::from_millis(100);
+        let mut hasty = settings.listeners[0].clone();
+        hasty.session.ping_interval = Duration::from_millis(100);
+        hasty.session.ping_timeout = Duration::from_millis(100);
+        settings.listeners.push(hasty);
     });
-    // The observer reads, and so answers; the victim does not read.
+    // The victim does not read.
     scene.wait_for_leave();
     scene.check_end("ping_timeout");
     assert_eq!(scene.victim.receive(), Received::End);
@@ -396,6 +400,7 @@ fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
         settings.listeners[0].session.outbox_limit = 32 << 20;
         settings.listeners[0].session.ping_interval = Duration::from_millis(50);
         settings.listeners[0].session.ping_timeout = Duration::from_secs(3);
+        settings.listeners[0].session.write_stall = Duration::from_secs(60);
     });
     scene.victim.subscribe("a.topic");
     // The kernel is not to take it all.

@@ -32,11 +32,8 @@ struct Bystanders {
 
 impl Bystanders {
     fn join(address: SocketAddr) -> Self {
-        let [publisher, mut subscriber] = [Serializer::MessagePack, Serializer::Json].map(|serializer| {
-            let mut peer = Peer::connect_to(address, serializer);
-            peer.say_hello("realm1", &json!({}));
-            peer
-        });
+        let [publisher, mut subscriber] =
+            [Serializer::MessagePack, Serializer::Json].map(|serializer| Peer::join_at(address, serializer));
         let subscription = subscriber.subscribe("a.b");
         Self { publisher, subscriber, subscription }
     }
@@ -399,15 +396,12 @@ impl Scene {
     }
 
     fn join(&self) -> Peer {
-        let mut peer = self.connect();
-        peer.say_hello("realm1", &json!({}));
-        peer
+        Peer::join_at(self.address(), self.serializer)
     }
 
     /// Has more published to a topic than is taken of who does not read. Bystanders do not notice it.
     fn flood(&mut self, topic: &str) {
-        let mut publisher = Peer::connect_to(self.router.addresses()[1], Serializer::Json);
-        publisher.say_hello("realm1", &json!({}));
+        let mut publisher = Peer::join_at(self.router.addresses()[1], Serializer::Json);
         publisher.flood(topic, 16 << 20);
         self.bystanders.notice_nothing();
         publisher.leave();
@@ -642,11 +636,9 @@ fn a_session_that_sends_too_many_messages_is_ended() {
         });
         let [first, second] = [router.addresses()[0], router.addresses()[1]];
         let mut bystanders = Bystanders::join(second);
-        let mut observer = Peer::connect_to(second, Serializer::Json);
-        observer.say_hello("realm1", &json!({}));
+        let mut observer = Peer::join_at(second, Serializer::Json);
         let left = observer.subscribe("wamp.session.on_leave");
-        let mut flood = Peer::connect_to(first, serializer);
-        flood.say_hello("realm1", &json!({}));
+        let mut flood = Peer::join_at(first, serializer);
         let calls = (1..=10).map(|request| flood.frame(&json!([48, request, {}, "wamp.session.count"])));
         let calls = calls.collect::<Vec<_>>().concat();
         flood.send_raw(&calls);

@@ -266,7 +266,10 @@ realmkeeper_sessions_left_total{cause="realm_closed",realm="realm1"} +2
 
 #[test]
 fn what_waits_for_a_stalled_reader_is_shown_until_it_has_read() {
-    let router = Router::with(|settings| settings.listeners[0].session.outbox_limit = 64 << 20);
+    let router = Router::with(|settings| {
+        settings.listeners[0].session.outbox_limit = 64 << 20;
+        settings.listeners[0].session.write_stall = Duration::from_secs(60);
+    });
     let mut publisher = Peer::join(&router, Serializer::Json);
     let mut reader = Peer::join(&router, Serializer::Json);
     reader.subscribe("a.topic");

@@ -8,9 +8,7 @@ use crate::support::{
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
-    fs,
     net::{SocketAddr, TcpListener},
-    path::Path,
     process::Command,
 };
 
@@ -147,7 +145,6 @@ fn a_configured_program_tells_who_may_join() {
 
 #[test]
 fn the_addresses_that_it_listens_on_are_told() {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("several_listeners.toml");
     let text = r#"
         admin = { address = "127.0.0.1:0" }
         listeners = [
@@ -157,8 +154,7 @@ fn the_addresses_that_it_listens_on_are_told() {
         ]
         realms = [{ name = "realm1" }]
     "#;
-    fs::write(&file, text).expect("the file can be written");
-    let mut program = Serving::run(program(&["--config"]).arg(&file));
+    let mut program = Serving::configured("several_listeners.toml", text);
     let [second, third, admin, realm, try_this] = [(); 5].map(|()| program.line());
     let told = |line: &str, before: &str, after: &str| -> SocketAddr {
         let address = line.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));

@@ -69,6 +69,13 @@ impl Peer {
         Self::join_realm(router, serializer, "realm1")
     }
 
+    /// Opens a WebSocket to whatever router listens there, and joins `realm1` in all roles.
+    pub(crate) fn join_at(address: SocketAddr, serializer: Serializer) -> Self {
+        let mut peer = Self::connect_to(address, serializer);
+        peer.say_hello("realm1", &json!({}));
+        peer
+    }
+
     /// Opens a WebSocket and joins a realm in all roles.
     pub(crate) fn join_realm(router: &Router, serializer: Serializer, realm: &str) -> Self {
         let mut peer = Self::connect(router, serializer);

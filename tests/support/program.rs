@@ -41,6 +41,13 @@ impl Serving {
         Self::run(&mut program(&["--listen", "127.0.0.1:0"]))
     }
 
+    /// Starts it with this text of a configuration file, and waits until it serves.
+    pub(crate) fn configured(name: &str, text: &str) -> Self {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&file, text).expect("the folder of tests can be written to");
+        Self::run(program(&["--config"]).arg(file))
+    }
+
     /// Runs a command and waits until it serves.
     pub(crate) fn run(command: &mut Command) -> Self {
         Self::begin(command, Stdio::null())
