@@ -1,6 +1,6 @@
 //! What the program prints when clients can connect.
 
-use realmkeeper::{RealmSettings, Service, Settings};
+use realmkeeper::{RealmSettings, Service};
 use realmkeeper_actors::{
     message::uri::Match,
     permission::{Action, Role},
@@ -8,25 +8,25 @@ use realmkeeper_actors::{
 use std::{env, fmt::Write};
 
 /// Where clients can connect, which realms they find there, and one line to try.
-pub(crate) fn greeting(service: &Service, settings: &Settings) -> String {
+pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     let url = service.url();
     let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for listener in &settings.listeners[1..] {
-        let _ = writeln!(text, "listens on ws://{}{}", listener.address, listener.path);
+    for url in service.urls().skip(1) {
+        let _ = writeln!(text, "listens on {url}");
     }
-    if let Some(address) = settings.admin {
+    if let Some(address) = service.admin_address() {
         let _ = writeln!(text, "admin: http://{address}");
     }
-    for realm in &settings.realms {
+    for realm in realms {
         let _ = writeln!(text, "realm: {}", welcome(realm));
     }
     // The name by which it was called works again, wherever the program lies.
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    let line = match settings.realms.iter().find(|realm| is_open(realm)) {
+    let line = match realms.iter().find(|realm| is_open(realm)) {
         Some(RealmSettings { name, .. }) => {
             format!("{program} bench rpc --url {url} --realm {name} --seconds 2")
         }
-        None => format!("curl http://{}/healthz", settings.admin.unwrap_or(service.address())),
+        None => format!("curl http://{}/healthz", service.admin_address().unwrap_or(service.address())),
     };
     let _ = writeln!(text, "try: {line}");
     text

@@ -26,7 +26,7 @@ const UNUSABLE: u8 = 2;
 /// A WAMP v2 router.
 ///
 /// Without a configuration file it serves the realm realm1 on ws://127.0.0.1:8080/ws to anonymous clients of this
-/// machine. A flag goes before its environment variable, and that before the file.
+/// machine. A flag wins over its environment variable, and that over the file.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -48,15 +48,16 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_LISTEN", hide_env_values = true)]
     listen: Option<String>,
 
-    /// The address of the pages for operators
+    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_ADMIN", hide_env_values = true)]
     admin: Option<String>,
 
-    /// What is logged: error, warn, info, debug or trace, or directives such as info,realmkeeper_actors=debug
+    /// What is logged: error, warn, info (the default), debug or trace, or directives such as
+    /// info,realmkeeper_actors=debug
     #[arg(long, value_name = "LEVEL", env = "REALMKEEPER_LOG_LEVEL", hide_env_values = true)]
     log_level: Option<String>,
 
-    /// The form of a log line: text or json
+    /// The form of a log line: text (the default) or json
     #[arg(long, value_name = "FORMAT", env = "REALMKEEPER_LOG_FORMAT", hide_env_values = true)]
     log_format: Option<String>,
 }
@@ -173,9 +174,10 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
-    let service = Service::start(settings.clone()).await.map_err(|error| format!("realmkeeper: {error}"))?;
+    let realms = settings.realms.clone();
+    let service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
-    let _ = io::stdout().write_all(greeting::greeting(&service, &settings).as_bytes());
+    let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

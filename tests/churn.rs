@@ -6,22 +6,35 @@ use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeSet, net::SocketAddr, thread};
 
+/// Nobody is sent a ping, which who waits for its turn could not answer.
+const CONFIG: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[listeners.limits]
+ping_interval = "60m"
+
+[[realms]]
+name = "realm1"
+anonymous = "anonymous"
+[[realms.roles]]
+name = "anonymous"
+[[realms.roles.permissions]]
+uri = "wamp."
+match = "prefix"
+allow = ["call", "subscribe"]
+"#;
+
 const ROUNDS: usize = 5;
 const THREADS: usize = 4;
 const SESSIONS_PER_THREAD: usize = 500;
 
-fn join(address: SocketAddr, serializer: Serializer) -> Peer {
-    let mut peer = Peer::connect_to(address, serializer);
-    peer.say_hello("realm1", &json!({}));
-    peer
-}
-
 /// Joins sessions, and then ends each in one of the ways.
 fn come_and_go(address: SocketAddr, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
-    let mut killer = join(address, Serializer::Json);
-    let mut peers: Vec<Peer> =
-        (1..SESSIONS_PER_THREAD).map(|_| join(address, Serializer::ALL[chance.random_range(0..3)])).collect();
+    let mut killer = Peer::join_at(address, Serializer::Json);
+    let mut peers: Vec<Peer> = (1..SESSIONS_PER_THREAD)
+        .map(|_| Peer::join_at(address, Serializer::ALL[chance.random_range(0..3)]))
+        .collect();
     peers.shuffle(&mut chance);
     for mut peer in peers {
         match chance.random_range(0..4) {
@@ -63,9 +76,9 @@ impl Announced {
 #[test]
 fn two_thousand_sessions_at_a_time_are_announced_exactly_and_leave_no_memory_behind() {
     rlimit::increase_nofile_limit(16_384).expect("the limit of open files can be raised");
-    let program = Serving::start();
+    let program = Serving::configured("churn.toml", CONFIG);
     let address = program.address();
-    let mut observer = join(address, Serializer::MessagePack);
+    let mut observer = Peer::join_at(address, Serializer::MessagePack);
     let on_join = observer.subscribe("wamp.session.on_join");
     observer.subscribe("wamp.session.on_leave");
     let mut memory = Vec::new();

@@ -305,6 +305,39 @@ fn what_decides_is_explained() {
 }
 
 #[test]
+fn what_a_realm_without_the_session_meta_api_has_not_is_explained() {
+    let text = r#"
+        [[realms]]
+        name = "realm1"
+        session_meta_api = false
+        [[realms.roles]]
+        name = "guest"
+        [[realms.roles.permissions]]
+        uri = "wamp."
+        match = "prefix"
+        allow = ["call", "subscribe"]
+    "#;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("without_session_meta_api.toml");
+    fs::write(&file, text).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
+    for (action, uri, is_there) in [
+        ("call", "wamp.session.kill", false),
+        ("call", "wamp.session.add_testament", true),
+        ("subscribe", "wamp.session.on_join", false),
+    ] {
+        let mut expected = format!(
+            "allowed: {action} {uri} for role guest in realm realm1\n\
+             {file}:7: uri = \"wamp.\", match = \"prefix\", allow = [\"call\", \"subscribe\"]\n"
+        );
+        if !is_there {
+            expected += &format!("there is no {uri} in this realm: it has session_meta_api = false\n");
+        }
+        let args = ["explain", "--config", file, "--realm", "realm1", "--role", "guest", action, uri];
+        assert_eq!(run(&args, &[]), (Some(0), expected, String::new()));
+    }
+}
+
+#[test]
 fn a_realm_or_role_that_is_not_there_is_told_those_that_are() {
     for (realm, role, expected) in [
         ("realm1", "guest", "there is no realm realm1; known here: com.example.first, com.example.second"),

@@ -17,7 +17,8 @@ use std::{
 };
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
-/// A realm with an observer, who is told who leaves, and a session that is about to end.
+/// A realm with an observer, who is told who leaves, and a session that is about to end. The observer is at the first
+/// listener, the victim at the last.
 struct Scene {
     observer: Peer,
     subscription: u64,
@@ -29,9 +30,10 @@ struct Scene {
 impl Scene {
     fn new(serializer: Serializer, change: impl FnOnce(&mut Settings)) -> Self {
         let router = Router::with(change);
-        let mut observer = Peer::join(&router, Serializer::Json);
+        let (first, last) = (router.addresses()[0], router.addresses()[router.addresses().len() - 1]);
+        let mut observer = Peer::join_at(first, Serializer::Json);
         let subscription = observer.subscribe("wamp.session.on_leave");
-        let victim = Peer::join(&router, serializer);
+        let victim = Peer::join_at(last, serializer);
         Self { router, observer, subscription, victim }
     }
 
@@ -266,23 +268,14 @@ fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
     assert_ne!(topic, 0);
 }
 
-/// Publishes large events to the topic until so many octets are on their way.
-fn flood(peer: &mut Peer, topic: &str, octets: usize) {
-    let event = "x".repeat(60_000);
-    for _ in 0..octets.div_ceil(event.len()) {
-        let request = peer.request();
-        peer.send(&json!([16, request, {}, topic, [event]]));
-    }
-}
-
 #[test]
 fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
         settings.listeners[0].session.outbox_limit = 256 << 10;
-        settings.listeners[0].session.linger = Duration::from_secs(5);
+        settings.listeners[0].session.linger = Duration::from_secs(60);
     });
     scene.victim.subscribe("a.topic");
-    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.observer.flood("a.topic", 16 << 20);
     scene.wait_for_leave();
     let came = scene.victim.rest();
     let is_event = |received: &&Received| matches!(received, Received::Message(message) if message[0] == 36);
@@ -301,7 +294,7 @@ fn a_consumer_that_takes_nothing_is_cut_off() {
         settings.listeners[0].session.linger = Duration::from_millis(200);
     });
     scene.victim.subscribe("a.topic");
-    flood(&mut scene.observer, "a.topic", 16 << 20);
+    scene.observer.flood("a.topic", 16 << 20);
     scene.wait_for_leave();
     scene.router.wait_for_sockets(1);
     scene.check_end("slow_consumer");
@@ -310,10 +303,12 @@ fn a_consumer_that_takes_nothing_is_cut_off() {
 #[test]
 fn a_silent_peer_that_answers_no_ping_is_cut_off() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.listeners[0].session.ping_interval = Duration::from_millis(100);
-        settings.listeners[0].session.ping_timeout = Duration::from_millis(100);
+        let mut hasty = settings.listeners[0].clone();
+        hasty.session.ping_interval = Duration::from_millis(100);
+        hasty.session.ping_timeout = Duration::from_millis(100);
+        settings.listeners.push(hasty);
     });
-    // The observer reads, and so answers; the victim does not read.
+    // The victim does not read.
     scene.wait_for_leave();
     scene.check_end("ping_timeout");
     assert_eq!(scene.victim.receive(), Received::End);
@@ -405,11 +400,12 @@ fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
         settings.listeners[0].session.outbox_limit = 32 << 20;
         settings.listeners[0].session.ping_interval = Duration::from_millis(50);
         settings.listeners[0].session.ping_timeout = Duration::from_secs(3);
+        settings.listeners[0].session.write_stall = Duration::from_secs(60);
     });
     scene.victim.subscribe("a.topic");
     // The kernel is not to take it all.
     socket2::SockRef::from(scene.victim.socket().get_ref()).set_recv_buffer_size(128 << 10).unwrap();
-    flood(&mut scene.observer, "a.topic", 24 << 20);
+    scene.observer.flood("a.topic", 24 << 20);
     // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
     let start = Instant::now();
     let mut events = 0;

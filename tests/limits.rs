@@ -4,17 +4,24 @@ use crate::support::{
     Peer, Router,
     http::{self, Answer},
     log,
-    peer::Received,
+    peer::{Received, header},
+    scrape::Samples,
 };
-use realmkeeper::{Listener, NodeLimits, Settings};
-use realmkeeper_actors::{codec::Serializer, session::Rate};
-use serde_json::json;
+use realmkeeper::{
+    Listener, NodeLimits, Settings,
+    config::{self, Config},
+};
+use realmkeeper_actors::{codec::Serializer, limit::Limit, session::Rate};
+use serde_json::{Value as Json, json};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::Read,
     net::{Ipv6Addr, SocketAddr},
     num::NonZeroU32,
+    thread,
     time::{Duration, Instant},
 };
+use tungstenite::{WebSocket, protocol::Role};
 
 /// Two sessions that have nothing to do with what others run into.
 struct Bystanders {
@@ -25,11 +32,8 @@ struct Bystanders {
 
 impl Bystanders {
     fn join(address: SocketAddr) -> Self {
-        let [publisher, mut subscriber] = [Serializer::MessagePack, Serializer::Json].map(|serializer| {
-            let mut peer = Peer::connect_to(address, serializer);
-            peer.say_hello("realm1", &json!({}));
-            peer
-        });
+        let [publisher, mut subscriber] =
+            [Serializer::MessagePack, Serializer::Json].map(|serializer| Peer::join_at(address, serializer));
         let subscription = subscriber.subscribe("a.b");
         Self { publisher, subscriber, subscription }
     }
@@ -44,6 +48,497 @@ impl Bystanders {
         let found = self.subscriber.call("wamp.session.get", &json!([self.publisher.session]), &json!({}));
         assert_eq!(found[3][0]["session"], json!(self.publisher.session));
     }
+}
+
+/// A limit, and how a client runs into it once.
+struct Case {
+    /// Its label.
+    limit: &'static str,
+    /// Where its key stands in the configuration; nowhere if it cannot be set.
+    table: &'static str,
+    /// How it is set, with what else is needed behind it.
+    keys: &'static str,
+    /// Runs into it, and asserts what the client gets.
+    run: fn(&mut Scene),
+}
+
+const CASES: &[Case] = &[
+    Case {
+        limit: "handshake_timeout",
+        table: "listeners.limits",
+        keys: r#"handshake_timeout = "200ms""#,
+        run: |scene| {
+            let told = abort("wamp.error.timeout", "no session was joined within 200 ms");
+            assert_eq!(scene.connect().rest(), [told, Received::Close(Some(1008)), Received::End]);
+        },
+    },
+    Case {
+        limit: "authentication_timeout",
+        table: "listeners.limits",
+        keys: r#"authentication_timeout = "200ms""#,
+        run: |scene| {
+            let mut peer = scene.connect();
+            say_who(&mut peer);
+            let told = abort("wamp.error.authentication_failed", "CHALLENGE was not answered within 200 ms");
+            assert_eq!(peer.rest(), [told, Received::Close(Some(1008)), Received::End]);
+        },
+    },
+    Case {
+        limit: "message_size",
+        table: "listeners.limits",
+        keys: r#"message_size = "1KiB""#,
+        run: |scene| {
+            let mut peer = scene.join();
+            let first = if peer.serializer().is_text() { 0x81 } else { 0x82 };
+            peer.send_raw(&header(first, 1025));
+            let told = abort("wamp.error.payload_size_exceeded", "a message may have at most 1024 octets");
+            assert_eq!(peer.rest(), [told, Received::Close(Some(1009)), Received::End]);
+        },
+    },
+    Case {
+        limit: "nesting_depth",
+        table: "listeners.limits",
+        keys: "nesting_depth = 8",
+        run: |scene| {
+            let mut peer = scene.join();
+            let nested = |levels| (1..levels).fold(json!([]), |inner, _| json!([inner]));
+            peer.send(&json!([16, 1, {"acknowledge": true}, "a.c", nested(7)]));
+            assert_eq!(peer.message()[0], 17);
+            peer.send(&json!([16, 2, {"acknowledge": true}, "a.c", nested(8)]));
+            let told =
+                abort("wamp.error.payload_size_exceeded", "the message is nested deeper than 8 levels");
+            assert_eq!(peer.rest(), [told, Received::Close(Some(1009)), Received::End]);
+        },
+    },
+    Case {
+        limit: "uri_length",
+        table: "realms.limits",
+        keys: "uri_length = 64",
+        run: |scene| {
+            let mut peer = scene.join();
+            peer.subscribe(&"x".repeat(64));
+            let text = "a uri of 65 octets is too long: at most 64";
+            let refused = json!([8, 32, 2, {}, "wamp.error.invalid_uri", [text]]);
+            peer.send(&json!([32, 2, {}, "x".repeat(65)]));
+            assert_eq!(peer.message(), refused);
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "sessions",
+        table: "limits",
+        keys: "sessions = 3",
+        run: |scene| {
+            let third = scene.join();
+            let text = "this router has as many connections as its limit sessions allows: 3";
+            assert_eq!(try_upgrade(scene.address()), Answer::plain("503 service unavailable", text));
+            third.leave();
+        },
+    },
+    Case {
+        limit: "sessions_per_realm",
+        table: "realms.limits",
+        keys: "sessions = 3",
+        run: |scene| {
+            let third = scene.join();
+            let mut peer = scene.connect();
+            peer.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+            let told = limit_exceeded("the realm has too many sessions: at most 3");
+            assert_eq!(peer.rest(), [told, Received::Close(Some(1008)), Received::End]);
+            third.leave();
+        },
+    },
+    Case {
+        limit: "sessions_per_authid",
+        table: "realms.limits",
+        keys: "sessions_per_authid = 1",
+        run: |scene| {
+            let mut first = scene.connect();
+            first.prove("realm1", "joe", "secret123");
+            let mut peer = scene.connect();
+            say_who(&mut peer);
+            peer.send(&json!([5, "secret123", {}]));
+            let told = limit_exceeded("the authid has too many sessions in this realm: at most 1");
+            assert_eq!(peer.rest(), [told, Received::Close(Some(1008)), Received::End]);
+            first.leave();
+        },
+    },
+    Case {
+        limit: "sessions_per_address",
+        table: "limits",
+        keys: "sessions_per_address = 2",
+        run: |scene| {
+            let two = [scene.join(), scene.join()];
+            let text = "127.0.0.1 has as many connections as the limit sessions_per_address allows: 2";
+            assert_eq!(try_upgrade(scene.address()), Answer::plain("429 too many requests", text));
+            two.into_iter().for_each(Peer::leave);
+        },
+    },
+    Case {
+        limit: "connection_rate",
+        table: "limits",
+        keys: "connection_rate = { per_second = 1, burst = 2 }",
+        run: |scene| {
+            let mut answer = try_upgrade(scene.address());
+            while answer.status == http::UPGRADED {
+                answer = try_upgrade(scene.address());
+            }
+            let text = "127.0.0.1 connects more often than the limit connection_rate allows: 2 at once and \
+                        1 a second";
+            let told = Answer::plain("429 too many requests", text).with("retry-after: 1");
+            assert_eq!(answer, told);
+        },
+    },
+    Case {
+        limit: "message_rate",
+        table: "listeners.limits",
+        keys: "message_rate = { per_second = 1, burst = 2 }",
+        run: |scene| {
+            let mut peer = scene.join();
+            let calls = [1, 2, 3].map(|request| peer.frame(&json!([48, request, {}, "wamp.session.count"])));
+            peer.send_raw(&calls.concat());
+            let answer = |request| Received::Message(json!([50, request, {}, [3]]));
+            let text = "more messages than message_rate of this listener allows: 2 at once and 1 a second";
+            let told = Received::Message(json!([6, {"message": text}, "wamp.error.not_authorized"]));
+            let end = [told, Received::Close(Some(1008)), Received::End];
+            assert_eq!(peer.rest(), [&[answer(1), answer(2)][..], &end].concat());
+        },
+    },
+    Case {
+        limit: "subscriptions",
+        table: "realms.limits",
+        keys: "subscriptions = 2",
+        run: |scene| {
+            let mut peer = scene.join();
+            peer.subscribe("a.c");
+            peer.subscribe("a.d");
+            peer.send(&json!([32, 3, {}, "a.e"]));
+            assert_eq!(peer.message(), refusal(32, 3, "a session has too many subscriptions: at most 2"));
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "registrations",
+        table: "realms.limits",
+        keys: "registrations = 2",
+        run: |scene| {
+            let mut peer = scene.join();
+            peer.register("a.c", &json!({}));
+            peer.register("a.d", &json!({}));
+            peer.send(&json!([64, 3, {}, "a.e"]));
+            assert_eq!(peer.message(), refusal(64, 3, "a session has too many registrations: at most 2"));
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "calls",
+        table: "realms.limits",
+        keys: "calls = 2",
+        run: |scene| {
+            let mut peer = scene.join();
+            let registration = peer.register("a.c", &json!({}));
+            for request in [2, 3] {
+                peer.send(&json!([48, request, {}, "a.c"]));
+                assert_eq!(peer.message(), json!([68, request - 1, registration, {}]));
+            }
+            peer.send(&json!([48, 4, {}, "a.c"]));
+            let text = "a session has too many calls that are not answered yet: at most 2";
+            assert_eq!(peer.message(), refusal(48, 4, text));
+            peer.send(&json!([70, 1, {}]));
+            assert_eq!(peer.message(), json!([50, 2, {}]));
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "testaments",
+        table: "",
+        keys: "",
+        run: |scene| {
+            let mut peer = scene.join();
+            let mut leave = || peer.call("wamp.session.add_testament", &json!(["a.c", [], {}]), &json!({}));
+            for request in 1..=100 {
+                assert_eq!(leave(), json!([50, request, {}]));
+            }
+            let text = "the session has left too many testaments: at most 100";
+            assert_eq!(leave(), refusal(48, 101, text));
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "testaments",
+        table: "",
+        keys: "",
+        run: |scene| {
+            let mut peer = scene.join();
+            let args = json!(["a.c", ["x".repeat(600_000)], {}]);
+            let mut leave = || peer.call("wamp.session.add_testament", &args, &json!({}));
+            assert_eq!(leave(), json!([50, 1, {}]));
+            let text = "the testaments of the session have too many octets: at most 1048576";
+            assert_eq!(leave(), refusal(48, 2, text));
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "outbox",
+        table: "listeners.limits",
+        keys: "outbox = \"256KiB\"\nmessage_size = \"256KiB\"\nlinger = \"60s\"",
+        run: |scene| {
+            let mut peer = scene.join();
+            let subscription = peer.subscribe("a.c");
+            scene.flood("a.c");
+            let end = [
+                Received::Message(json!([6, {}, "realmkeeper.close.slow_consumer"])),
+                Received::Close(Some(1008)),
+                Received::End,
+            ];
+            check_flooded(&peer.rest(), subscription, &end);
+        },
+    },
+    Case {
+        limit: "write_stall",
+        table: "listeners.limits",
+        keys: "write_stall = \"200ms\"\noutbox = \"64MiB\"\nlinger = \"200ms\"",
+        run: |scene| {
+            let mut peer = scene.join();
+            let subscription = peer.subscribe("a.c");
+            scene.flood("a.c");
+            scene.router.wait_for_sockets(2);
+            check_flooded(&peer.rest(), subscription, &[Received::End]);
+        },
+    },
+    Case {
+        limit: "ping_timeout",
+        table: "listeners.limits",
+        keys: "ping_timeout = \"100ms\"\nping_interval = \"100ms\"",
+        run: |scene| {
+            let mut peer = scene.join();
+            scene.router.wait_for_sockets(2);
+            assert_eq!(peer.rest(), [Received::End]);
+        },
+    },
+    Case {
+        limit: "credit",
+        table: "listeners.limits",
+        keys: "credit = \"1KiB\"",
+        run: |scene| {
+            let stream = http::send(scene.address(), b"");
+            let mut peer = Peer::on(WebSocket::from_raw_socket(stream, Role::Client, None), scene.serializer);
+            // All comes behind the request for the upgrade, so that the session has it before its realm has any.
+            let subprotocol = scene.serializer.subprotocol();
+            let upgrade = http::upgrade("GET /ws", &[("Sec-WebSocket-Protocol", Some(subprotocol))]);
+            let hello = json!([1, "realm1", {"roles": {"caller": {}}}]);
+            let calls =
+                (1..=50).map(|request| json!([48, request, {}, "wamp.session.count", [[], "x".repeat(600)]]));
+            let frames = [hello].into_iter().chain(calls).map(|message| peer.frame(&message));
+            let octets = [upgrade.into_bytes()].into_iter().chain(frames).collect::<Vec<_>>().concat();
+            peer.send_raw(&octets);
+            assert_eq!(http::head(peer.socket().get_mut()).0, http::UPGRADED);
+            assert_eq!(peer.message()[0], 2);
+            for request in 1..=50 {
+                assert_eq!(peer.message(), json!([50, request, {}, [0]]));
+            }
+            peer.leave();
+        },
+    },
+];
+
+/// A router that a client runs into a limit of, at the first listener. Bystanders and others are at the second.
+struct Scene {
+    bystanders: Bystanders,
+    serializer: Serializer,
+    /// The last to go, so that it has nobody to wait for.
+    router: Router,
+}
+
+impl Scene {
+    fn new(case: &Case, serializer: Serializer) -> Self {
+        let keys = |table| if case.table == table { case.keys } else { "" };
+        let router = Router::configured(&format!(
+            r#"
+            [limits]
+            {}
+            [[listeners]]
+            address = "127.0.0.1:0"
+            [listeners.limits]
+            {}
+            [[listeners]]
+            address = "[::1]:0"
+            [[realms]]
+            name = "realm1"
+            anonymous = "anonymous"
+            [realms.limits]
+            {}
+            [[realms.roles]]
+            name = "anonymous"
+            [[realms.roles.permissions]]
+            uri = ""
+            match = "prefix"
+            allow = ["call", "register", "publish", "subscribe"]
+            [[realms.principals]]
+            authid = "joe"
+            role = "anonymous"
+            ticket = "secret123"
+            "#,
+            keys("limits"),
+            keys("listeners.limits"),
+            keys("realms.limits")
+        ));
+        Self { bystanders: Bystanders::join(router.addresses()[1]), serializer, router }
+    }
+
+    /// Where there are limits.
+    fn address(&self) -> SocketAddr {
+        self.router.addresses()[0]
+    }
+
+    fn connect(&self) -> Peer {
+        Peer::connect_to(self.address(), self.serializer)
+    }
+
+    fn join(&self) -> Peer {
+        Peer::join_at(self.address(), self.serializer)
+    }
+
+    /// Has more published to a topic than is taken of who does not read. Bystanders do not notice it.
+    fn flood(&mut self, topic: &str) {
+        let mut publisher = Peer::join_at(self.router.addresses()[1], Serializer::Json);
+        publisher.flood(topic, 16 << 20);
+        self.bystanders.notice_nothing();
+        publisher.leave();
+    }
+}
+
+/// Asserts that events came, and then this.
+fn check_flooded(came: &[Received], subscription: u64, end: &[Received]) {
+    let (events, rest) = came.split_at(came.len() - end.len());
+    assert_eq!(rest, end);
+    assert!(!events.is_empty(), "no event came");
+    for event in events {
+        let Received::Message(message) = event else { panic!("{event:?} came among the events") };
+        assert_eq!((&message[0], &message[1]), (&json!(36), &json!(subscription)));
+    }
+}
+
+/// Says who it is, and takes the CHALLENGE.
+fn say_who(peer: &mut Peer) {
+    let details = json!({"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "joe"});
+    peer.send(&json!([1, "realm1", details]));
+    assert_eq!(peer.message(), json!([4, "ticket", {}]));
+}
+
+fn abort(reason: &str, text: &str) -> Received {
+    Received::Message(json!([3, {"message": text}, reason]))
+}
+
+fn limit_exceeded(text: &str) -> Received {
+    abort("realmkeeper.error.limit_exceeded", text)
+}
+
+/// The ERROR for a request that is beyond a limit.
+fn refusal(kind: u64, request: u64, text: &str) -> Json {
+    json!([8, kind, request, {}, "realmkeeper.error.limit_exceeded", [text]])
+}
+
+#[test]
+fn who_runs_into_a_limit_is_told_which_and_nobody_else_notices() {
+    for case in CASES {
+        thread::scope(|scope| {
+            for serializer in Serializer::ALL {
+                // The name is told with what fails.
+                let named = thread::Builder::new().name(format!("{} in {serializer}", case.limit));
+                named.spawn_scoped(scope, move || check(case, serializer)).expect("a thread starts");
+            }
+        });
+    }
+}
+
+fn check(case: &Case, serializer: Serializer) {
+    let mut scene = Scene::new(case, serializer);
+    let before = Samples::of(&scene.router);
+    (case.run)(&mut scene);
+    let changes = Samples::of(&scene.router).since(&before);
+    let hit = changes.lines().filter(|line| line.starts_with("realmkeeper_limits_hit_total"));
+    let expected = format!("realmkeeper_limits_hit_total{{limit=\"{}\"}} +1", case.limit);
+    assert_eq!(hit.collect::<Vec<_>>(), [expected]);
+    scene.bystanders.notice_nothing();
+}
+
+#[test]
+fn every_limit_is_run_into() {
+    let tested = CASES.iter().map(|case| case.limit).collect::<BTreeSet<_>>();
+    assert_eq!(tested, BTreeSet::from(Limit::LABELS));
+}
+
+/// A row of the table of limits in the README, but for the words.
+#[derive(Debug, PartialEq)]
+struct Row {
+    key: String,
+    default: String,
+    label: String,
+}
+
+/// The table of limits in the README.
+fn readme() -> Vec<Row> {
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once("\n### Limits\n").expect("the README has the section");
+    let (section, _) = section.split_once("\n### ").expect("another follows");
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let row = |line: &str| {
+        let line = line.trim_start_matches('|').trim_end_matches('|');
+        let cells = line.split('|').map(|cell| cell.trim().replace('`', ""));
+        let Ok([_, key, default, _, label]) = <[_; 5]>::try_from(cells.collect::<Vec<_>>()) else {
+            panic!("it has five cells: {line}")
+        };
+        Row { key, default, label }
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn the_readme_has_every_limit_with_its_key_and_its_label() {
+    let rows = readme();
+    let labels = rows.iter().map(|row| row.label.as_str()).filter(|label| !label.is_empty());
+    assert_eq!(labels.collect::<Vec<_>>(), Limit::LABELS);
+    for case in CASES {
+        let key = match case.keys.split_once(' ') {
+            Some((key, _)) => format!("{}.{key}", case.table),
+            None => String::new(),
+        };
+        let row = rows.iter().find(|row| row.label == case.limit);
+        assert_eq!(row.map(|row| &row.key), Some(&key), "{}", case.limit);
+    }
+}
+
+#[test]
+fn the_readme_has_every_key_of_a_limit_with_its_default() {
+    let config = serde_json::to_value(Config::default()).expect("a configuration is data");
+    let properties = &config::schema()["properties"];
+    let mut expected = BTreeMap::new();
+    for (table, schema, defaults) in [
+        ("limits", &properties["limits"], &config["limits"]),
+        (
+            "listeners.limits",
+            &properties["listeners"]["items"]["properties"]["limits"],
+            &config["listeners"][0]["limits"],
+        ),
+        (
+            "realms.limits",
+            &properties["realms"]["items"]["properties"]["limits"],
+            &config["realms"][0]["limits"],
+        ),
+    ] {
+        for key in schema["properties"].as_object().expect("a table has keys").keys() {
+            let default = match defaults.get(key).filter(|default| !default.is_null()) {
+                None => "none".to_owned(),
+                Some(default) => default.as_str().map_or_else(|| default.to_string(), str::to_owned),
+            };
+            expected.insert(format!("{table}.{key}"), default);
+        }
+    }
+    let with_key = readme().into_iter().filter(|row| !row.key.is_empty());
+    let told = with_key.map(|row| (row.key, row.default)).collect::<Vec<_>>();
+    assert_eq!(told.iter().cloned().collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(told.len(), expected.len(), "a key stands twice in {told:?}");
 }
 
 fn rate(burst: u32, per_second: u32) -> Option<Rate> {
@@ -141,11 +636,9 @@ fn a_session_that_sends_too_many_messages_is_ended() {
         });
         let [first, second] = [router.addresses()[0], router.addresses()[1]];
         let mut bystanders = Bystanders::join(second);
-        let mut observer = Peer::connect_to(second, Serializer::Json);
-        observer.say_hello("realm1", &json!({}));
+        let mut observer = Peer::join_at(second, Serializer::Json);
         let left = observer.subscribe("wamp.session.on_leave");
-        let mut flood = Peer::connect_to(first, serializer);
-        flood.say_hello("realm1", &json!({}));
+        let mut flood = Peer::join_at(first, serializer);
         let calls = (1..=10).map(|request| flood.frame(&json!([48, request, {}, "wamp.session.count"])));
         let calls = calls.collect::<Vec<_>>().concat();
         flood.send_raw(&calls);

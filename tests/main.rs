@@ -17,6 +17,7 @@ mod program;
 mod readme;
 mod real_clients;
 mod robustness;
+mod secrets;
 mod support;
 mod tidy;
 mod transcripts;

@@ -1,13 +1,16 @@
 //! The program: what it prints, why it does not start, and how it stops.
 
 use crate::support::{
-    Peer,
+    Peer, http,
     peer::Received,
     program::{Serving, program},
 };
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
-use std::{net::TcpListener, process::Command};
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::Command,
+};
 
 fn says_goodbye_on(signal: &str) {
     let program = Serving::start();
@@ -151,6 +154,35 @@ fn a_configured_program_tells_who_may_join() {
         env!("CARGO_PKG_VERSION"),
     );
     assert_eq!(program.wait(), (Some(0), greeting));
+}
+
+#[test]
+fn the_addresses_that_it_listens_on_are_told() {
+    let text = r#"
+        admin = { address = "127.0.0.1:0" }
+        listeners = [
+            { address = "127.0.0.1:0" },
+            { address = "[::1]:0", path = "/second" },
+            { address = "127.0.0.1:0", path = "/third" },
+        ]
+        realms = [{ name = "realm1" }]
+    "#;
+    let mut program = Serving::configured("several_listeners.toml", text);
+    let [second, third, admin, realm, try_this] = [(); 5].map(|()| program.line());
+    let told = |line: &str, before: &str, after: &str| -> SocketAddr {
+        let address = line.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}"))
+    };
+    let first = program.address();
+    let second = told(&second, "listens on ws://", "/second");
+    let third = told(&third, "listens on ws://", "/third");
+    let admin = told(&admin, "admin: http://", "");
+    let rest = ["realm: realm1 (no anonymous)".to_owned(), format!("try: curl http://{admin}/healthz")];
+    assert_eq!([realm, try_this], rest);
+    for (address, path) in [(first, "/ws"), (second, "/second"), (third, "/third")] {
+        drop(Peer::connect_at(address, path, Serializer::Json));
+    }
+    assert_eq!(http::plain(admin, "GET /healthz"), http::Answer::plain("200 ok", "ok"));
 }
 
 #[test]

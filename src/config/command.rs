@@ -12,6 +12,8 @@ use std::{
 pub(super) const UNUSABLE: u8 = 2;
 
 /// Check a configuration file and print all that is wrong
+///
+/// The exit code is 0 if the file can be used, and 2 if not.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The configuration file

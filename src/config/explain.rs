@@ -16,6 +16,8 @@ use std::{path::PathBuf, process::ExitCode};
 const DENIED: u8 = 1;
 
 /// Tell whether a role may do something, and which line of the file decides
+///
+/// The exit code is 0 for what is allowed, 1 for what is denied, and 2 if there is no answer.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// The configuration file
@@ -95,7 +97,11 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
         Match::Wildcard => " as wildcard",
     };
     let question = format!("{} {}{how} for role {} in realm {}", action.name(), uri, args.role, args.realm);
-    Ok((format!("{verdict}: {question}\n{reason}"), is_allowed))
+    let absence = match loaded.settings.realms[at].options.lacks(&uri) {
+        true => format!("\nthere is no {uri} in this realm: it has session_meta_api = false"),
+        false => String::new(),
+    };
+    Ok((format!("{verdict}: {question}\n{reason}{absence}"), is_allowed))
 }
 
 /// The place of a name; an error that tells the known ones.

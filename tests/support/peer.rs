@@ -69,6 +69,13 @@ impl Peer {
         Self::join_realm(router, serializer, "realm1")
     }
 
+    /// Opens a WebSocket to whatever router listens there, and joins `realm1` in all roles.
+    pub(crate) fn join_at(address: SocketAddr, serializer: Serializer) -> Self {
+        let mut peer = Self::connect_to(address, serializer);
+        peer.say_hello("realm1", &json!({}));
+        peer
+    }
+
     /// Opens a WebSocket and joins a realm in all roles.
     pub(crate) fn join_realm(router: &Router, serializer: Serializer, realm: &str) -> Self {
         let mut peer = Self::connect(router, serializer);
@@ -214,6 +221,15 @@ impl Peer {
         let answer = self.message();
         assert_eq!((&answer[0], &answer[1]), (&json!(33), &json!(request)), "the router answers {answer}");
         answer[2].as_u64().expect("a subscription has an id")
+    }
+
+    /// Publishes large events to a topic until so many octets are on their way.
+    pub(crate) fn flood(&mut self, topic: &str, octets: usize) {
+        let event = "x".repeat(60_000);
+        for _ in 0..octets.div_ceil(event.len()) {
+            let request = self.request();
+            self.send(&json!([16, request, {}, topic, [event]]));
+        }
     }
 
     /// Says GOODBYE and waits until the connection has ended.

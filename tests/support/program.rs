@@ -1,9 +1,10 @@
 //! The program `realmkeeper`, started as a person would.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -40,14 +41,36 @@ impl Serving {
         Self::run(&mut program(&["--listen", "127.0.0.1:0"]))
     }
 
+    /// Starts it with this text of a configuration file, and waits until it serves.
+    pub(crate) fn configured(name: &str, text: &str) -> Self {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&file, text).expect("the folder of tests can be written to");
+        Self::run(program(&["--config"]).arg(file))
+    }
+
     /// Runs a command and waits until it serves.
     pub(crate) fn run(command: &mut Command) -> Self {
-        let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
-        let mut output = BufReader::new(process.stdout.take().expect("the output is piped"));
-        let mut printed = String::new();
-        output.read_line(&mut printed).expect("the program prints");
-        Self { process, output, printed }
+        Self::begin(command, Stdio::null())
+    }
+
+    /// Runs a command that logs into a new file of this name, and waits until it serves.
+    pub(crate) fn logging(command: &mut Command, log: &Path) -> Self {
+        Self::begin(command, File::create(log).expect("the file can be written").into())
+    }
+
+    fn begin(command: &mut Command, log: Stdio) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
+        let output = BufReader::new(process.stdout.take().expect("the output is piped"));
+        let mut program = Self { process, output, printed: String::new() };
+        program.line();
+        program
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let start = self.printed.len();
+        self.output.read_line(&mut self.printed).expect("the program prints text");
+        self.printed[start..].trim_end().to_owned()
     }
 
     /// The URL that the first line names.

@@ -11,7 +11,7 @@ use std::{
 
 /// Reads the metrics of a router.
 pub(crate) fn text(router: &Router) -> String {
-    let mut stream = TcpStream::connect(router.address()).expect("the router listens");
+    let mut stream = TcpStream::connect(router.addresses()[0]).expect("the router listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the router takes the request");

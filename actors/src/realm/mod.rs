@@ -66,6 +66,16 @@ impl Default for RealmOptions {
     }
 }
 
+impl RealmOptions {
+    /// Whether this is a procedure or topic of the session meta API where there is none.
+    pub fn lacks(&self, uri: &str) -> bool {
+        let has_procedure = |has_api| MetaProcedure::from_uri(uri, has_api).is_some();
+        let is_of_the_api = matches!(uri, "wamp.session.on_join" | "wamp.session.on_leave")
+            || (has_procedure(true) && !has_procedure(false));
+        is_of_the_api && !self.session_meta_api
+    }
+}
+
 /// What there can be at most in a realm. What is beyond is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealmLimits {
