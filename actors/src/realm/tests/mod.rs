@@ -45,9 +45,11 @@ impl TestRealm {
     }
 
     fn with_options<const N: usize>(options: RealmOptions, members: [&str; N]) -> Self {
+        let mut chance = StdRng::seed_from_u64(1);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut chance);
         let mut realm = Self {
-            realm: Realm::new("realm1".into(), options),
-            chance: StdRng::seed_from_u64(1),
+            realm: Realm::new("realm1".into(), options, &mut step),
+            chance,
             names: Map::default(),
             ids: Set::default(),
             lines: Vec::new(),

@@ -50,7 +50,7 @@ fn each_matching_subscription_gets_the_event_once_with_the_topic_where_it_is_a_p
     realm.expect("bob", r#"[32,2,{"match":"prefix"},"a.b"]"#, ["bob < [33,2,#2]"]);
     realm.expect("bob", r#"[32,3,{"match":"wildcard"},"a..c"]"#, ["bob < [33,3,#3]"]);
     realm.expect("bob", r#"[32,4,{"match":"wildcard"},"a.b.c"]"#, ["bob < [33,4,#4]"]);
-    realm.expect("bob", r#"[32,5,{"match":"prefix"},""]"#, ["bob < [33,5,#5]"]);
+    realm.expect("bob", r#"[32,5,{"match":"prefix"},"a"]"#, ["bob < [33,5,#5]"]);
     realm.expect(
         "alice",
         r#"[16,1,{},"a.b.c",[1]]"#,
@@ -97,24 +97,25 @@ fn nobody_ends_the_subscription_of_another() {
 
 #[test]
 fn uris_are_checked_for_their_use() {
-    let strict = RealmOptions { uris: UriRule::Strict, ..RealmOptions::default() };
-    for (options, options_of, uri, valid) in [
-        (RealmOptions::default(), "{}", "a..b", false),
-        (RealmOptions::default(), "{}", "", false),
-        (RealmOptions::default(), "{}", "a b", false),
-        (RealmOptions::default(), "{}", "A.ä-1", true),
-        (RealmOptions::default(), r#"{"match":"prefix"}"#, "a..b", false),
-        (RealmOptions::default(), r#"{"match":"prefix"}"#, "a.b.", true),
-        (RealmOptions::default(), r#"{"match":"wildcard"}"#, "a..b", true),
-        (RealmOptions::default(), r#"{"match":"wildcard"}"#, "a.#.b", false),
+    let (loose, strict) = (UriRule::Loose, UriRule::Strict);
+    for (uris, options_of, uri, valid) in [
+        (loose, "{}", "a..b", false),
+        (loose, "{}", "", false),
+        (loose, "{}", "a b", false),
+        (loose, "{}", "A.ä-1", true),
+        (loose, r#"{"match":"prefix"}"#, "a..b", false),
+        (loose, r#"{"match":"prefix"}"#, "a.b.", true),
+        (loose, r#"{"match":"wildcard"}"#, "a..b", true),
+        (loose, r#"{"match":"wildcard"}"#, "a.#.b", false),
         (strict, "{}", "A.b", false),
         (strict, "{}", "a.b_1", true),
         (strict, r#"{"match":"wildcard"}"#, ".b", true),
         (strict, r#"{"match":"wildcard"}"#, ".B", false),
     ] {
+        let options = RealmOptions { uris, ..RealmOptions::default() };
         let mut realm = TestRealm::with_options(options, ["alice"]);
         let rule =
-            if options == strict { ": this realm takes lower-case letters, digits and _ only" } else { "" };
+            if uris == strict { ": this realm takes lower-case letters, digits and _ only" } else { "" };
         let error = format!(
             r#"alice < [8,32,1,{{}},"wamp.error.invalid_uri",["\"{uri}\" is not a valid uri{rule}"]]"#
         );
