@@ -2,7 +2,7 @@
 
 use crate::{
     collections::Set,
-    message::{PublishOptions, id::SessionId},
+    message::{Options, PublishOptions, id::SessionId},
     roster::Member,
 };
 use indexmap::Equivalent;
@@ -52,6 +52,9 @@ impl<T: Clone + Hash + Eq> Choice<T> {
 impl Audience {
     /// Those whom the options of a publication name.
     pub(crate) fn new(options: &PublishOptions) -> Self {
+        if *options == *PublishOptions::empty() {
+            return Self::default();
+        }
         let lists = Lists {
             sessions: Choice::new(options.eligible.as_ref(), options.exclude.as_ref()),
             authids: Choice::new(options.eligible_authid.as_ref(), options.exclude_authid.as_ref()),

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A permission for URIs that begin with `uri`.
-fn prefix(uri: &str, allow: &[Action]) -> Permission {
+pub(super) fn prefix(uri: &str, allow: &[Action]) -> Permission {
     Permission {
         uri: uri.into(),
         matching: Match::Prefix,
@@ -209,4 +209,17 @@ fn what_is_allowed_is_a_set() {
     let some: Actions = [Action::Call, Action::Subscribe].into_iter().collect();
     assert_eq!(Action::ALL.map(|action| some.contains(action)), [true, false, false, true]);
     assert_eq!(Action::ALL.map(|action| Actions::all().contains(action)), [true; 4]);
+}
+
+#[test]
+fn subscribers_are_told_how_far_a_publisher_is_trusted_where_its_permission_says_so() {
+    let mut realm = realm_with(vec![
+        Permission { trustlevel: Some(3), ..prefix("a.", &[Action::Publish]) },
+        Permission { trustlevel: Some(0), ..prefix("b.", &[Action::Publish]) },
+        prefix("c.", &[Action::Publish]),
+    ]);
+    realm.expect("ann", r#"[32,1,{"match":"wildcard"},".x"]"#, ["ann < [33,1,#1]"]);
+    realm.expect("bob", r#"[16,1,{},"a.x"]"#, [r#"ann < [36,#1,#2,{"topic":"a.x","trustlevel":3}]"#]);
+    realm.expect("bob", r#"[16,2,{},"b.x"]"#, [r#"ann < [36,#1,#3,{"topic":"b.x","trustlevel":0}]"#]);
+    realm.expect("bob", r#"[16,3,{},"c.x"]"#, [r#"ann < [36,#1,#4,{"topic":"c.x"}]"#]);
 }

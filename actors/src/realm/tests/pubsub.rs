@@ -1,7 +1,14 @@
 //! The broker: who receives what.
 
 use super::TestRealm;
-use crate::{codec::Serializer, message::uri::UriRule, realm::RealmOptions};
+use crate::{
+    codec::Serializer,
+    message::{
+        feature::{Feature, Features, Roles},
+        uri::UriRule,
+    },
+    realm::RealmOptions,
+};
 
 #[test]
 fn an_event_goes_to_the_subscribers_and_not_to_its_publisher() {
@@ -193,4 +200,51 @@ fn a_payload_that_breaks_its_own_rules_ends_its_sender_and_reaches_nobody() {
         realm.lines
     );
     assert!(realm.lines[1].starts_with("alice left: protocol_violation"), "{:?}", realm.lines);
+}
+
+/// ann, who announced payload passthru mode as a publisher, and bob, who did not, and listens to `a`.
+fn passing() -> TestRealm {
+    let mut realm = TestRealm::with(["bob"]);
+    let publisher = Some(Features::of(&[Feature::PayloadPassthruMode]));
+    realm.roles = Roles { publisher, ..Roles::default() };
+    realm.join("ann", Serializer::Json);
+    realm.lines.clear();
+    realm.expect("bob", r#"[32,1,{},"a"]"#, ["bob < [33,1,#1]"]);
+    realm
+}
+
+#[test]
+fn the_options_of_payload_passthru_mode_reach_every_subscriber_as_they_are() {
+    let mut realm = passing();
+    let all = r#""ppt_scheme":"x_app","ppt_serializer":"cbor","ppt_cipher":"aes256gcm","ppt_keyid":"k1""#;
+    realm.receive("ann", &format!(r#"[16,1,{{{all}}},"a",["\u0000AQI="]]"#));
+    realm.check([&*format!(r#"bob < [36,#1,#2,{{{all}}},["\u0000AQI="]]"#)]);
+    let some = r#""ppt_scheme":"mqtt""#;
+    realm.receive("ann", &format!(r#"[16,2,{{{some},"retain":true,"exclude_authid":[]}},"a",["\u0000"]]"#));
+    realm.check([&*format!(r#"bob < [36,#1,#3,{{{some}}},["\u0000"]]"#)]);
+    realm.receive("bob", r#"[32,2,{"get_retained":true},"a"]"#);
+    realm.check(["bob < [33,2,#1]", &*format!(r#"bob < [36,#1,#3,{{"retained":true,{some}}},["\u0000"]]"#)]);
+    realm.answers(
+        "ann",
+        "wamp.session.add_testament",
+        &format!(r#"["a",["\u0000"],{{}}],{{"publish_options":{{{some}}}}}"#),
+        "",
+    );
+    realm.receive("ann", r#"[6,{},"a.b"]"#);
+    realm.check([
+        r#"ann < [6,{},"wamp.close.goodbye_and_out"]"#,
+        "ann left: goodbye",
+        &*format!(r#"bob < [36,#1,#4,{{{some}}},["\u0000"]]"#),
+    ]);
+}
+
+#[test]
+fn who_did_not_announce_payload_passthru_mode_may_not_use_it() {
+    let mut realm = passing();
+    let message = "PUBLISH.Options.ppt_scheme is used, but payload_passthru_mode was not announced";
+    realm.receive("bob", r#"[16,2,{"ppt_scheme":"x_app"},"a",["\u0000"]]"#);
+    realm.check([
+        &*format!(r#"bob < [3,{{"message":"{message}"}},"wamp.error.protocol_violation"]"#),
+        &*format!("bob left: protocol_violation: {message}"),
+    ]);
 }
