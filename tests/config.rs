@@ -110,7 +110,7 @@ fn the_shipped_files_can_be_used() {
         ticket_env or ticket_file\n\
         config/demo.toml:@: warning: realms[1].principals[0].ticket: can be read in the file; use ticket_hash, \
         ticket_env or ticket_file\n";
-    let warnings = warnings.replacen('@', "45:10", 1).replacen('@', "85:10", 1);
+    let warnings = warnings.replacen('@', "51:10", 1).replacen('@', "96:10", 1);
     assert_eq!(succeed(&["check", "--config", "config/demo.toml"]), (ok, warnings));
 }
 

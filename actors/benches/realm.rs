@@ -26,7 +26,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { realm: Realm::new("realm1".into(), RealmOptions::default()), chance: StdRng::seed_from_u64(1) }
+        let mut chance = StdRng::seed_from_u64(1);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut chance);
+        Self { realm: Realm::new("realm1".into(), RealmOptions::default(), &mut step), chance }
     }
 
     fn step<T>(&mut self, step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T) -> (T, Vec<Effect>) {

@@ -33,6 +33,10 @@ pub enum Limit {
     Registrations,
     /// The calls of a session that are not answered yet.
     Calls,
+    /// The octets of past events in one answer.
+    History,
+    /// The retained events of a realm, and their octets.
+    Retention,
     /// The testaments of a session, and their octets.
     Testaments,
     /// The octets that wait for a client.
@@ -61,6 +65,8 @@ labels! {
         Self::Subscriptions => "subscriptions",
         Self::Registrations => "registrations",
         Self::Calls => "calls",
+        Self::History => "history",
+        Self::Retention => "retention",
         Self::Testaments => "testaments",
         Self::Outbox => "outbox",
         Self::WriteStall => "write_stall",

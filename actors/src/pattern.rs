@@ -152,6 +152,14 @@ fn zip<'a>(one: &'a str, other: &'a str) -> Option<impl Iterator<Item = (&'a str
     is_same.then(|| one.split('.').zip(other.split('.')))
 }
 
+/// What every URI that a pattern matches begins with.
+pub(crate) fn head(pattern: &str, matching: Match) -> &str {
+    match matching {
+        Match::Exact | Match::Prefix => pattern,
+        Match::Wildcard => literal_head(pattern),
+    }
+}
+
 /// What every URI that a wildcard matches begins with.
 fn literal_head(wildcard: &str) -> &str {
     let mut end = 0;

@@ -85,6 +85,8 @@ pub struct Permission {
     pub discloses_caller: Disclosure,
     /// Whether subscribers learn who publishes.
     pub discloses_publisher: Disclosure,
+    /// How far those who publish by this permission are trusted: subscribers are told, if it is given.
+    pub trustlevel: Option<u64>,
 }
 
 /// A role: what those who have it may do.
@@ -169,6 +171,7 @@ impl Role {
             allow: Actions::all(),
             discloses_caller: Disclosure::AsAsked,
             discloses_publisher: Disclosure::AsAsked,
+            trustlevel: None,
         };
         let permissions = Permissions::new(vec![everything(""), everything("wamp.")]);
         Self { name: name.into(), permissions }
@@ -268,6 +271,7 @@ mod tests {
             allow: allow.iter().copied().collect(),
             discloses_caller: Disclosure::AsAsked,
             discloses_publisher: Disclosure::AsAsked,
+            trustlevel: None,
         }
     }
 

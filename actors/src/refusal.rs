@@ -5,6 +5,7 @@ use crate::{
     limit::Limit,
     message::{
         Error, RequestType, Sparse,
+        feature::{Feature, Features},
         id::RequestId,
         uri::{Match, Uri, UriRule, UriRules},
     },
@@ -49,6 +50,15 @@ pub enum Refusal {
     /// No session of the realm but the caller's own has this id.
     #[error("there is no other session {0} in this realm")]
     NoOtherSession(u64),
+    /// No subscription that is told of has this id.
+    #[error("there is no subscription {0} in this realm")]
+    UnknownSubscription(u64),
+    /// The session does not hold the subscription.
+    #[error("the session {0} does not hold this subscription")]
+    NoSuchSubscriber(u64),
+    /// No events of the subscription are kept.
+    #[error("no history is kept for the subscription {0}")]
+    NoHistory(u64),
     /// An argument that cannot be accepted.
     #[error("{0}")]
     InvalidArgument(String),
@@ -98,8 +108,11 @@ impl Refusal {
             Self::NoSuchProcedure(_) => "wamp.error.no_such_procedure",
             Self::ProcedureAlreadyExists(_) => "wamp.error.procedure_already_exists",
             Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
-            Self::NoSuchSubscription(_) => "wamp.error.no_such_subscription",
-            Self::NoSuchSession(_) | Self::NoOtherSession(_) => "wamp.error.no_such_session",
+            Self::NoSuchSubscription(_) | Self::UnknownSubscription(_) => "wamp.error.no_such_subscription",
+            Self::NoSuchSession(_) | Self::NoOtherSession(_) | Self::NoSuchSubscriber(_) => {
+                "wamp.error.no_such_session"
+            }
+            Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
             Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
             Self::NotAuthorized { .. } => "wamp.error.not_authorized",
@@ -121,6 +134,9 @@ impl Refusal {
             | Self::NoSuchSubscription(_)
             | Self::NoSuchSession(_)
             | Self::NoOtherSession(_)
+            | Self::UnknownSubscription(_)
+            | Self::NoSuchSubscriber(_)
+            | Self::NoHistory(_)
             | Self::InvalidArgument(_)
             | Self::OptionNotAllowed(_)
             | Self::NotAuthorized { .. }
@@ -262,12 +278,19 @@ fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str
     })
 }
 
-/// Refuses the options of payload passthru mode, which no realm announces.
+/// Refuses the options of payload passthru mode where it is not announced.
 pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
     match used {
         Some(option) => Err(Violation::NotAnnounced { option, feature: "payload_passthru_mode" }),
         None => Ok(()),
     }
+}
+
+/// Refuses the options of payload passthru mode of a peer that did not announce it in the role in which it uses
+/// them.
+pub(crate) fn check_passthru(used: Option<&'static str>, role: Option<Features>) -> Result<(), Violation> {
+    let is_announced = role.is_some_and(|role| role.contains(Feature::PayloadPassthruMode));
+    check_no_passthru(used.filter(|_| !is_announced))
 }
 
 /// Refuses a URI that only the router may use.

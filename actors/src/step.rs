@@ -164,6 +164,11 @@ impl<'a> Step<'a> {
         self.send(to, refusal.answer(request_type, request, serializer));
     }
 
+    /// Counts the limit that a request ran into which nobody is to be answered.
+    pub(crate) fn drop_request(&mut self, refusal: &Refusal) {
+        self.tally.limits.extend(refusal.limit());
+    }
+
     /// Lets go of a former member, with the farewell that its cause asks for.
     pub(crate) fn let_go(&mut self, member: Member, cause: Cause) {
         let farewell = cause.farewell();

@@ -1,7 +1,7 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, LogLevel, Octets, Origin, Time},
+    value::{Address, Age, LogLevel, Octets, Origin, Time},
     word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
 };
 use realmkeeper_actors::session;
@@ -145,6 +145,9 @@ pub struct Realm {
     /// What there can be at most in the realm.
     #[serde(default)]
     pub limits: RealmLimits,
+    /// Which past events are kept.
+    #[serde(default)]
+    pub history: Vec<History>,
     /// What those who join may do.
     #[serde(default)]
     pub roles: Vec<Role>,
@@ -169,9 +172,34 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// Events that are retained, those of all topics together.
+    pub retained_events: usize,
+    /// Octets of the retained events together.
+    pub retained_bytes: Octets,
     /// Octets of a URI.
     #[schemars(range(min = 64))]
     pub uri_length: usize,
+}
+
+/// Past events that are kept, for wamp.subscription.get_events. Those beyond a bound go, the oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// The topic, or the pattern of topics; a history is that of the subscription to exactly this.
+    pub topic: String,
+    /// How the topic matches.
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    /// How many events are kept.
+    #[serde(default = "default_history_events")]
+    #[schemars(range(min = 1))]
+    pub events: usize,
+    /// How many octets they may have together; at least 1KiB.
+    #[serde(default = "default_history_bytes")]
+    pub bytes: Octets,
+    /// How old they may get. Without it any age.
+    #[serde(default)]
+    pub age: Option<Age>,
 }
 
 /// What those who have a role may do. What no permission allows is denied.
@@ -200,6 +228,9 @@ pub struct Permission {
     /// Whether peers learn who calls or publishes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disclose: Disclose,
+    /// How far those who publish are trusted, a number that subscribers are told. Without it they are told none.
+    #[serde(default)]
+    pub trustlevel: Option<u32>,
 }
 
 /// Whether peers learn who calls or publishes: true is always, false is never. Without a key it is as the client
@@ -255,6 +286,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 fn default_true() -> bool {
     true
+}
+
+fn default_history_events() -> usize {
+    1000
+}
+
+fn default_history_bytes() -> Octets {
+    Octets(1 << 20)
 }
 
 fn default_listeners() -> Vec<Listener> {

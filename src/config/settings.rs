@@ -2,7 +2,7 @@
 
 use super::{
     format::{
-        Admin, Config, Disclose, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
+        Admin, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
         SessionLimits,
     },
     validate::Tickets,
@@ -12,7 +12,7 @@ use super::{
 use crate::{NodeLimits, RealmSettings, Settings};
 use realmkeeper_actors::{
     permission::{self, Disclosure, Permissions},
-    realm::{self, RealmOptions},
+    realm::{self, HistoryOptions, RealmOptions},
     session::{
         self, SessionSettings,
         access::{Door, Principal, Ticket},
@@ -90,6 +90,7 @@ impl Realm {
                 uris: self.uris.into(),
                 request_ids: self.request_ids.into(),
                 session_meta_api: self.session_meta_api,
+                histories: self.history.iter().map(History::settings).collect(),
                 limits: self.limits.settings(),
             },
             door: Door {
@@ -102,8 +103,28 @@ impl Realm {
 
 impl RealmLimits {
     fn settings(&self) -> realm::RealmLimits {
-        let Self { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length } = *self;
-        realm::RealmLimits { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length }
+        realm::RealmLimits {
+            sessions: self.sessions,
+            sessions_per_authid: self.sessions_per_authid,
+            subscriptions: self.subscriptions,
+            registrations: self.registrations,
+            calls: self.calls,
+            retained: self.retained_events,
+            retained_octets: self.retained_bytes.0,
+            uri_length: self.uri_length,
+        }
+    }
+}
+
+impl History {
+    fn settings(&self) -> HistoryOptions {
+        HistoryOptions {
+            topic: self.topic.as_str().into(),
+            matching: self.matching.into(),
+            events: self.events,
+            octets: self.bytes.0,
+            age: self.age.map(|age| age.0),
+        }
     }
 }
 
@@ -127,6 +148,7 @@ impl Permission {
             allow: self.allow.iter().copied().map(permission::Action::from).collect(),
             discloses_caller: disclosure(self.disclose.caller),
             discloses_publisher: disclosure(self.disclose.publisher),
+            trustlevel: self.trustlevel.map(Into::into),
         }
     }
 }
@@ -146,6 +168,7 @@ impl Default for Config {
             matching: Match::Prefix,
             allow: permission::Action::ALL.map(Into::into).into(),
             disclose: Disclose::default(),
+            trustlevel: None,
         };
         let role = Role { name: "anonymous".into(), permissions: vec![everything(""), everything("wamp.")] };
         let realm = Realm {
@@ -155,6 +178,7 @@ impl Default for Config {
             session_meta_api: true,
             anonymous: Some(role.name.clone()),
             limits: RealmLimits::default(),
+            history: Vec::new(),
             roles: vec![role],
             principals: Vec::new(),
         };
@@ -209,14 +233,16 @@ impl From<SessionSettings> for SessionLimits {
 
 impl Default for RealmLimits {
     fn default() -> Self {
-        let realm::RealmLimits {
-            sessions,
-            sessions_per_authid,
-            subscriptions,
-            registrations,
-            calls,
-            uri_length,
-        } = realm::RealmLimits::default();
-        Self { sessions, sessions_per_authid, subscriptions, registrations, calls, uri_length }
+        let limits = realm::RealmLimits::default();
+        Self {
+            sessions: limits.sessions,
+            sessions_per_authid: limits.sessions_per_authid,
+            subscriptions: limits.subscriptions,
+            registrations: limits.registrations,
+            calls: limits.calls,
+            retained_events: limits.retained,
+            retained_bytes: Octets(limits.retained_octets),
+            uri_length: limits.uri_length,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What has to hold between the values of a configuration, and what may not be meant as it stands.
 
 use super::{
-    format::{Config, Listener, Permission, Realm, Role},
+    format::{Config, History, Listener, Permission, Realm, Role},
     problem::Problems,
     schema::one_of,
     structure::nearest,
@@ -162,11 +162,38 @@ impl Validation<'_, '_, '_> {
         for (index, role) in realm.roles.iter().enumerate() {
             self.role(role, realm, &roles.item(index));
         }
+        self.histories(realm, &place.at("history"));
         // Where something has been taken out, it could be what is missed here.
         if self.problems.is_sound(place.key()) {
             self.nobody(realm, place);
         }
         tickets
+    }
+
+    fn histories(&mut self, realm: &Realm, place: &Place<'_, '_>) {
+        let sound = realm.history.iter().enumerate().map(|(index, history)| (history, place.item(index)));
+        let sound = sound.filter(|(_, place)| self.is_sound(place, &["match"])).collect::<Vec<_>>();
+        self.unique(sound.iter().map(|(history, place)| {
+            let History { topic, matching, .. } = history;
+            ((topic.as_str(), *matching), format!("{topic:?} with the same match"), place.at("topic"))
+        }));
+        for (history, place) in sound {
+            let (topic, rule) = (Uri::from(history.topic.as_str()), UriRule::from(realm.uris));
+            if !topic.is_valid(history.matching.into(), rule) {
+                let text = format!("is {:?}; {}", history.topic, valid_uri(history.matching.into(), rule));
+                self.error(&place.at("topic"), text);
+            } else if topic.is_reserved() {
+                let text = format!(
+                    "is {:?}; must not be below \"wamp.\": events of the router are not kept",
+                    history.topic
+                );
+                self.error(&place.at("topic"), text);
+            }
+            if history.bytes.0 < LEAST_SIZE.0 {
+                let text = format!("is {}; must be at least {LEAST_SIZE}", history.bytes);
+                self.error(&place.at("bytes"), text);
+            }
+        }
     }
 
     /// Looks for what nobody can use.

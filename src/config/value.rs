@@ -22,6 +22,10 @@ pub struct Address(pub SocketAddr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
+/// How old something may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
 /// A number of octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Octets(pub usize);
@@ -80,6 +84,7 @@ text!(
     LogLevel such as "info",
     Address such as "127.0.0.1:8080",
     Time such as "10s",
+    Age such as "7days",
     Origin such as "https://example.com",
 );
 
@@ -144,6 +149,22 @@ impl FromStr for Time {
 }
 
 impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl FromStr for Age {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+        let age = humantime::parse_duration(text).ok().filter(|age| allowed.contains(age));
+        age.map(Self).ok_or("must be a time from 1s to 366days, such as 10m, 24h or 7days")
+    }
+}
+
+impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
     }
@@ -275,6 +296,18 @@ mod tests {
             ("10", None),
             ("-1s", None),
             ("", None),
+        ]);
+    }
+
+    #[test]
+    fn an_age_is_at_most_a_year() {
+        check::<Age>(&[
+            ("7days", Some("7days")),
+            ("36h", Some("1day 12h")),
+            ("366days", Some("1year 18h")),
+            ("366days 1s", None),
+            ("999ms", None),
+            ("7", None),
         ]);
     }
 

@@ -1,179 +1,249 @@
 //! The broker of a realm: subscriptions, and events to those who hold them (section "Publish and Subscribe").
 
+mod audience;
+mod delivery;
+mod history;
+mod kept;
 mod publication;
+mod retention;
 mod subscription;
 
-pub(crate) use publication::{Content, Publication};
+pub(crate) use audience::Audience;
+pub(crate) use history::History;
+pub use history::HistoryOptions;
+pub(crate) use kept::Kept;
+pub(crate) use publication::authorize;
+pub(crate) use retention::RetentionLimits;
+pub(crate) use subscription::Subscription;
 
 use crate::{
     codec::Arguments,
     collections::{Map, Set},
     limit::Limit,
     message::{
-        Publish, Subscribe, Unsubscribe,
-        id::{PublicationId, SessionId, SubscriptionId},
+        Subscribe, Subscribed, Unsubscribe, Unsubscribed, UnsubscribedDetails,
+        feature::Feature,
+        id::{SessionId, SubscriptionId},
         uri::{Match, Uri, UriRules},
+        value::Value,
     },
     pattern::Patterns,
     permission::Action,
-    refusal::{Fault, Refusal, check_no_passthru, check_not_reserved, check_uri},
+    refusal::{Refusal, check_uri},
     roster::{Member, Roster},
     step::Step,
 };
-use smallvec::SmallVec;
-use subscription::Subscription;
+use retention::Retained;
 
-/// All subscriptions of a realm.
-#[derive(Debug, Default)]
+/// All subscriptions of a realm, and the events that are kept for them.
+#[derive(Debug)]
 pub(crate) struct Broker {
     subscriptions: Map<SubscriptionId, Subscription>,
     topics: Patterns<SubscriptionId>,
     by_session: Map<SessionId, Set<SubscriptionId>>,
+    /// The subscriptions that have a history.
+    histories: Patterns<SubscriptionId>,
+    retained: Retained,
+}
+
+/// A subscription that a session does not hold any more.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    id: SubscriptionId,
+    is_reserved: bool,
+    /// Whether the session was the last to hold it.
+    is_deleted: bool,
 }
 
 impl Broker {
-    /// Subscribes a member. Sessions that subscribe to the same topic and match share the subscription.
+    /// A broker whose only subscriptions are those with a history.
+    pub(crate) fn new(
+        retention: RetentionLimits,
+        histories: impl IntoIterator<Item = HistoryOptions>,
+        step: &mut Step<'_>,
+    ) -> Self {
+        let mut broker = Self {
+            subscriptions: Map::default(),
+            topics: Patterns::default(),
+            by_session: Map::default(),
+            histories: Patterns::default(),
+            retained: Retained::new(retention),
+        };
+        for options in histories {
+            let (topic, matching) = (options.topic.clone(), options.matching);
+            if broker.topics.get(&topic, matching).is_none() {
+                let id = broker.create(topic.clone(), matching, Some(History::new(options)), step);
+                broker.histories.insert(&topic, matching, id);
+            }
+        }
+        broker
+    }
+
+    /// Subscribes a member: answers it, sends it the retained events that it wants, and announces what is new.
+    /// Sessions that subscribe to the same topic and match share the subscription.
     pub(crate) fn subscribe(
         &mut self,
         member: &Member,
         message: Subscribe,
-        rules: UriRules,
-        most: usize,
+        (rules, most): (UriRules, usize),
+        roster: &Roster,
         step: &mut Step<'_>,
-    ) -> Result<SubscriptionId, Refusal> {
-        let matching = message.options.r#match.unwrap_or_default();
-        check_uri(&message.topic, matching, rules)?;
-        member.role.authorize(Action::Subscribe, &message.topic, matching)?;
-        let known = self.topics.get(&message.topic, matching);
+    ) -> Result<(), Refusal> {
+        let Subscribe { request, options, topic } = message;
+        let matching = options.r#match.unwrap_or_default();
+        check_uri(&topic, matching, rules)?;
+        member.role.authorize(Action::Subscribe, &topic, matching)?;
+        let known = self.topics.get(&topic, matching);
         let held = self.by_session.get(&member.id);
         let is_held = held.zip(known).is_some_and(|(held, known)| held.contains(&known));
         if !is_held && held.is_some_and(|held| held.len() >= most) {
             let what = "a session has too many subscriptions";
             return Err(Refusal::TooMany { limit: Limit::Subscriptions, what, most });
         }
-        let id = match known {
-            Some(id) => id,
-            None => self.create(message.topic, matching, step),
-        };
+        let id = known.unwrap_or_else(|| self.create(topic, matching, None, step));
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.subscribers.insert(member.id, member.serializer());
         }
         self.by_session.entry(member.id).or_default().insert(id);
-        Ok(id)
+        step.send(member.id, Subscribed { request, subscription: id });
+        let Some(subscription) = self.subscriptions.get(&id) else { return Ok(()) };
+        if options.get_retained == Some(true) {
+            self.send_retained(member, subscription, step);
+        }
+        if !is_held && !subscription.topic.is_reserved() {
+            let session = member.id.get();
+            if known.is_none() {
+                let args = || vec![session.into(), subscription.details().into()];
+                self.announce("wamp.subscription.on_create", args, roster, step);
+            }
+            let args = || vec![session.into(), id.get().into()];
+            self.announce("wamp.subscription.on_subscribe", args, roster, step);
+        }
+        Ok(())
     }
 
-    fn create(&mut self, topic: Uri, matching: Match, step: &mut Step<'_>) -> SubscriptionId {
+    fn create(
+        &mut self,
+        topic: Uri,
+        matching: Match,
+        history: Option<History>,
+        step: &mut Step<'_>,
+    ) -> SubscriptionId {
         let mut id = step.subscription_id();
         while self.subscriptions.contains_key(&id) {
             id = step.subscription_id();
         }
         self.topics.insert(&topic, matching, id);
-        self.subscriptions.insert(id, Subscription { topic, matching, subscribers: Map::default() });
+        let (created, subscribers) = (step.now(), Map::default());
+        self.subscriptions.insert(id, Subscription { id, topic, matching, created, subscribers, history });
         id
     }
 
-    /// Ends a subscription of a member.
-    pub(crate) fn unsubscribe(&mut self, member: &Member, message: &Unsubscribe) -> Result<(), Refusal> {
-        let held = self.by_session.get_mut(&member.id);
-        if !held.is_some_and(|held| held.swap_remove(&message.subscription)) {
-            return Err(Refusal::NoSuchSubscription(message.subscription.get()));
-        }
-        self.drop_subscriber(message.subscription, member.id);
+    /// Ends a subscription of a member: answers it, and announces what is gone.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        member: &Member,
+        message: &Unsubscribe,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Result<(), Refusal> {
+        let id = message.subscription;
+        let dropped = self.take_from(member.id, id).ok_or(Refusal::NoSuchSubscription(id.get()))?;
+        step.send(member.id, Unsubscribed::Answer(message.request));
+        self.announce_dropped(member.id, &[dropped], roster, step);
         Ok(())
     }
 
-    /// Forgets all subscriptions of a session.
-    pub(crate) fn forget(&mut self, session: SessionId) {
-        for subscription in self.by_session.swap_remove(&session).into_iter().flatten() {
-            self.drop_subscriber(subscription, session);
-        }
-    }
-
-    fn drop_subscriber(&mut self, id: SubscriptionId, session: SessionId) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        subscription.subscribers.swap_remove(&session);
-        if subscription.subscribers.is_empty() {
-            self.topics.remove(&subscription.topic, subscription.matching);
-            self.subscriptions.swap_remove(&id);
-        }
-    }
-
-    /// Publishes what a member sent.
-    pub(crate) fn publish(
-        &self,
+    /// Takes a subscription away from a member, who is told if it understands that (section "Subscription
+    /// Revocation").
+    pub(crate) fn revoke(
+        &mut self,
         member: &Member,
-        message: &Publish,
-        rules: UriRules,
-        step: &mut Step<'_>,
-    ) -> Result<PublicationId, Fault> {
-        check_no_passthru(message.options.passthru())?;
-        check_uri(&message.topic, Match::Exact, rules)?;
-        check_not_reserved(&message.topic)?;
-        let permission = member.role.authorize(Action::Publish, &message.topic, Match::Exact)?;
-        let asks = message.options.disclose_me == Some(true);
-        let is_disclosed = member.role.discloses_publisher(permission, asks)?;
-        let publication = Publication {
-            topic: &message.topic,
-            content: Content::Closed(&message.payload),
-            publisher: is_disclosed.then_some(member),
-            excluded: (message.options.exclude_me != Some(false)).then_some(member.id),
-        };
-        self.deliver(&publication, step)
-    }
-
-    /// Publishes an event of the router itself. Who subscribed to a pattern receives it if its role may
-    /// subscribe to the topic.
-    pub(crate) fn publish_meta(
-        &self,
-        topic: &'static str,
-        args: Arguments,
+        subscription: SubscriptionId,
+        reason: Option<&str>,
         roster: &Roster,
         step: &mut Step<'_>,
     ) {
-        let topic = Uri::from(topic);
-        let publication =
-            Publication { topic: &topic, content: Content::Open(&args), publisher: None, excluded: None };
-        let may_receive = |session| {
-            let role = roster.get(session).map(|member| &member.role);
-            role.is_some_and(|role| role.permissions.decide(Action::Subscribe, &topic).is_allowed)
-        };
-        let delivered = self.deliver_to(&publication, step, |session, matching| {
-            matching == Match::Exact || may_receive(session)
-        });
-        debug_assert!(delivered.is_ok(), "the router's own events have a form in every serializer");
-    }
-
-    /// Sends a publication to every session that holds a matching subscription, once for each of them.
-    pub(crate) fn deliver(
-        &self,
-        publication: &Publication<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<PublicationId, Fault> {
-        self.deliver_to(publication, step, |session, _| Some(session) != publication.excluded)
-    }
-
-    fn deliver_to(
-        &self,
-        publication: &Publication<'_>,
-        step: &mut Step<'_>,
-        receives: impl Fn(SessionId, Match) -> bool,
-    ) -> Result<PublicationId, Fault> {
-        let mut audiences = SmallVec::<[_; 2]>::new();
-        self.topics.matching(publication.topic, |id| {
-            if let Some(subscription) = self.subscriptions.get(&id) {
-                let matching = subscription.matching;
-                for (serializer, audience) in subscription.audiences(|session| receives(session, matching)) {
-                    audiences.push((id, matching, serializer, audience));
-                }
-            }
-        });
-        let forms = publication.forms(audiences.iter().map(|(_, _, serializer, _)| *serializer))?;
-        let id = step.publication_id();
-        step.published();
-        for (subscription, matching, serializer, audience) in audiences {
-            step.ask(publication.event(id, subscription, matching, audience, forms.of(serializer)));
+        let Some(dropped) = self.take_from(member.id, subscription) else { return };
+        if member.roles.subscriber.is_some_and(|role| role.contains(Feature::SubscriptionRevocation)) {
+            let reason = reason.map(Into::into);
+            let details = UnsubscribedDetails { subscription: Some(subscription), reason };
+            step.send(member.id, Unsubscribed::Revoked(details));
         }
-        Ok(id)
+        self.announce_dropped(member.id, &[dropped], roster, step);
+    }
+
+    /// Forgets all subscriptions of a session; gives what is to be announced.
+    pub(crate) fn forget(&mut self, session: SessionId) -> Vec<Dropped> {
+        let held = self.by_session.swap_remove(&session).into_iter().flatten();
+        held.filter_map(|id| self.drop_subscriber(id, session)).collect()
+    }
+
+    fn take_from(&mut self, session: SessionId, id: SubscriptionId) -> Option<Dropped> {
+        let held = self.by_session.get_mut(&session)?;
+        held.swap_remove(&id).then(|| self.drop_subscriber(id, session))?
+    }
+
+    fn drop_subscriber(&mut self, id: SubscriptionId, session: SessionId) -> Option<Dropped> {
+        let subscription = self.subscriptions.get_mut(&id)?;
+        subscription.subscribers.swap_remove(&session);
+        let is_reserved = subscription.topic.is_reserved();
+        let is_deleted = subscription.subscribers.is_empty() && subscription.history.is_none();
+        if is_deleted {
+            self.topics.remove(&subscription.topic, subscription.matching);
+            self.subscriptions.swap_remove(&id);
+        }
+        Some(Dropped { id, is_reserved, is_deleted })
+    }
+
+    /// Announces what a session does not hold any more.
+    pub(crate) fn announce_dropped(
+        &self,
+        session: SessionId,
+        dropped: &[Dropped],
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        for Dropped { id, is_deleted, .. } in dropped.iter().filter(|dropped| !dropped.is_reserved) {
+            let args = || vec![session.get().into(), id.get().into()];
+            self.announce("wamp.subscription.on_unsubscribe", args, roster, step);
+            if *is_deleted {
+                self.announce("wamp.subscription.on_delete", args, roster, step);
+            }
+        }
+    }
+
+    fn announce(
+        &self,
+        topic: &'static str,
+        args: impl FnOnce() -> Vec<Value>,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        self.publish_meta(topic, || Arguments { args: args(), ..Arguments::default() }, roster, step);
+    }
+
+    /// The subscription of this id, unless it is one to events of the router: those are not told of.
+    pub(crate) fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
+        self.subscriptions.get(&id).filter(|subscription| !subscription.topic.is_reserved())
+    }
+
+    /// The subscription to this topic with this match, if it is told of.
+    pub(crate) fn subscription_to(&self, topic: &str, matching: Match) -> Option<&Subscription> {
+        self.subscription(self.topics.get(topic, matching)?)
+    }
+
+    /// The subscriptions that an event of this topic reaches and that are told of.
+    pub(crate) fn subscriptions_matching(&self, topic: &str) -> Vec<SubscriptionId> {
+        let mut matching = Vec::new();
+        self.topics.matching(topic, |id| matching.extend(self.subscription(id).map(|found| found.id)));
+        matching
+    }
+
+    /// The subscriptions that are told of and match so.
+    pub(crate) fn subscriptions_by(&self, matching: Match) -> impl Iterator<Item = SubscriptionId> {
+        let told = self.subscriptions.values().filter(|subscription| !subscription.topic.is_reserved());
+        told.filter(move |subscription| subscription.matching == matching).map(|subscription| subscription.id)
     }
 
     /// How many subscriptions there are.
@@ -191,9 +261,15 @@ impl Broker {
                 })
         };
         self.by_session.iter().all(pairs)
+            && self.retained.is_sound()
             && self.subscriptions.iter().all(|(id, subscription)| {
-                !subscription.subscribers.is_empty()
-                    && self.topics.get(&subscription.topic, subscription.matching) == Some(*id)
+                let key = (&*subscription.topic, subscription.matching);
+                let has_history = subscription.history.is_some();
+                *id == subscription.id
+                    && (has_history || !subscription.subscribers.is_empty())
+                    && subscription.history.as_ref().is_none_or(History::is_sound)
+                    && self.topics.get(key.0, key.1) == Some(*id)
+                    && self.histories.get(key.0, key.1) == has_history.then_some(*id)
                     && subscription
                         .subscribers
                         .keys()

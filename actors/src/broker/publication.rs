@@ -1,28 +1,30 @@
 //! One publication on its way to its receivers: its payload once per serializer.
 
+use super::{Audience, Kept};
 use crate::{
     codec::{Arguments, Payload, Serializer, Untranscodable},
     message::{
-        Event, EventDetails, Sparse,
-        id::{PublicationId, SessionId, SubscriptionId},
-        uri::{Match, Uri},
+        Event, EventDetails, Publish, Sparse,
+        id::{PublicationId, SubscriptionId},
+        uri::{Match, Uri, UriRules},
     },
+    permission::Action,
+    refusal::{Fault, check_not_reserved, check_passthru, check_uri},
     roster::Member,
     step::{Effect, Receivers},
 };
+use std::{sync::Arc, time::SystemTime};
 
 /// What is published.
-pub(crate) struct Publication<'a> {
-    pub(crate) topic: &'a Uri,
-    pub(crate) content: Content<'a>,
-    /// The publisher, where it is disclosed.
-    pub(crate) publisher: Option<&'a Member>,
-    /// The session that does not receive it.
-    pub(crate) excluded: Option<SessionId>,
+pub(super) struct Publication<'a> {
+    pub(super) topic: &'a Uri,
+    pub(super) content: Content<'a>,
+    /// What subscribers are told besides, but for the topic.
+    pub(super) details: Sparse<EventDetails>,
 }
 
 /// The arguments of a publication.
-pub(crate) enum Content<'a> {
+pub(super) enum Content<'a> {
     /// As a client sent them.
     Closed(&'a Payload),
     /// As values.
@@ -40,6 +42,39 @@ impl Forms {
             None => Err("it was not asked for"),
         }
     }
+}
+
+/// Checks whether a member may publish this; gives what subscribers are told besides the arguments.
+pub(crate) fn authorize(
+    member: &Member,
+    message: &Publish,
+    rules: UriRules,
+) -> Result<Sparse<EventDetails>, Fault> {
+    let (topic, options) = (&message.topic, &message.options);
+    let passthru = options.passthru();
+    check_passthru(passthru, member.roles.publisher)?;
+    check_uri(topic, Match::Exact, rules)?;
+    check_not_reserved(topic)?;
+    let permission = member.role.authorize(Action::Publish, topic, Match::Exact)?;
+    let asks = options.disclose_me == Some(true);
+    let is_disclosed = member.role.discloses_publisher(permission, asks)?;
+    if !is_disclosed && permission.trustlevel.is_none() && passthru.is_none() {
+        return Ok(Sparse::default());
+    }
+    let publisher = is_disclosed.then_some(member);
+    let details = EventDetails {
+        publisher: publisher.map(|publisher| publisher.id),
+        publisher_authid: publisher.map(|publisher| (&*publisher.authid).into()),
+        publisher_authrole: publisher.map(|publisher| (&**publisher.authrole()).into()),
+        topic: None,
+        trustlevel: permission.trustlevel,
+        retained: None,
+        ppt_scheme: options.ppt_scheme.clone(),
+        ppt_serializer: options.ppt_serializer.clone(),
+        ppt_cipher: options.ppt_cipher.clone(),
+        ppt_keyid: options.ppt_keyid.clone(),
+    };
+    Ok(details.into())
 }
 
 impl Publication<'_> {
@@ -87,16 +122,16 @@ impl Publication<'_> {
     }
 
     fn details(&self, matching: Match) -> Sparse<EventDetails> {
-        if self.publisher.is_none() && matching == Match::Exact {
-            return Sparse::default();
+        if matching == Match::Exact {
+            return self.details.clone();
         }
-        let details = EventDetails {
-            publisher: self.publisher.map(|publisher| publisher.id),
-            publisher_authid: self.publisher.map(|publisher| (&*publisher.authid).into()),
-            publisher_authrole: self.publisher.map(|publisher| (&**publisher.authrole()).into()),
-            topic: (matching != Match::Exact).then(|| self.topic.clone()),
-            ..EventDetails::default()
-        };
-        details.into()
+        EventDetails { topic: Some(self.topic.clone()), ..(*self.details).clone() }.into()
+    }
+
+    /// The publication to be kept, if it is one of a client.
+    pub(super) fn kept(&self, id: PublicationId, at: SystemTime, audience: Audience) -> Option<Arc<Kept>> {
+        let Content::Closed(payload) = self.content else { return None };
+        let (topic, details, payload) = (self.topic.clone(), self.details.clone(), payload.detached());
+        Some(Arc::new(Kept { publication: id, at, topic, details, payload, audience }))
     }
 }

@@ -1,24 +1,55 @@
 //! One subscription and its subscribers.
 
+use super::History;
 use crate::{
     codec::Serializer,
     collections::Map,
     message::{
-        id::SessionId,
+        id::{SessionId, SubscriptionId},
+        timestamp,
         uri::{Match, Uri},
+        value::{Dict, Value},
     },
     step::Receivers,
 };
+use std::time::SystemTime;
 
 /// What all sessions share that subscribed to the same topic and match.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) topic: Uri,
-    pub(super) matching: Match,
+pub(crate) struct Subscription {
+    pub(super) id: SubscriptionId,
+    pub(crate) topic: Uri,
+    pub(crate) matching: Match,
+    pub(super) created: SystemTime,
     pub(super) subscribers: Map<SessionId, Serializer>,
+    /// Its past events. It stays without subscribers then.
+    pub(crate) history: Option<History>,
 }
 
 impl Subscription {
+    /// What the meta API tells of it (section "Subscription Meta API").
+    pub(crate) fn details(&self) -> Dict {
+        Dict::from([
+            ("id", self.id.get().into()),
+            ("created", timestamp::written(self.created).as_str().into()),
+            ("uri", (&*self.topic).into()),
+            ("match", Value::from(self.matching.word())),
+        ])
+    }
+
+    pub(crate) fn id(&self) -> SubscriptionId {
+        self.id
+    }
+
+    /// The sessions that hold it.
+    pub(crate) fn subscribers(&self) -> impl ExactSizeIterator<Item = SessionId> {
+        self.subscribers.keys().copied()
+    }
+
+    pub(crate) fn is_held_by(&self, session: SessionId) -> bool {
+        self.subscribers.contains_key(&session)
+    }
+
     /// The subscribers that receive something, by serializer.
     pub(super) fn audiences<F: Fn(SessionId) -> bool>(
         &self,

@@ -12,8 +12,8 @@ mod payload;
 mod raw;
 mod writer;
 
-pub(crate) use payload::read_options;
 pub use payload::{Arguments, Payload, Untranscodable};
+pub(crate) use payload::{options_value, read_options};
 pub(crate) use raw::{Elements, MOST_ELEMENTS, Raw, is_ascii};
 pub(crate) use writer::Writer;
 

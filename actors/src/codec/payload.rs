@@ -1,6 +1,6 @@
 //! What the application sends: carried closed, opened only for meta procedures and between serializers.
 
-use super::{Malformed, Raw, Serializer, json, raw, writer};
+use super::{Malformed, Raw, Serializer, Writer, json, raw, writer};
 use crate::message::{
     Element,
     value::{Dict, INVALID_BINARY, OVER_64_BITS, Value},
@@ -117,6 +117,12 @@ impl Payload {
         Self::build(serializer, &arguments)
     }
 
+    /// The same payload in memory of its own, so that keeping it keeps nothing else of what was read with it.
+    pub fn detached(&self) -> Self {
+        let copy = |bytes: &Option<Bytes>| bytes.as_deref().map(Bytes::copy_from_slice);
+        Self { serializer: self.serializer, args: copy(&self.args), kwargs: copy(&self.kwargs) }
+    }
+
     /// Its values, or what stands in the way of having them.
     pub fn open(&self) -> Result<Arguments, String> {
         let args = match &self.args {
@@ -179,13 +185,21 @@ impl Raw<'_> {
     }
 }
 
-/// Reads options that came as an argument.
-pub(crate) fn read_options<T: Element>(options: &Dict, name: &str) -> Result<T, Malformed> {
+/// Reads options that came as an argument of a procedure.
+pub(crate) fn read_options<T: Element>(options: &Dict, procedure: &str, name: &str) -> Result<T, Malformed> {
     let mut bytes = Vec::new();
     let serializer = Serializer::MessagePack;
     writer::encode(serializer, options, &mut bytes)
         .map_err(|problem| Malformed::syntax(serializer, problem))?;
-    T::read_element(Raw { serializer, bytes: &bytes }, "add_testament", name)
+    T::read_element(Raw { serializer, bytes: &bytes }, procedure, name)
+}
+
+/// Options or details as a value.
+pub(crate) fn options_value(options: &impl Element) -> Value {
+    let (serializer, mut bytes) = (Serializer::MessagePack, Vec::new());
+    options.write_element(&mut Writer::new(serializer, &mut bytes));
+    // What was just written can be read.
+    value(serializer, &bytes).unwrap_or(Value::Null)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod id;
 mod pubsub;
 mod rpc;
 mod session;
+pub(crate) mod timestamp;
 pub mod uri;
 pub mod value;
 

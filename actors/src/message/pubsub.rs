@@ -140,3 +140,19 @@ options! {
 passthru! {
     PublishOptions "PUBLISH.Options"
 }
+
+impl EventDetails {
+    /// How much text it holds.
+    pub(crate) fn octets(&self) -> usize {
+        let texts = [
+            &self.publisher_authid,
+            &self.publisher_authrole,
+            &self.ppt_scheme,
+            &self.ppt_serializer,
+            &self.ppt_cipher,
+            &self.ppt_keyid,
+        ];
+        texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+            + self.topic.as_ref().map_or(0, |topic| topic.len())
+    }
+}

@@ -3,15 +3,15 @@
 use crate::{
     codec::{Arguments, Payload},
     message::{
-        id::SessionId,
+        id::{MAX_ID, SessionId, SubscriptionId},
         uri::{Match, Uri, UriRule, UriRules},
         value::{Dict, Value},
     },
     refusal::{Refusal, check_uri},
 };
 
-/// How many octets the text of a kill can have.
-const MOST_MESSAGE: usize = 4096;
+/// How many octets a text can have that another session is sent.
+const MOST_TEXT: usize = 4096;
 
 /// What a caller gave.
 pub(super) struct Given<'a> {
@@ -40,9 +40,47 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn session(&self) -> Result<SessionId, Refusal> {
-        let value = self.argument(0, &["session", "session_id"]);
-        let id = value.and_then(|value| self.payload.id_of(value)).and_then(SessionId::new);
-        id.ok_or_else(|| invalid("session must be an id, an integer from 1 to 2^53"))
+        self.id(0, &["session", "session_id"], SessionId::new)
+    }
+
+    pub(super) fn subscription(&self) -> Result<SubscriptionId, Refusal> {
+        self.id(0, &["subscription", "subscription_id"], SubscriptionId::new)
+    }
+
+    /// The id at `position`, which goes by the first of these keywords.
+    pub(super) fn id<T>(
+        &self,
+        position: usize,
+        names: &[&str],
+        new: impl Fn(u64) -> Option<T>,
+    ) -> Result<T, Refusal> {
+        let value = self.argument(position, names);
+        let id = value.and_then(|value| self.payload.id_of(value)).and_then(new);
+        let name = names.first().unwrap_or(&"the argument");
+        id.ok_or_else(|| invalid(&format!("{name} must be an id, an integer from 1 to 2^53")))
+    }
+
+    /// The keyword `name` if it is given, as what `read` makes of it.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(value) = self.keyword(name) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| invalid(&format!("{name} must be {expected}")))
+    }
+
+    /// The keyword `name` if it is given, as a text.
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let Some(value) = self.keyword(name) else { return Ok(None) };
+        text(value).map(Some).ok_or_else(|| invalid(&format!("{name} must be a string")))
+    }
+
+    /// The keyword `name` if it is given, as an integer: an id, or a number of things.
+    pub(super) fn optional_id(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let read = |value: &Value| self.payload.id_of(value).filter(|id| (1..=MAX_ID).contains(id));
+        self.optional(name, "an integer from 1 to 2^53", read)
     }
 
     pub(super) fn string(&self, position: usize, name: &str) -> Result<&str, Refusal> {
@@ -68,6 +106,14 @@ impl<'a> Given<'a> {
         }
     }
 
+    /// The dict at `position`; `None` if it is not given.
+    pub(super) fn optional_dict(&self, position: usize, name: &str) -> Result<Option<&Dict>, Refusal> {
+        match self.argument(position, &[name]) {
+            None => Ok(None),
+            Some(_) => self.dict(position, name).map(Some),
+        }
+    }
+
     pub(super) fn dict(&self, position: usize, name: &str) -> Result<&Dict, Refusal> {
         match self.argument(position, &[name]) {
             Some(Value::Dict(dict)) => Ok(dict),
@@ -78,13 +124,16 @@ impl<'a> Given<'a> {
     /// The keyword `message`: a text for the person at the other end. It is short enough that it reaches a
     /// session whose outbox is full.
     pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
-        match self.keyword("message") {
-            None => Ok(None),
-            Some(message) => match text(message) {
-                Some(message) if message.len() <= MOST_MESSAGE => Ok(Some(message.to_owned())),
-                Some(_) => Err(invalid(&format!("message must have at most {MOST_MESSAGE} octets"))),
-                None => Err(invalid("message must be a string")),
-            },
+        self.short_text("message")
+    }
+
+    /// The keyword `name` if it is given, as a text that somebody else is sent.
+    pub(super) fn short_text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        match self.optional_text(name)? {
+            Some(text) if text.len() > MOST_TEXT => {
+                Err(invalid(&format!("{name} must have at most {MOST_TEXT} octets")))
+            }
+            given => Ok(given.map(str::to_owned)),
         }
     }
 

@@ -1,23 +1,32 @@
-//! The procedures of the router itself (sections "Session Meta API" and "Session Testament").
+//! The procedures of the router itself (sections "Session Meta API", "Session Testament", "Subscription Meta API"
+//! and "Event History").
 //!
 //! They answer from what they are lent and say what should happen; [`Realm`](crate::realm::Realm) does it.
 
 mod arguments;
 mod event;
+mod history;
 mod session;
+mod subscription;
 mod testament;
 
 pub(crate) use event::{on_join, on_leave};
 pub(crate) use testament::{Scope, Testament, Testaments};
 
 use crate::{
+    broker::Broker,
     cause::Kill,
     codec::{Arguments, Payload},
-    message::{id::SessionId, uri::UriRules, value::Value},
+    message::{
+        id::{SessionId, SubscriptionId},
+        uri::UriRules,
+        value::Value,
+    },
     refusal::Refusal,
     roster::{Member, Roster},
 };
 use arguments::Given;
+use std::time::SystemTime;
 
 /// A procedure that the router carries out itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +40,7 @@ pub(crate) enum MetaProcedure {
     KillAll,
     AddTestament,
     FlushTestaments,
+    Subscription(subscription::Procedure),
 }
 
 /// What a meta procedure says should happen.
@@ -46,6 +56,8 @@ pub(crate) enum Outcome {
         all: bool,
         answer: Arguments,
     },
+    /// A session loses a subscription that it holds.
+    RemoveSubscriber { subscription: SubscriptionId, subscriber: SessionId, reason: Option<String> },
     /// The caller leaves a testament.
     AddTestament(Scope, Testament),
     /// The caller withdraws its testaments of one scope.
@@ -57,19 +69,25 @@ pub(crate) struct Lent<'a> {
     pub(crate) realm: &'a str,
     pub(crate) uris: UriRules,
     pub(crate) roster: &'a Roster,
+    pub(crate) broker: &'a Broker,
     pub(crate) testaments: &'a Testaments,
     pub(crate) caller: &'a Member,
+    pub(crate) now: SystemTime,
 }
 
 impl MetaProcedure {
-    /// The procedure of this URI; without the session meta API only those about testaments.
+    /// The procedure of this URI; without the session meta API none that tells of sessions or ends them.
     pub(crate) fn from_uri(uri: &str, has_session_meta_api: bool) -> Option<Self> {
         let procedure = Self::named(uri)?;
-        let is_about_testaments = matches!(procedure, Self::AddTestament | Self::FlushTestaments);
-        (has_session_meta_api || is_about_testaments).then_some(procedure)
+        let is_of_session_meta_api =
+            !matches!(procedure, Self::AddTestament | Self::FlushTestaments | Self::Subscription(_));
+        (has_session_meta_api || !is_of_session_meta_api).then_some(procedure)
     }
 
     fn named(uri: &str) -> Option<Self> {
+        if let Some(name) = uri.strip_prefix("wamp.subscription.") {
+            return subscription::Procedure::named(name).map(Self::Subscription);
+        }
         Some(match uri.strip_prefix("wamp.session.")? {
             "count" => Self::Count,
             "list" => Self::List,
@@ -97,6 +115,7 @@ impl MetaProcedure {
             Self::KillAll => session::kill_all(&given, lent),
             Self::AddTestament => testament::add(&given, payload, lent),
             Self::FlushTestaments => testament::flush(&given),
+            Self::Subscription(procedure) => procedure.call(&given, lent),
         }
     }
 }

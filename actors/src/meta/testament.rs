@@ -5,19 +5,18 @@ use super::{
     arguments::{Given, invalid},
 };
 use crate::{
-    broker::{Broker, Content, Publication},
+    broker::{Audience, Broker, authorize},
     codec::{Arguments, Payload, read_options},
     collections::Map,
     limit::Limit,
     message::{
-        PublishOptions,
-        id::SessionId,
-        uri::{Match, Uri},
+        Publish, PublishOptions,
+        id::{RequestId, SessionId},
+        uri::{Uri, UriRules},
         value::Value,
     },
-    permission::Action,
-    refusal::{Refusal, check_no_passthru, check_not_reserved, check_uri},
-    roster::Member,
+    refusal::{Fault, Refusal},
+    roster::{Member, Roster},
     step::Step,
 };
 
@@ -34,19 +33,12 @@ pub(crate) enum Scope {
     Destroyed,
 }
 
-/// An event to be published. Its arguments stay closed until then: as values they would take many times the room.
+/// What is to be published. Its arguments stay closed until then: as values they would take many times the room.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Testament {
-    topic: Uri,
-    content: Payload,
-    discloses_publisher: bool,
-}
-
-impl Testament {
+    message: Publish,
     /// How much it holds.
-    fn octets(&self) -> usize {
-        self.topic.len() + self.content.len()
-    }
+    octets: usize,
 }
 
 /// The testaments of all sessions of a realm.
@@ -72,19 +64,22 @@ impl Testaments {
         self.0.swap_remove(&session);
     }
 
-    /// Publishes the testaments of a former member.
-    pub(crate) fn carry_out(&mut self, member: &Member, broker: &Broker, step: &mut Step<'_>) {
+    /// Publishes the testaments of a former member, each as if it had just been sent.
+    pub(crate) fn carry_out(
+        &mut self,
+        member: &Member,
+        broker: &mut Broker,
+        rules: UriRules,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
         let testaments = self.0.swap_remove(&member.id).unwrap_or_default();
         for scope in [Scope::Detached, Scope::Destroyed] {
             for (_, testament) in testaments.iter().filter(|(of, _)| *of == scope) {
-                let publication = Publication {
-                    topic: &testament.topic,
-                    content: Content::Closed(&testament.content),
-                    publisher: testament.discloses_publisher.then_some(member),
-                    excluded: None,
-                };
-                let delivered = broker.deliver(&publication, step);
-                debug_assert!(delivered.is_ok(), "values that were read have no malformed form");
+                let published = broker.publish(member, &testament.message, rules, roster, step);
+                if let Err(Fault::Refusal(refusal)) = published {
+                    step.drop_request(&refusal);
+                }
             }
         }
     }
@@ -102,32 +97,33 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
     let (args, kwargs) = (given.list(1, "args")?, given.dict(2, "kwargs")?);
     let options: PublishOptions = match given.keyword("publish_options") {
         None => PublishOptions::default(),
-        Some(Value::Dict(options)) => {
-            read_options(options, "publish_options").map_err(|error| invalid(&error.to_string()))?
-        }
+        Some(Value::Dict(options)) => read_options(options, "add_testament", "publish_options")
+            .map_err(|error| invalid(&error.to_string()))?,
         Some(_) => return Err(invalid("publish_options must be a dict")),
     };
-    check_no_passthru(options.passthru()).map_err(|error| invalid(&error.to_string()))?;
     let scope = scope(given)?;
-    check_uri(&topic, Match::Exact, lent.uris)?;
-    check_not_reserved(&topic)?;
-    let role = &lent.caller.role;
-    let permission = role.authorize(Action::Publish, &topic, Match::Exact)?;
-    let discloses_publisher = role.discloses_publisher(permission, options.disclose_me == Some(true))?;
+    let content = Arguments { args: args.to_vec(), kwargs: kwargs.clone() };
+    let payload =
+        Payload::build(payload.serializer(), &content).map_err(|error| invalid(&error.to_string()))?;
+    let message = Publish { request: RequestId::FIRST, options: options.into(), topic, payload };
+    let details = authorize(lent.caller, &message, lent.uris).map_err(|fault| match fault {
+        Fault::Refusal(refusal) => refusal,
+        Fault::Violation(violation) => invalid(&violation.to_string()),
+    })?;
     let left = lent.testaments.0.get(&lent.caller.id).map_or(&[][..], Vec::as_slice);
     if left.len() >= MOST_TESTAMENTS {
         let what = "the session has left too many testaments";
         return Err(Refusal::TooMany { limit: Limit::Testaments, what, most: MOST_TESTAMENTS });
     }
-    let content = Arguments { args: args.to_vec(), kwargs: kwargs.clone() };
-    let content =
-        Payload::build(payload.serializer(), &content).map_err(|error| invalid(&error.to_string()))?;
-    let testament = Testament { topic, content, discloses_publisher };
-    if testament.octets() + left.iter().map(|(_, left)| left.octets()).sum::<usize>() > MOST_OCTETS {
+    let octets = message.topic.len()
+        + message.payload.len()
+        + details.octets()
+        + Audience::new(&message.options).octets();
+    if octets + left.iter().map(|(_, left)| left.octets).sum::<usize>() > MOST_OCTETS {
         let what = "the testaments of the session have too many octets";
         return Err(Refusal::TooMany { limit: Limit::Testaments, what, most: MOST_OCTETS });
     }
-    Ok(Outcome::AddTestament(scope, testament))
+    Ok(Outcome::AddTestament(scope, Testament { message, octets }))
 }
 
 /// `wamp.session.flush_testaments`.

@@ -52,11 +52,13 @@ struct Peer {
 
 impl RealmActor {
     pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: RealmMetrics) -> Self {
+        let mut chance = StdRng::from_rng(&mut rand::rng());
+        let mut step = Step::new(SystemTime::now(), &mut chance);
         Self {
-            realm: Realm::new(name.clone(), options),
+            realm: Realm::new(name.clone(), options, &mut step),
             name,
             peers: Map::default(),
-            chance: StdRng::from_rng(&mut rand::rng()),
+            chance,
             framer: Framer::default(),
             effects: Vec::new(),
             router,

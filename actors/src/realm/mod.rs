@@ -4,14 +4,14 @@
 //! there what is to be sent, in order.
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, RetentionLimits},
     cause::Cause,
     codec::{Arguments, Payload},
     dealer::Dealer,
     limit::Limit,
     message::{
         Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, RouterMessage, Sparse,
-        Subscribed, Unregistered, Unsubscribed, Welcome, WelcomeDetails,
+        Unregistered, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
@@ -24,15 +24,23 @@ use crate::{
 };
 
 pub mod actor;
+pub use crate::broker::HistoryOptions;
 #[cfg(test)]
 mod tests;
 
 /// What works in the broker of every realm.
 const BROKER_FEATURES: Features = Features::of(&[
+    Feature::EventHistory,
+    Feature::EventRetention,
     Feature::PatternBasedSubscription,
+    Feature::PayloadPassthruMode,
+    Feature::PublicationTrustlevels,
     Feature::PublisherExclusion,
     Feature::PublisherIdentification,
     Feature::SessionMetaApi,
+    Feature::SubscriberBlackwhiteListing,
+    Feature::SubscriptionMetaApi,
+    Feature::SubscriptionRevocation,
 ]);
 
 /// What works in the dealer of every realm.
@@ -43,7 +51,7 @@ const DEALER_FEATURES: Features =
 const AGENT: &str = concat!("realmkeeper-", env!("CARGO_PKG_VERSION"));
 
 /// How a realm takes what clients send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealmOptions {
     /// What characters URIs can have.
     pub uris: UriRule,
@@ -51,6 +59,8 @@ pub struct RealmOptions {
     pub request_ids: RequestIds,
     /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
     pub session_meta_api: bool,
+    /// Which past events are kept. Of several with the same topic and match the first counts.
+    pub histories: Vec<HistoryOptions>,
     /// What there can be at most.
     pub limits: RealmLimits,
 }
@@ -61,6 +71,7 @@ impl Default for RealmOptions {
             uris: UriRule::default(),
             request_ids: RequestIds::default(),
             session_meta_api: true,
+            histories: Vec::new(),
             limits: RealmLimits::default(),
         }
     }
@@ -89,6 +100,10 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// Events that are retained, those of all topics together.
+    pub retained: usize,
+    /// The octets of those.
+    pub retained_octets: usize,
     /// Octets of a URI.
     pub uri_length: usize,
 }
@@ -101,8 +116,17 @@ impl Default for RealmLimits {
             subscriptions: 10_000,
             registrations: 10_000,
             calls: 10_000,
+            retained: 10_000,
+            retained_octets: 1 << 20,
             uri_length: 1024,
         }
+    }
+}
+
+impl RealmOptions {
+    fn broker(&self, step: &mut Step<'_>) -> Broker {
+        let RealmLimits { retained: events, retained_octets: octets, .. } = self.limits;
+        Broker::new(RetentionLimits { events, octets }, self.histories.iter().cloned(), step)
     }
 }
 
@@ -129,12 +153,13 @@ pub struct Realm {
 
 impl Realm {
     /// A realm without members.
-    pub fn new(name: Uri, options: RealmOptions) -> Self {
+    pub fn new(name: Uri, options: RealmOptions, step: &mut Step<'_>) -> Self {
+        let broker = options.broker(step);
         Self {
             name,
             options,
             roster: Roster::default(),
-            broker: Broker::default(),
+            broker,
             dealer: Dealer::default(),
             testaments: Testaments::default(),
         }
@@ -157,10 +182,12 @@ impl Realm {
         let member =
             Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
         step.send(id, self.welcome(&member));
-        let announcement = self.options.session_meta_api.then(|| meta::on_join(&member, &self.name));
         self.roster.insert(member);
-        if let Some(announcement) = announcement {
-            self.broker.publish_meta("wamp.session.on_join", announcement, &self.roster, step);
+        if self.options.session_meta_api
+            && let Some(member) = self.roster.get(id)
+        {
+            let args = || meta::on_join(member, &self.name);
+            self.broker.publish_meta("wamp.session.on_join", args, &self.roster, step);
         }
         Ok(id)
     }
@@ -204,12 +231,14 @@ impl Realm {
         let Some(member) = self.roster.remove(session) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
-        self.broker.forget(session);
+        let dropped = self.broker.forget(session);
         self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
+        self.broker.announce_dropped(session, &dropped, &self.roster, step);
         if is_announced {
-            self.testaments.carry_out(&member, &self.broker, step);
+            let rules = self.uri_rules();
+            self.testaments.carry_out(&member, &mut self.broker, rules, &self.roster, step);
             if self.options.session_meta_api {
-                let args = meta::on_leave(&member);
+                let args = || meta::on_leave(&member);
                 self.broker.publish_meta("wamp.session.on_leave", args, &self.roster, step);
             }
         } else {
@@ -221,7 +250,8 @@ impl Realm {
     pub fn close(&mut self, cause: &Cause, step: &mut Step<'_>) {
         debug_assert!(!cause.is_announced(), "nobody remains to be told");
         let roster = std::mem::take(&mut self.roster);
-        (self.broker, self.dealer, self.testaments) = Default::default();
+        self.broker = self.options.broker(step);
+        (self.dealer, self.testaments) = Default::default();
         for member in roster.into_members() {
             step.let_go(member, cause.clone());
         }
@@ -260,25 +290,32 @@ impl Realm {
             }
             ClientMessage::Abort(_) => return Ok(Some(Cause::Aborted)),
             ClientMessage::Publish(message) => {
-                let published = self.broker.publish(member, &message, rules, step);
+                let published = self.broker.publish(member, &message, rules, &self.roster, step);
                 let request = message.request;
                 if message.options.acknowledge == Some(true) {
                     let published = published.map(|publication| Published { request, publication });
                     answer(published, RequestType::Publish, request, member, step)?;
-                } else if let Err(Fault::Violation(violation)) = published {
-                    return Err(violation);
+                } else if let Err(fault) = published {
+                    match fault {
+                        Fault::Refusal(refusal) => step.drop_request(&refusal),
+                        Fault::Violation(violation) => return Err(violation),
+                    }
                 }
             }
             ClientMessage::Subscribe(message) => {
                 let request = message.request;
-                let subscribed = self.broker.subscribe(member, message, rules, limits.subscriptions, step);
-                let subscribed = subscribed.map(|subscription| Subscribed { request, subscription });
-                answer(subscribed.map_err(Fault::from), RequestType::Subscribe, request, member, step)?;
+                let most = (rules, limits.subscriptions);
+                let subscribed = self.broker.subscribe(member, message, most, &self.roster, step);
+                subscribed.or_else(|refusal| {
+                    refuse(refusal.into(), RequestType::Subscribe, request, member, step)
+                })?;
             }
             ClientMessage::Unsubscribe(message) => {
                 let request = message.request;
-                let ended = self.broker.unsubscribe(member, &message).map(|()| Unsubscribed::Answer(request));
-                answer(ended.map_err(Fault::from), RequestType::Unsubscribe, request, member, step)?;
+                let ended = self.broker.unsubscribe(member, &message, &self.roster, step);
+                ended.or_else(|refusal| {
+                    refuse(refusal.into(), RequestType::Unsubscribe, request, member, step)
+                })?;
             }
             ClientMessage::Register(message) => {
                 let request = message.request;
@@ -355,8 +392,10 @@ impl Realm {
             realm: &self.name,
             uris: self.uri_rules(),
             roster: &self.roster,
+            broker: &self.broker,
             testaments: &self.testaments,
             caller: member,
+            now: step.now(),
         };
         let serializer = member.serializer();
         let permitted = member.role.authorize(Action::Call, &message.procedure, Match::Exact);
@@ -383,6 +422,11 @@ impl Realm {
                     self.leave(victim, if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) }, step);
                 }
                 return answer;
+            }
+            Outcome::RemoveSubscriber { subscription, subscriber, reason } => {
+                if let Some(member) = self.roster.get(subscriber) {
+                    self.broker.revoke(member, subscription, reason.as_deref(), &self.roster, step);
+                }
             }
             Outcome::AddTestament(scope, testament) => self.testaments.add(caller, scope, testament),
             Outcome::FlushTestaments(scope) => self.testaments.flush(caller, scope),

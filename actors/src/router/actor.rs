@@ -33,7 +33,7 @@ struct Hosted {
 impl Hosted {
     /// Starts the realm, or starts it again.
     fn start(&mut self, name: Uri, router: Addr<Router>) {
-        self.actor = Some(RealmActor::new(name, self.options, router, self.metrics.clone()).start());
+        self.actor = Some(RealmActor::new(name, self.options.clone(), router, self.metrics.clone()).start());
     }
 }
 

@@ -31,8 +31,11 @@ fn a_join_is_welcomed_first_and_then_announced_to_the_others() {
     realm.check([
         "alice < [33,1,#1]",
         concat!(
-            r#"bob < [2,bob,{"roles":{"broker":{"features":{"session_meta_api":true,"publisher_exclusion":true,"#,
-            r#""publisher_identification":true,"pattern_based_subscription":true}},"dealer":{"features":{"#,
+            r#"bob < [2,bob,{"roles":{"broker":{"features":{"session_meta_api":true,"#,
+            r#""subscriber_blackwhite_listing":true,"publisher_exclusion":true,"publisher_identification":true,"#,
+            r#""publication_trustlevels":true,"subscription_meta_api":true,"pattern_based_subscription":true,"#,
+            r#""event_history":true,"event_retention":true,"subscription_revocation":true,"#,
+            r#""payload_passthru_mode":true}},"dealer":{"features":{"#,
             r#""caller_identification":true,"testament_meta_api":true,"session_meta_api":true}}},"#,
             r#""agent":"realmkeeper-0.1.0","realm":"realm1","authid":"bob","authrole":"user","#,
             r#""authmethod":"anonymous","authprovider":"static"}]"#

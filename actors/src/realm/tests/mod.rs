@@ -2,11 +2,15 @@
 
 mod calls;
 mod churn;
+mod history;
 mod limits;
+mod lists;
 mod membership;
 mod meta;
 mod permissions;
 mod pubsub;
+mod retention;
+mod subscriptions;
 mod testaments;
 
 use super::{Realm, RealmOptions};
@@ -36,6 +40,10 @@ struct TestRealm {
     names: Map<SessionId, (String, Serializer)>,
     ids: Set<u64>,
     lines: Vec<String>,
+    /// The time of the next step.
+    now: SystemTime,
+    /// What those announce who join next.
+    roles: Roles,
 }
 
 impl TestRealm {
@@ -45,12 +53,16 @@ impl TestRealm {
     }
 
     fn with_options<const N: usize>(options: RealmOptions, members: [&str; N]) -> Self {
+        let mut chance = StdRng::seed_from_u64(1);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut chance);
         let mut realm = Self {
-            realm: Realm::new("realm1".into(), options),
-            chance: StdRng::seed_from_u64(1),
+            realm: Realm::new("realm1".into(), options, &mut step),
+            chance,
             names: Map::default(),
             ids: Set::default(),
             lines: Vec::new(),
+            now: SystemTime::UNIX_EPOCH,
+            roles: Roles::default(),
         };
         for member in members {
             realm.join(member, Serializer::Json);
@@ -88,9 +100,9 @@ impl TestRealm {
             authmethod: "anonymous",
             authprovider: "static",
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into() },
-            roles: Roles::default(),
+            roles: self.roles,
         };
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut step = Step::new(self.now, &mut self.chance);
         let joined = self.realm.join(newcomer, &mut step);
         let effects = step.into_effects();
         if let Ok(id) = joined {
@@ -127,7 +139,7 @@ impl TestRealm {
     fn receive_bytes(&mut self, name: &str, serializer: Serializer, bytes: Vec<u8>) {
         let message = ClientMessage::decode(serializer, &Bytes::from(bytes), 64).unwrap();
         let id = self.id(name);
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut step = Step::new(self.now, &mut self.chance);
         self.realm.receive(id, message, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
@@ -136,7 +148,7 @@ impl TestRealm {
 
     fn leave(&mut self, name: &str, cause: Cause) {
         let id = self.id(name);
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut step = Step::new(self.now, &mut self.chance);
         self.realm.leave(id, cause, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
@@ -144,7 +156,7 @@ impl TestRealm {
     }
 
     fn close(&mut self, cause: &Cause) {
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut step = Step::new(self.now, &mut self.chance);
         self.realm.close(cause, &mut step);
         let effects = step.into_effects();
         self.keep(effects);

@@ -8,13 +8,14 @@ use crate::{
 };
 
 /// A permission for URIs that begin with `uri`.
-fn prefix(uri: &str, allow: &[Action]) -> Permission {
+pub(super) fn prefix(uri: &str, allow: &[Action]) -> Permission {
     Permission {
         uri: uri.into(),
         matching: Match::Prefix,
         allow: allow.iter().copied().collect(),
         discloses_caller: Disclosure::AsAsked,
         discloses_publisher: Disclosure::AsAsked,
+        trustlevel: None,
     }
 }
 
@@ -102,20 +103,25 @@ fn a_general_permission_kills_nobody() {
 
 #[test]
 fn a_pattern_brings_the_events_of_the_router_only_to_who_may_subscribe_to_them() {
+    let joins = "wamp.session.on_join";
+    let own = ["wamp.subscription.on_create", "wamp.subscription.on_subscribe"];
     for (about_the_router, expected) in [
-        (vec![], true),
-        (vec![prefix("wamp.", &[])], false),
-        (vec![prefix("wamp.", &[]), prefix("wamp.session.on_j", &[Action::Subscribe])], true),
+        (vec![], vec![own[0], own[1], joins]),
+        (vec![prefix("wamp.", &[])], vec![]),
+        (vec![prefix("wamp.", &[]), prefix("wamp.session.on_j", &[Action::Subscribe])], vec![joins]),
+        (vec![prefix("wamp.", &[]), prefix(own[1], &[Action::Subscribe])], vec![own[1]]),
     ] {
         let permissions = [vec![prefix("", &[Action::Subscribe])], about_the_router].concat();
         let mut realm = realm_with(permissions);
-        realm.expect("bob", r#"[32,1,{"match":"prefix"},""]"#, ["bob < [33,1,#1]"]);
-        realm.receive("ann", r#"[16,1,{},"com.app"]"#);
-        realm.check([r##"bob < [36,#1,#2,{"topic":"com.app"}]"##]);
+        realm.receive("bob", r#"[32,1,{"match":"prefix"},""]"#);
         realm.join("eve", Serializer::Json);
-        let heard = realm.lines.iter().any(|line| line.starts_with("bob < "));
-        assert_eq!(heard, expected);
+        let events = realm.lines.iter().filter(|line| line.starts_with("bob < [36,"));
+        let topics = events.filter_map(|line| line.split('"').nth(3)).collect::<Vec<_>>();
+        assert_eq!(topics, expected);
         realm.lines.clear();
+        realm.receive("ann", r#"[16,1,{},"com.app"]"#);
+        assert_eq!(realm.lines.len(), 1, "{:?}", realm.lines);
+        assert!(realm.lines[0].ends_with(r#"{"topic":"com.app"}]"#), "{:?}", realm.lines);
     }
 }
 
@@ -203,4 +209,17 @@ fn what_is_allowed_is_a_set() {
     let some: Actions = [Action::Call, Action::Subscribe].into_iter().collect();
     assert_eq!(Action::ALL.map(|action| some.contains(action)), [true, false, false, true]);
     assert_eq!(Action::ALL.map(|action| Actions::all().contains(action)), [true; 4]);
+}
+
+#[test]
+fn subscribers_are_told_how_far_a_publisher_is_trusted_where_its_permission_says_so() {
+    let mut realm = realm_with(vec![
+        Permission { trustlevel: Some(3), ..prefix("a.", &[Action::Publish]) },
+        Permission { trustlevel: Some(0), ..prefix("b.", &[Action::Publish]) },
+        prefix("c.", &[Action::Publish]),
+    ]);
+    realm.expect("ann", r#"[32,1,{"match":"wildcard"},".x"]"#, ["ann < [33,1,#1]"]);
+    realm.expect("bob", r#"[16,1,{},"a.x"]"#, [r#"ann < [36,#1,#2,{"topic":"a.x","trustlevel":3}]"#]);
+    realm.expect("bob", r#"[16,2,{},"b.x"]"#, [r#"ann < [36,#1,#3,{"topic":"b.x","trustlevel":0}]"#]);
+    realm.expect("bob", r#"[16,3,{},"c.x"]"#, [r#"ann < [36,#1,#4,{"topic":"c.x"}]"#]);
 }

@@ -1,7 +1,14 @@
 //! The broker: who receives what.
 
 use super::TestRealm;
-use crate::{codec::Serializer, message::uri::UriRule, realm::RealmOptions};
+use crate::{
+    codec::Serializer,
+    message::{
+        feature::{Feature, Features, Roles},
+        uri::UriRule,
+    },
+    realm::RealmOptions,
+};
 
 #[test]
 fn an_event_goes_to_the_subscribers_and_not_to_its_publisher() {
@@ -50,7 +57,7 @@ fn each_matching_subscription_gets_the_event_once_with_the_topic_where_it_is_a_p
     realm.expect("bob", r#"[32,2,{"match":"prefix"},"a.b"]"#, ["bob < [33,2,#2]"]);
     realm.expect("bob", r#"[32,3,{"match":"wildcard"},"a..c"]"#, ["bob < [33,3,#3]"]);
     realm.expect("bob", r#"[32,4,{"match":"wildcard"},"a.b.c"]"#, ["bob < [33,4,#4]"]);
-    realm.expect("bob", r#"[32,5,{"match":"prefix"},""]"#, ["bob < [33,5,#5]"]);
+    realm.expect("bob", r#"[32,5,{"match":"prefix"},"a"]"#, ["bob < [33,5,#5]"]);
     realm.expect(
         "alice",
         r#"[16,1,{},"a.b.c",[1]]"#,
@@ -97,24 +104,25 @@ fn nobody_ends_the_subscription_of_another() {
 
 #[test]
 fn uris_are_checked_for_their_use() {
-    let strict = RealmOptions { uris: UriRule::Strict, ..RealmOptions::default() };
-    for (options, options_of, uri, valid) in [
-        (RealmOptions::default(), "{}", "a..b", false),
-        (RealmOptions::default(), "{}", "", false),
-        (RealmOptions::default(), "{}", "a b", false),
-        (RealmOptions::default(), "{}", "A.ä-1", true),
-        (RealmOptions::default(), r#"{"match":"prefix"}"#, "a..b", false),
-        (RealmOptions::default(), r#"{"match":"prefix"}"#, "a.b.", true),
-        (RealmOptions::default(), r#"{"match":"wildcard"}"#, "a..b", true),
-        (RealmOptions::default(), r#"{"match":"wildcard"}"#, "a.#.b", false),
+    let (loose, strict) = (UriRule::Loose, UriRule::Strict);
+    for (uris, options_of, uri, valid) in [
+        (loose, "{}", "a..b", false),
+        (loose, "{}", "", false),
+        (loose, "{}", "a b", false),
+        (loose, "{}", "A.ä-1", true),
+        (loose, r#"{"match":"prefix"}"#, "a..b", false),
+        (loose, r#"{"match":"prefix"}"#, "a.b.", true),
+        (loose, r#"{"match":"wildcard"}"#, "a..b", true),
+        (loose, r#"{"match":"wildcard"}"#, "a.#.b", false),
         (strict, "{}", "A.b", false),
         (strict, "{}", "a.b_1", true),
         (strict, r#"{"match":"wildcard"}"#, ".b", true),
         (strict, r#"{"match":"wildcard"}"#, ".B", false),
     ] {
+        let options = RealmOptions { uris, ..RealmOptions::default() };
         let mut realm = TestRealm::with_options(options, ["alice"]);
         let rule =
-            if options == strict { ": this realm takes lower-case letters, digits and _ only" } else { "" };
+            if uris == strict { ": this realm takes lower-case letters, digits and _ only" } else { "" };
         let error = format!(
             r#"alice < [8,32,1,{{}},"wamp.error.invalid_uri",["\"{uri}\" is not a valid uri{rule}"]]"#
         );
@@ -192,4 +200,51 @@ fn a_payload_that_breaks_its_own_rules_ends_its_sender_and_reaches_nobody() {
         realm.lines
     );
     assert!(realm.lines[1].starts_with("alice left: protocol_violation"), "{:?}", realm.lines);
+}
+
+/// ann, who announced payload passthru mode as a publisher, and bob, who did not, and listens to `a`.
+fn passing() -> TestRealm {
+    let mut realm = TestRealm::with(["bob"]);
+    let publisher = Some(Features::of(&[Feature::PayloadPassthruMode]));
+    realm.roles = Roles { publisher, ..Roles::default() };
+    realm.join("ann", Serializer::Json);
+    realm.lines.clear();
+    realm.expect("bob", r#"[32,1,{},"a"]"#, ["bob < [33,1,#1]"]);
+    realm
+}
+
+#[test]
+fn the_options_of_payload_passthru_mode_reach_every_subscriber_as_they_are() {
+    let mut realm = passing();
+    let all = r#""ppt_scheme":"x_app","ppt_serializer":"cbor","ppt_cipher":"aes256gcm","ppt_keyid":"k1""#;
+    realm.receive("ann", &format!(r#"[16,1,{{{all}}},"a",["\u0000AQI="]]"#));
+    realm.check([&*format!(r#"bob < [36,#1,#2,{{{all}}},["\u0000AQI="]]"#)]);
+    let some = r#""ppt_scheme":"mqtt""#;
+    realm.receive("ann", &format!(r#"[16,2,{{{some},"retain":true,"exclude_authid":[]}},"a",["\u0000"]]"#));
+    realm.check([&*format!(r#"bob < [36,#1,#3,{{{some}}},["\u0000"]]"#)]);
+    realm.receive("bob", r#"[32,2,{"get_retained":true},"a"]"#);
+    realm.check(["bob < [33,2,#1]", &*format!(r#"bob < [36,#1,#3,{{"retained":true,{some}}},["\u0000"]]"#)]);
+    realm.answers(
+        "ann",
+        "wamp.session.add_testament",
+        &format!(r#"["a",["\u0000"],{{}}],{{"publish_options":{{{some}}}}}"#),
+        "",
+    );
+    realm.receive("ann", r#"[6,{},"a.b"]"#);
+    realm.check([
+        r#"ann < [6,{},"wamp.close.goodbye_and_out"]"#,
+        "ann left: goodbye",
+        &*format!(r#"bob < [36,#1,#4,{{{some}}},["\u0000"]]"#),
+    ]);
+}
+
+#[test]
+fn who_did_not_announce_payload_passthru_mode_may_not_use_it() {
+    let mut realm = passing();
+    let message = "PUBLISH.Options.ppt_scheme is used, but payload_passthru_mode was not announced";
+    realm.receive("bob", r#"[16,2,{"ppt_scheme":"x_app"},"a",["\u0000"]]"#);
+    realm.check([
+        &*format!(r#"bob < [3,{{"message":"{message}"}},"wamp.error.protocol_violation"]"#),
+        &*format!("bob left: protocol_violation: {message}"),
+    ]);
 }

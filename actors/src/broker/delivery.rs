@@ -1,0 +1,150 @@
+//! Publications: who receives them, and which are kept.
+
+use super::{
+    Audience, Broker, Subscription,
+    publication::{Content, Publication, authorize},
+};
+use crate::{
+    codec::{Arguments, Serializer},
+    message::{
+        Event, EventDetails, Publish, Sparse,
+        id::{PublicationId, SessionId, SubscriptionId},
+        uri::{Match, Uri, UriRules},
+    },
+    permission::Action,
+    refusal::{Fault, Refusal},
+    roster::{Member, Roster},
+    step::{Effect, Receivers, Step},
+};
+use smallvec::{SmallVec, smallvec};
+
+/// Those who hold one subscription, speak one serializer and receive a publication.
+type Receiving = (SubscriptionId, Match, Serializer, Receivers);
+
+impl Broker {
+    /// Publishes what a member sent, or left as its testament.
+    pub(crate) fn publish(
+        &mut self,
+        member: &Member,
+        message: &Publish,
+        rules: UriRules,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Result<PublicationId, Fault> {
+        let details = authorize(member, message, rules)?;
+        let options = &*message.options;
+        let (topic, content) = (&message.topic, Content::Closed(&message.payload));
+        let publication = Publication { topic, content, details };
+        let audience = Audience::new(options);
+        let excluded = (options.exclude_me != Some(false)).then_some(member.id);
+        let is_admitted = |session| {
+            audience.is_everybody() || roster.get(session).is_some_and(|member| audience.admits(member))
+        };
+        let receiving = self.receiving(topic, |session, _| Some(session) != excluded && is_admitted(session));
+        let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer))?;
+        let id = step.publication_id();
+        self.keep(&publication, id, audience, options.retain == Some(true), step)?;
+        step.published();
+        for (subscription, matching, serializer, receivers) in receiving {
+            step.ask(publication.event(id, subscription, matching, receivers, forms.of(serializer)));
+        }
+        Ok(id)
+    }
+
+    /// Keeps a publication where it is to be kept.
+    fn keep(
+        &mut self,
+        publication: &Publication<'_>,
+        id: PublicationId,
+        audience: Audience,
+        is_retained: bool,
+        step: &Step<'_>,
+    ) -> Result<(), Refusal> {
+        let mut histories = SmallVec::<[_; 2]>::new();
+        // Ids of sessions say nothing about who asks for the history one day.
+        if !audience.names_sessions() {
+            self.histories.matching(publication.topic, |id| histories.push(id));
+        }
+        if !is_retained && histories.is_empty() {
+            return Ok(());
+        }
+        let Some(kept) = publication.kept(id, step.now(), audience) else { return Ok(()) };
+        if is_retained {
+            self.retained.keep(kept.clone())?;
+        }
+        for id in histories {
+            let subscription = self.subscriptions.get_mut(&id);
+            if let Some(history) = subscription.and_then(|subscription| subscription.history.as_mut()) {
+                history.keep(kept.clone(), step.now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a subscriber the retained events that it may receive, the newest of each topic.
+    pub(super) fn send_retained(&self, member: &Member, subscription: &Subscription, step: &mut Step<'_>) {
+        for kept in self.retained.newest(&subscription.topic, subscription.matching, member) {
+            let topic = (subscription.matching != Match::Exact).then(|| kept.topic.clone());
+            let details = EventDetails { topic, retained: Some(true), ..(*kept.details).clone() };
+            match kept.payload.transcode(member.serializer()) {
+                Ok(payload) => {
+                    let (subscription, publication) = (subscription.id, kept.publication);
+                    let details = Sparse::from(details);
+                    step.send(member.id, Event { subscription, publication, details, payload });
+                }
+                Err(problem) => {
+                    let (to, problem) = (smallvec![member.id], problem.to_string());
+                    step.ask(Effect::Undeliverable { to, problem });
+                }
+            }
+        }
+    }
+
+    /// Publishes an event of the router itself. Its arguments are made only if somebody receives it. Who
+    /// subscribed to a pattern receives it if its role may subscribe to the topic.
+    pub(crate) fn publish_meta(
+        &self,
+        topic: &'static str,
+        args: impl FnOnce() -> Arguments,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        step.published();
+        let may_receive = |session| {
+            let role = roster.get(session).map(|member| &member.role);
+            role.is_some_and(|role| role.permissions.decide(Action::Subscribe, topic).is_allowed)
+        };
+        let receiving =
+            self.receiving(topic, |session, matching| matching == Match::Exact || may_receive(session));
+        if receiving.is_empty() {
+            return;
+        }
+        let (topic, args) = (Uri::from(topic), args());
+        let (content, details) = (Content::Open(&args), Sparse::default());
+        let publication = Publication { topic: &topic, content, details };
+        let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer));
+        debug_assert!(forms.is_ok(), "values have no malformed form");
+        let (forms, id) = (forms.unwrap_or_default(), step.publication_id());
+        for (subscription, matching, serializer, receivers) in receiving {
+            step.ask(publication.event(id, subscription, matching, receivers, forms.of(serializer)));
+        }
+    }
+
+    /// Who receives a publication: each session once for each of its subscriptions that match.
+    fn receiving(
+        &self,
+        topic: &str,
+        receives: impl Fn(SessionId, Match) -> bool,
+    ) -> SmallVec<[Receiving; 2]> {
+        let mut receiving = SmallVec::new();
+        self.topics.matching(topic, |id| {
+            if let Some(subscription) = self.subscriptions.get(&id) {
+                let matching = subscription.matching;
+                for (serializer, receivers) in subscription.audiences(|session| receives(session, matching)) {
+                    receiving.push((id, matching, serializer, receivers));
+                }
+            }
+        });
+        receiving
+    }
+}
