@@ -94,8 +94,6 @@ fn others_are_answered_while_tickets_are_checked() {
     let router = Router::with(|settings| {
         joe(settings, hashed(SLOW));
         settings.listeners[0].session.handshake_timeout = Duration::from_secs(600);
-        // Nobody is sent a ping while it waits.
-        settings.listeners[0].session.ping_interval = Duration::from_secs(600);
     });
     let mut ann = Peer::join(&router, Serializer::Json);
     let mut joes: Vec<_> =
