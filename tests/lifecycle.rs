@@ -397,27 +397,31 @@ fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
 #[test]
 fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
     let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.listeners[0].session.outbox_limit = 32 << 20;
-        settings.listeners[0].session.ping_interval = Duration::from_millis(50);
-        settings.listeners[0].session.ping_timeout = Duration::from_secs(3);
-        settings.listeners[0].session.write_stall = Duration::from_secs(60);
+        let mut hasty = settings.listeners[0].clone();
+        hasty.session.outbox_limit = 32 << 20;
+        hasty.session.ping_interval = Duration::from_millis(50);
+        hasty.session.ping_timeout = Duration::from_secs(3);
+        hasty.session.write_stall = Duration::from_secs(60);
+        settings.listeners.push(hasty);
     });
     scene.victim.subscribe("a.topic");
     // The kernel is not to take it all.
     socket2::SockRef::from(scene.victim.socket().get_ref()).set_recv_buffer_size(128 << 10).unwrap();
-    scene.observer.flood("a.topic", 24 << 20);
-    // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
-    let start = Instant::now();
-    let mut events = 0;
-    while start.elapsed() < Duration::from_secs(4) {
-        if start.elapsed() >= Duration::from_millis(20) * events {
-            assert_eq!(scene.victim.message()[0], 36, "after {events} events");
-            events += 1;
+    thread::scope(|scope| {
+        scope.spawn(|| scene.observer.flood("a.topic", 24 << 20));
+        // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
+        let start = Instant::now();
+        let mut events = 0;
+        while start.elapsed() < Duration::from_secs(4) {
+            if start.elapsed() >= Duration::from_millis(20) * events {
+                assert_eq!(scene.victim.message()[0], 36, "after {events} events");
+                events += 1;
+            }
+            thread::yield_now();
         }
-        thread::yield_now();
-    }
-    scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
-    while scene.victim.message()[0] != 50 {}
+        scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
+        while scene.victim.message()[0] != 50 {}
+    });
 }
 
 #[test]

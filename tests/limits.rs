@@ -363,6 +363,8 @@ impl Scene {
             {}
             [[listeners]]
             address = "[::1]:0"
+            [listeners.limits]
+            ping_interval = "60m"
             [[realms]]
             name = "realm1"
             anonymous = "anonymous"

@@ -49,6 +49,8 @@ fn configuration() -> PathBuf {
         address = "127.0.0.1:0"
         [[listeners]]
         address = "127.0.0.1:0"
+        [listeners.limits]
+        ping_interval = "60m"
         [[realms]]
         name = "realm1"
         anonymous = "member"

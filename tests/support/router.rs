@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// How long anything that must happen may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A started router. It stops in order when it is dropped.
 pub(crate) struct Router {
@@ -38,11 +38,13 @@ impl Router {
         Self::with(|_| ())
     }
 
-    /// Starts a router with other settings.
+    /// Starts a router with other settings. Unless they say so, nobody is sent a ping: who waits for its turn in a test
+    /// does not answer.
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
         log::record();
         let mut settings = Settings::default();
         settings.listeners[0].address.set_port(0);
+        settings.listeners[0].session.ping_interval = Duration::from_secs(3600);
         change(&mut settings);
         let (started, start) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
