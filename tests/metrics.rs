@@ -5,7 +5,7 @@ use crate::support::{
     peer::{Received, frame},
     scrape::{self, Samples},
 };
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{codec::Serializer, message::uri::Match, realm::HistoryOptions};
 use serde_json::json;
 use std::{
     fmt::Write as _,
@@ -305,7 +305,7 @@ fn each_limit_that_a_session_runs_into_is_counted() {
             assert_eq!(other.message()[0], 17);
         }
     };
-    let cases: [(&str, usize, u64, u64, Run); 6] = [
+    let cases: [(&str, usize, u64, u64, Run); 8] = [
         ("message_size", 1 << 20, 60_000, 60_000, |peer, _| {
             peer.send(&json!([16, 1, {}, "a.b", ["x".repeat(1 << 20)]]));
             peer.rest();
@@ -319,6 +319,19 @@ fn each_limit_that_a_session_runs_into_is_counted() {
                 peer.call("wamp.session.add_testament", &json!(["a.b", [], {}]), &json!({}));
             }
         }),
+        ("retention", 1 << 20, 60_000, 60_000, |peer, _| {
+            for (request, topic) in [(1, "a.b"), (2, "a.c")] {
+                peer.send(&json!([16, request, {"retain": true}, topic, ["x".repeat(600_000)]]));
+            }
+            peer.call("wamp.session.count", &json!([]), &json!({}));
+        }),
+        ("history", 1 << 20, 60_000, 60_000, |peer, _| {
+            for request in 1..=3 {
+                peer.send(&json!([16, request, {}, "a.history", ["x".repeat(800_000)]]));
+            }
+            let subscription = peer.subscribe("a.history");
+            peer.call("wamp.subscription.get_events", &json!([subscription]), &json!({}));
+        }),
         ("outbox", 1 << 20, 60_000, 60_000, flood),
         ("write_stall", 64 << 20, 100, 60_000, flood),
         ("ping_timeout", 1 << 20, 60_000, 500, |_, _| ()),
@@ -330,12 +343,19 @@ fn each_limit_that_a_session_runs_into_is_counted() {
             session.write_stall = Duration::from_millis(write_stall);
             session.ping_interval = Duration::from_millis(ping_timeout);
             session.ping_timeout = Duration::from_millis(ping_timeout);
+            settings.realms[0].options.histories.push(HistoryOptions {
+                topic: "a.history".into(),
+                matching: Match::Exact,
+                events: 10,
+                octets: 1 << 24,
+                age: None,
+            });
         });
         let mut other = Peer::join(&router, Serializer::Json);
         let mut peer = Peer::join(&router, Serializer::Json);
         let before = Samples::of(&router);
         run(&mut peer, &mut other);
-        if limit != "testaments" {
+        if !["testaments", "retention", "history"].contains(&limit) {
             // The one that stays reads, and so answers pings.
             while other.call("wamp.session.count", &json!([]), &json!({}))[3] != json!([1]) {}
         }
