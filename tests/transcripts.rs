@@ -20,11 +20,14 @@
 use crate::support::{
     Peer, Router,
     peer::Received,
-    principal::{backend, hashed},
+    principal::{backend, hashed, trusted},
 };
 use realmkeeper::{RealmSettings, Settings};
 use realmkeeper_actors::{
-    codec::Serializer, message::uri::UriRule, realm::RequestIds, session::access::Ticket,
+    codec::Serializer,
+    message::uri::{Match, UriRule},
+    realm::{HistoryOptions, RequestIds},
+    session::access::Ticket,
 };
 use serde_json::{Map, Value as Json, json};
 use std::{collections::BTreeMap, fs, iter, path::Path, thread, time::Duration};
@@ -75,18 +78,25 @@ transcripts! {
     a_message_of_no_known_shape_is_a_violation
     a_message_over_a_limit_ends_the_session
     a_meta_procedure_is_called_like_any_other
+    a_payload_that_only_the_endpoints_open_passes_through
     a_procedure_is_registered_once_and_until_it_is_unregistered
+    a_publication_reaches_whom_its_lists_admit
     a_realm_that_asks_for_a_ticket_says_so
     a_registration_by_pattern_is_refused
     a_result_in_parts_that_nobody_asked_for_has_no_effect
+    a_retained_event_waits_for_later_subscribers
     a_router_that_stops_says_goodbye_to_all
     a_second_hello_is_a_violation
     a_session_is_killed_once
     a_session_may_call_its_own_procedure
     a_strict_realm_takes_request_ids_in_sequence_only
     a_strict_realm_takes_strict_uris_only
+    a_subscriber_that_a_retained_event_excludes_is_answered
+    a_subscription_is_announced_from_its_creation_to_its_end
     a_subscription_is_shared_and_held_once
+    a_subscription_is_taken_away
     a_testament_is_published_before_the_leave_is_announced
+    a_testament_keeps_to_its_publish_options
     a_testament_that_is_withdrawn_is_not_published
     a_ticket_lets_its_principal_in
     a_uri_that_is_not_valid_is_refused
@@ -109,11 +119,15 @@ transcripts! {
     kill_by_authrole_answers_how_many
     kill_is_refused_for_what_is_wrong_with_it
     kill_tells_the_reason_and_the_message
+    no_more_is_retained_than_may_be
     nothing_of_a_peer_that_broke_the_protocol_has_an_effect
+    past_events_are_told_to_whoever_may_subscribe
     patterns_match_by_prefix_and_by_component
     publisher_and_caller_are_disclosed_where_that_is_asked_for
     session_count_and_list_take_a_filter_of_roles
     session_get_tells_of_any_session_of_the_realm
+    subscribers_are_told_how_far_a_publisher_is_trusted
+    subscriptions_are_listed_and_described
     text_that_is_not_utf_8_ends_the_session
     the_namespace_of_the_router_is_not_for_clients
     welcome_tells_all_of_the_session
@@ -331,15 +345,21 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("handshake timeout", _) => session.handshake_timeout = time(),
             ("authentication timeout", _) => session.authentication_timeout = time(),
             ("anonymous", "refused") => door.anonymous = None,
-            // A principal with the role backend, by its ticket or by the hash of it.
-            _ => {
-                let (ticket, authid) = match what.split_once(" of ") {
-                    Some(("ticket", authid)) => (Ticket::plain(value), authid),
-                    Some(("hash", authid)) => (hashed(value), authid),
-                    _ => panic!("the router has no setting {line:?}"),
-                };
-                door.principals.push(backend(authid, ticket));
-            }
+            ("trustlevel", _) => door.anonymous = Some(trusted(number() as u64).into()),
+            ("retained", _) => options.limits.retained = number(),
+            // A principal with the role backend, by its ticket or by the hash of it; or so many events of a prefix.
+            _ => match what.split_once(" of ") {
+                Some(("ticket", authid)) => door.principals.push(backend(authid, Ticket::plain(value))),
+                Some(("hash", authid)) => door.principals.push(backend(authid, hashed(value))),
+                Some(("history", prefix)) => options.histories.push(HistoryOptions {
+                    topic: prefix.into(),
+                    matching: Match::Prefix,
+                    events: number(),
+                    octets: 1 << 20,
+                    age: None,
+                }),
+                _ => panic!("the router has no setting {line:?}"),
+            },
         }
     }
     let second = RealmSettings { name: "realm2".into(), ..settings.realms[0].clone() };

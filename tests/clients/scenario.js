@@ -1,4 +1,5 @@
-// Holds a router to the session meta API and to authentication with a JavaScript client, whichever it is.
+// Holds a router to the session meta API, the options of events and authentication with a JavaScript client, whichever
+// it is.
 //
 //     node session_<client>.js URL REALM SERIALIZER
 //
@@ -121,6 +122,44 @@ async function publishAndSubscribe(alice, bob, abilities) {
   await drain(bob, bobs);
   await alice.publish(TOPIC, ["unheard"]);
   check("unsubscribe", await drain(bob, bobs), []);
+}
+
+/** Patterns, lists and retained events reach those they are meant for. */
+async function select(alice, bob) {
+  const inbox = new Inbox();
+  const put = (args, _, { topic, retained }) => inbox.received.push([args, topic, retained]);
+  const subscribe = (topic, options) => bob.subscribe(topic, put, options);
+  const publish = (topic, args, options) => alice.publish(topic, args, {}, options);
+
+  const patterns = [
+    await subscribe("com.example.pattern", { match: "prefix" }),
+    await subscribe("com..pattern.b", { match: "wildcard" }),
+  ];
+  const topics = ["com.example.pattern.b", "com.example.patterns", "com.other.pattern.b", "com.example"];
+  for (const topic of topics) await publish(topic, [topic]);
+  const expected = [topics[0], ...topics.slice(0, 3)].map((topic) => [[topic], topic, false]);
+  check("patterns", await drain(bob, inbox), expected);
+
+  const listed = await subscribe(TOPIC);
+  const lists = [
+    { exclude: [bob.id] },
+    { exclude_authid: [bob.authid] },
+    { exclude_authrole: ["anonymous"] },
+    { eligible: [] },
+    { eligible_authid: [bob.authid] },
+    { eligible: [bob.id], eligible_authrole: ["anonymous"] },
+  ];
+  for (const [number, options] of lists.entries()) await publish(TOPIC, [number], options);
+  check("lists", await drain(bob, inbox), [4, 5].map((number) => [[number], TOPIC, false]));
+
+  await publish("com.example.state.all", ["old"], { retain: true });
+  await publish("com.example.state.all", ["new"], { retain: true });
+  await publish("com.example.state.others", ["others"], { retain: true, exclude_authid: [bob.authid] });
+  const states = [];
+  for (const name of ["others", "all"])
+    states.push(await subscribe(`com.example.state.${name}`, { get_retained: true }));
+  check("retained events", await drain(bob, inbox), [[["new"], "com.example.state.all", true]]);
+  for (const subscription of [...patterns, listed, ...states]) await subscription.unsubscribe();
 }
 
 /** Calls, results and errors arrive as sent. */
@@ -256,6 +295,7 @@ async function scenario(connect, abilities) {
   const isId = Number.isInteger(alice.id) && alice.id >= 1 && alice.id <= 2 ** 53;
   check("session id", [isId, alice.id !== bob.id], [true, true]);
   await publishAndSubscribe(alice, bob, abilities);
+  if (abilities.options) await select(alice, bob);
   await callAndRegister(alice, bob);
   await joinAndLeave(alice, bob, join);
   await kill(alice, bob, join);
@@ -270,12 +310,13 @@ async function scenario(connect, abilities) {
  *
  * - `id`, `authid`, `details` of WELCOME, and `closed`, a promise of reason and message of GOODBYE
  * - `publish(topic, args, kwargs, options)`, acknowledged unless the options say otherwise
- * - `subscribe(topic, handler)`, returns an object with `unsubscribe()`
+ * - `subscribe(topic, handler, options)`, returns an object with `unsubscribe()`
  * - `call(procedure, args, kwargs)` and what endpoints return: `{ args, kwargs }`, or `{ uri, args, kwargs }` thrown
  * - `register(procedure, endpoint)`, returns an object with `unregister()`
  * - `leave()`
  *
- * `abilities` says what not every client can do: `unacknowledged` publications, `inclusion` of the publisher.
+ * `abilities` says what not every client can do: `unacknowledged` publications, `inclusion` of the publisher, all
+ * `options` of publications, empty lists and `retain` among them.
  */
 exports.run = (connect, abilities) => {
   const fail = (error) => {

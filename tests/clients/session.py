@@ -1,4 +1,4 @@
-"""Holds a router to the session meta API and to authentication with autobahn-python.
+"""Holds a router to the session meta API, the options of events and authentication with autobahn-python.
 
     python session.py URL REALM SERIALIZER
 
@@ -16,7 +16,7 @@ from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.serializer import create_transport_serializer
-from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions
+from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions, SubscribeOptions
 
 URL, REALM, SERIALIZER = sys.argv[1:]
 TIME_LIMIT = 60
@@ -174,6 +174,49 @@ async def publish_and_subscribe(alice, bob):
     check("unsubscribe", await bob.drain(bobs), [])
 
 
+async def select(alice, bob):
+    """Patterns, lists and retained events reach those they are meant for."""
+    inbox = asyncio.Queue()
+
+    def receive(*args, details):
+        inbox.put_nowait([args, details.topic, bool(details.retained)])
+
+    async def subscribe(topic, **options):
+        return await bob.subscribe(receive, topic, options=SubscribeOptions(details=True, **options))
+
+    async def publish(topic, *args, **options):
+        await alice.publish(topic, *args, options=PublishOptions(acknowledge=True, **options))
+
+    patterns = [
+        await subscribe("com.example.pattern", match="prefix"),
+        await subscribe("com..pattern.b", match="wildcard"),
+    ]
+    for topic in ["com.example.pattern.b", "com.example.patterns", "com.other.pattern.b", "com.example"]:
+        await publish(topic, topic)
+    expected = ["com.example.pattern.b", "com.example.pattern.b", "com.example.patterns", "com.other.pattern.b"]
+    check("patterns", await bob.drain(inbox), [[[topic], topic, False] for topic in expected])
+
+    listed = await subscribe(TOPIC)
+    for number, options in enumerate([
+        {"exclude": [bob.id]},
+        {"exclude_authid": [bob.authid]},
+        {"exclude_authrole": ["anonymous"]},
+        {"eligible": [alice.id]},
+        {"eligible_authid": [bob.authid]},
+        {"eligible": [bob.id], "eligible_authrole": ["anonymous"]},
+    ]):
+        await publish(TOPIC, number, **options)
+    check("lists", await bob.drain(inbox), [[[number], TOPIC, False] for number in [4, 5]])
+
+    await publish("com.example.state.all", "old", retain=True)
+    await publish("com.example.state.all", "new", retain=True)
+    await publish("com.example.state.others", "others", retain=True, exclude_authid=[bob.authid])
+    states = [await subscribe(f"com.example.state.{name}", get_retained=True) for name in ["others", "all"]]
+    check("retained events", await bob.drain(inbox), [[["new"], "com.example.state.all", True]])
+    for subscription in [*patterns, listed, *states]:
+        await subscription.unsubscribe()
+
+
 async def call_and_register(alice, bob):
     """Calls, results and errors arrive as sent."""
 
@@ -304,6 +347,7 @@ async def main():
     check("join", identity, [REALM, "anonymous", "anonymous", "static"])
     check("session id", [type(alice.id) is int and 1 <= alice.id <= 2**53, alice.id != bob.id], [True, True])
     await publish_and_subscribe(alice, bob)
+    await select(alice, bob)
     await call_and_register(alice, bob)
     await join_and_leave(alice, bob)
     await kill(alice, bob)

@@ -38,7 +38,7 @@ function connect(url, realm, serializer, authid, ticket) {
         closed,
         publish: (topic, args, kwargs, options) =>
           session.publish(topic, args, kwargs, { acknowledge: true, ...options }),
-        subscribe: (topic, handler) => session.subscribe(topic, handler),
+        subscribe: (topic, handler, options) => session.subscribe(topic, handler, options),
         call: async (procedure, args, kwargs) => {
           try {
             return wrapped(await session.call(procedure, args, kwargs));
@@ -64,4 +64,4 @@ function connect(url, realm, serializer, authid, ticket) {
   });
 }
 
-scenario.run(connect, { unacknowledged: true, inclusion: true });
+scenario.run(connect, { unacknowledged: true, inclusion: true, options: true });

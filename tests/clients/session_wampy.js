@@ -85,4 +85,4 @@ async function connect(url, realm, name, authid, ticket) {
   };
 }
 
-scenario.run(connect, { unacknowledged: false, inclusion: false });
+scenario.run(connect, { unacknowledged: false, inclusion: false, options: false });

@@ -1,7 +1,8 @@
 //! Somebody who is known to a router.
 
 use realmkeeper_actors::{
-    permission::Role,
+    message::uri::Match,
+    permission::{Action, Disclosure, Permission, Permissions, Role},
     session::access::{Principal, Ticket},
 };
 
@@ -12,6 +13,20 @@ pub(crate) const HASH: &str =
 /// A principal with the role `backend`, which may do everything.
 pub(crate) fn backend(authid: &str, ticket: Ticket) -> Principal {
     Principal { authid: authid.into(), role: Role::unrestricted("backend").into(), ticket }
+}
+
+/// The role `anonymous`, which may do everything but end other sessions, and is trusted so far.
+pub(crate) fn trusted(trustlevel: u64) -> Role {
+    let everything = |uri: &str| Permission {
+        uri: uri.into(),
+        matching: Match::Prefix,
+        allow: Action::ALL.into_iter().collect(),
+        discloses_caller: Disclosure::AsAsked,
+        discloses_publisher: Disclosure::AsAsked,
+        trustlevel: Some(trustlevel),
+    };
+    let permissions = Permissions::new(vec![everything("")]);
+    Role { name: "anonymous".into(), permissions }
 }
 
 /// A ticket of which only the hash is known.

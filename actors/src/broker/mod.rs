@@ -251,6 +251,15 @@ impl Broker {
         self.subscriptions.len()
     }
 
+    /// Who holds which subscription of those that are told of.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (SessionId, u64)> {
+        let told = self.subscriptions.values().filter(|subscription| !subscription.topic.is_reserved());
+        told.flat_map(|subscription| {
+            subscription.subscribers().map(|session| (session, subscription.id.get()))
+        })
+    }
+
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
     #[cfg(test)]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {

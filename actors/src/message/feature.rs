@@ -1,5 +1,25 @@
 //! Roles and the features of the Advanced Profile that peers announce to each other in HELLO and WELCOME
 //! (section "Feature Announcement").
+//!
+//! What a realm announces, in which role, and the transcript in `tests/transcripts` that shows it best:
+//!
+//! | feature | role | shown by |
+//! |---|---|---|
+//! | `caller_identification` | dealer | `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
+//! | `event_history` | broker | `past_events_are_told_to_whoever_may_subscribe` |
+//! | `event_retention` | broker | `a_retained_event_waits_for_later_subscribers` |
+//! | `pattern_based_subscription` | broker | `patterns_match_by_prefix_and_by_component` |
+//! | `payload_passthru_mode` | broker | `a_payload_that_only_the_endpoints_open_passes_through` |
+//! | `publication_trustlevels` | broker | `subscribers_are_told_how_far_a_publisher_is_trusted` |
+//! | `publisher_exclusion` | broker | `an_event_goes_to_every_subscriber_but_the_publisher` |
+//! | `publisher_identification` | broker | `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
+//! | `session_meta_api` | broker, dealer | `session_get_tells_of_any_session_of_the_realm` |
+//! | `subscriber_blackwhite_listing` | broker | `a_publication_reaches_whom_its_lists_admit` |
+//! | `subscription_meta_api` | broker | `a_subscription_is_announced_from_its_creation_to_its_end` |
+//! | `subscription_revocation` | broker | `a_subscription_is_taken_away` |
+//! | `testament_meta_api` | dealer | `a_testament_is_published_before_the_leave_is_announced` |
+//!
+//! `tests/features.rs` of the workspace holds the table to what WELCOME says.
 
 use super::field::Field;
 use crate::codec::{Kind, Raw, Writer};

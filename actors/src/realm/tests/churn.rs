@@ -1,9 +1,17 @@
 //! Sessions that come, go, call and subscribe at random, and what must hold after every step.
 
 use super::TestRealm;
-use crate::{cause::Cause, codec::Serializer};
+use crate::{
+    cause::Cause,
+    codec::Serializer,
+    message::uri::Match,
+    realm::{HistoryOptions, RealmLimits, RealmOptions},
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 const STEPS: usize = 10_000;
 const MOST_MEMBERS: usize = 12;
@@ -22,6 +30,8 @@ struct Churn {
     calls: BTreeSet<(String, u64)>,
     /// Invocations that are not answered yet, by callee.
     invocations: BTreeMap<String, BTreeSet<u64>>,
+    /// Who holds which subscription, as it is announced.
+    holders: BTreeSet<(String, String)>,
     /// How many calls were answered.
     answered: usize,
     /// Whether the last message was one to kill all.
@@ -30,8 +40,18 @@ struct Churn {
 
 impl Churn {
     fn new(seed: u64) -> Self {
-        let mut realm = TestRealm::with(["observer"]);
+        let history = |topic: &str, matching| {
+            let age = Some(Duration::from_secs(500));
+            HistoryOptions { topic: topic.into(), matching, events: 20, octets: 300, age }
+        };
+        let options = RealmOptions {
+            histories: vec![history("t.1", Match::Exact), history("t.", Match::Prefix)],
+            limits: RealmLimits { retained: 8, retained_octets: 200, ..RealmLimits::default() },
+            ..RealmOptions::default()
+        };
+        let mut realm = TestRealm::with_options(options, ["observer"]);
         realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.session."]"#);
+        realm.receive("observer", r#"[32,2,{"match":"prefix"},"wamp.subscription."]"#);
         realm.lines.clear();
         Self {
             realm,
@@ -42,6 +62,7 @@ impl Churn {
             present: BTreeSet::new(),
             calls: BTreeSet::new(),
             invocations: BTreeMap::new(),
+            holders: BTreeSet::new(),
             answered: 0,
             silently: false,
         }
@@ -54,6 +75,7 @@ impl Churn {
 
     fn step(&mut self) {
         self.silently = false;
+        self.realm.now += Duration::from_secs(1);
         let choice = self.chance.random_range(0..100);
         let Some(name) = self.any().filter(|_| choice >= 15) else {
             if self.members.len() < MOST_MEMBERS {
@@ -98,8 +120,8 @@ impl Churn {
             }
             23..33 => {
                 let matching = ["exact", "prefix", "wildcard"][number % 3];
-                self.realm
-                    .receive(&name, &format!(r#"[32,{request},{{"match":"{matching}"}},"t.{number}"]"#));
+                let options = format!(r#"{{"match":"{matching}","get_retained":{}}}"#, request % 2 == 0);
+                self.realm.receive(&name, &format!(r#"[32,{request},{options},"t.{number}"]"#));
             }
             33..38 if !self.realm.ids.is_empty() => {
                 let id = self.realm.ids[self.chance.random_range(0..self.realm.ids.len())];
@@ -111,13 +133,26 @@ impl Churn {
                 self.call(&name, request, &format!(r#"[48,{request},{{}},"p.{number}",["\u0000AQI="]]"#));
             }
             68..72 => {
-                self.realm.receive(
-                    &name,
-                    &format!(r#"[48,{request},{{}},"wamp.session.add_testament",["t.1",[],{{}}]]"#),
+                let options = self.publish_options();
+                let kwargs = format!(r#"{{"publish_options":{options}}}"#);
+                let call = format!(
+                    r#"[48,{request},{{}},"wamp.session.add_testament",["t.1",[{number}],{{}}],{kwargs}]"#
                 );
-                self.calls.insert((name, request));
+                self.call(&name, request, &call);
             }
-            72..86 => {
+            72..76 => {
+                let other = self.any().unwrap_or_default();
+                let id = self.realm.ids[self.chance.random_range(0..self.realm.ids.len())];
+                let (procedure, more) = [
+                    ("remove_subscriber", format!(",@{other}")),
+                    ("get_events", String::new()),
+                    ("list_subscribers", String::new()),
+                ][number % 3]
+                    .clone();
+                let call = format!(r#"[48,{request},{{}},"wamp.subscription.{procedure}",[{id}{more}]]"#);
+                self.call(&name, request, &call);
+            }
+            76..88 => {
                 let waiting: Vec<_> = self.invocations.get(&name).into_iter().flatten().copied().collect();
                 if let Some(invocation) = waiting.first() {
                     let answer =
@@ -125,11 +160,29 @@ impl Churn {
                     self.realm.receive(&name, &answer[number % 2]);
                 }
             }
-            _ => self
-                .realm
-                .receive(&name, &format!(r#"[16,{request},{{"acknowledge":true}},"t.{number}",[1]]"#)),
+            _ => {
+                let options = self.publish_options();
+                self.realm.receive(&name, &format!(r#"[16,{request},{options},"t.{number}",[{request}]]"#));
+            }
         }
         self.observe();
+    }
+
+    /// Options of a publication, each of which is there or not.
+    fn publish_options(&mut self) -> String {
+        let (one, other) = (self.any().unwrap_or_default(), self.any().unwrap_or_default());
+        let all = [
+            r#""acknowledge":true"#.to_owned(),
+            r#""exclude_me":false"#.to_owned(),
+            r#""disclose_me":true"#.to_owned(),
+            r#""retain":true"#.to_owned(),
+            format!(r#""exclude":[@{one}]"#),
+            format!(r#""eligible":[@{one},@{other}]"#),
+            format!(r#""exclude_authid":["{one}"]"#),
+            r#""eligible_authrole":["guest"]"#.to_owned(),
+        ];
+        let some: Vec<_> = all.into_iter().filter(|_| self.chance.random_range(0..4) == 0).collect();
+        format!("{{{}}}", some.join(","))
     }
 
     fn call(&mut self, name: &str, request: u64, call: &str) {
@@ -160,6 +213,8 @@ impl Churn {
                 let invocation = invocation.split(',').next().and_then(|request| request.parse().ok());
                 let invocation = invocation.unwrap_or_else(|| panic!("{line}"));
                 assert!(self.invocations.entry(name.into()).or_default().insert(invocation), "{line}");
+            } else if name == "observer" && message.contains("wamp.subscription.on_") {
+                self.hold(message);
             } else if name == "observer" && message.contains("wamp.session.on_join") {
                 let who = message.split_once("\"session\":").and_then(|(_, rest)| rest.split(',').next());
                 assert!(self.present.insert(who.unwrap_or_default().to_owned()), "{line} comes twice");
@@ -168,6 +223,13 @@ impl Churn {
                 assert!(self.present.remove(who.unwrap_or_default()), "{line} was not announced");
             }
         }
+        let held = self.realm.realm.broker.holders().map(|(session, subscription)| {
+            (
+                self.realm.name(session),
+                format!("#{}", self.realm.ids.get_index_of(&subscription).unwrap() + 1),
+            )
+        });
+        assert_eq!(self.holders, held.collect(), "what was announced is not what is held");
         if self.silently {
             // Whom kill_all ends is not announced.
             self.present.retain(|name| !left.contains(name));
@@ -176,6 +238,22 @@ impl Churn {
         assert_eq!(self.present, members, "what was announced is not who is there");
         assert_eq!(self.realm.realm.roster.len(), members.len() + 1);
         assert!(self.realm.realm.is_sound());
+    }
+
+    /// Takes note of an event about a subscription: who takes part in it, and who does not any more.
+    fn hold(&mut self, event: &str) {
+        let (_, args) = event.rsplit_once(",[").unwrap_or_else(|| panic!("{event}"));
+        let (session, about) =
+            args.trim_end_matches(']').split_once(',').unwrap_or_else(|| panic!("{event}"));
+        let holder = (session.to_owned(), about.to_owned());
+        if event.contains("on_subscribe") {
+            assert!(self.holders.insert(holder), "{event} comes twice");
+        } else if event.contains("on_unsubscribe") {
+            assert!(self.holders.remove(&holder), "{event} was not announced");
+        } else if event.contains("on_delete") {
+            let is_held = self.holders.iter().any(|(_, held)| *held == about);
+            assert!(!is_held, "{event}, but it is held");
+        }
     }
 
     /// Lets everybody leave: then nobody waits for anything.
