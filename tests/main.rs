@@ -6,6 +6,8 @@ mod churn;
 mod codec_vectors;
 mod config;
 mod crossing;
+mod deployment;
+mod grafana;
 mod lifecycle;
 mod limits;
 mod listeners;
