@@ -31,12 +31,12 @@ const UNITS: [&str; 13] = [
     "bytes",
     "binBps",
     "percentunit",
-    "cps",
     "ops",
     "reqps",
     "eps",
     "mps",
     "suffix: /s",
+    "suffix: /min",
 ];
 
 fn read(path: &str) -> String {
@@ -91,7 +91,7 @@ fn queries() -> Vec<Query> {
             }));
         }
     }
-    assert_eq!(queries.len(), 67, "the queries of all panels");
+    assert_eq!(queries.len(), 68, "the queries of all panels");
     queries
 }
 
@@ -424,9 +424,10 @@ impl Work {
             Samples::of(router).value(is_slow) > before
         });
         stalled.subscribe("com.example.stalled");
-        until("something waits for the reader", || {
+        until("more waits for the reader than for others", || {
             publish(&mut caller, "com.example.stalled", &event);
-            Samples::of(router).value("realmkeeper_outbox_bytes{realm=\"realm1\"}") > 0.0
+            let waiting = "realmkeeper_outbox_bytes{realm=\"realm1\"}";
+            Samples::of(router).value(waiting) > 5.0 * event.len() as f64
         });
         Self { caller, callee, subscriber, stalled }
     }
