@@ -7,6 +7,7 @@ pub(crate) mod log;
 pub(crate) mod peer;
 pub(crate) mod principal;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod router;
 pub(crate) mod scrape;
 
