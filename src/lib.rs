@@ -8,6 +8,7 @@ mod server;
 
 pub use server::{Service, ServiceError};
 
+use ipnet::IpNet;
 use realmkeeper_actors::{
     codec::Serializer,
     message::uri::Uri,
@@ -36,6 +37,10 @@ pub struct Settings {
 pub struct Listener {
     /// The address; port 0 takes any that is free.
     pub address: SocketAddr,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Where the balancers are that are believed what they tell of the addresses of clients.
+    pub trusted_proxies: Vec<IpNet>,
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect.
@@ -100,6 +105,8 @@ impl Default for Listener {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
             path: "/ws".into(),
             allowed_origins: vec![AllowedOrigin::Loopback],
             serializers: Serializer::ALL.to_vec(),

@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod addresses;
 mod admin;
 mod authentication;
 mod churn;

@@ -1,7 +1,7 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, LogLevel, Octets, Origin, Time},
+    value::{Address, LogLevel, Network, Octets, Origin, Time},
     word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
 };
 use realmkeeper_actors::session;
@@ -83,6 +83,11 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// An IPv4 or IPv6 address and a port; port 0 takes any that is free.
     pub address: Address,
+    /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2, as balancers send it.
+    pub proxy_protocol: bool,
+    /// The networks of the balancers that are believed what they tell of the addresses of clients, by the PROXY
+    /// protocol and by the headers Forwarded and X-Forwarded-For.
+    pub trusted_proxies: Vec<Network>,
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect: "loopback" for those from this machine, origins such as

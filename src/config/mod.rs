@@ -26,7 +26,7 @@ pub use format::{
 };
 pub use problem::Problem;
 pub use schema::schema;
-pub use value::{Address, LogLevel, Octets, Origin, Time};
+pub use value::{Address, LogLevel, Network, Octets, Origin, Time};
 pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
 
 use crate::Settings;

@@ -6,7 +6,7 @@ use super::{
         SessionLimits,
     },
     validate::Tickets,
-    value::{Address, Octets, Origin, Time},
+    value::{Address, Network, Octets, Origin, Time},
     word::{ListenerKind, Match, RequestIds, UriRule},
 };
 use crate::{NodeLimits, RealmSettings, Settings};
@@ -48,6 +48,8 @@ impl Listener {
         let ListenerKind::WebSocket = self.kind;
         crate::Listener {
             address: self.address.0,
+            proxy_protocol: self.proxy_protocol,
+            trusted_proxies: self.trusted_proxies.iter().map(|network| network.0).collect(),
             path: self.path.clone(),
             allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
@@ -170,11 +172,20 @@ impl Default for Config {
 
 impl Default for Listener {
     fn default() -> Self {
-        let crate::Listener { address, path, allowed_origins, serializers, session } =
-            crate::Listener::default();
+        let crate::Listener {
+            address,
+            proxy_protocol,
+            trusted_proxies,
+            path,
+            allowed_origins,
+            serializers,
+            session,
+        } = crate::Listener::default();
         Self {
             kind: ListenerKind::default(),
             address: Address(address),
+            proxy_protocol,
+            trusted_proxies: trusted_proxies.into_iter().map(Network).collect(),
             path,
             allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),

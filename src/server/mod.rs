@@ -1,7 +1,8 @@
 //! The service: it listens, and it stops in order.
 //!
 //! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
-//! the node allow it ([`doorkeeper`]). What those who run the service ask it is answered by [`admin`], at an address
+//! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
+//! believed ([`route`]). What those who run the service ask it is answered by [`admin`], at an address
 //! of its own or else on the first listener.
 
 mod admin;
@@ -9,8 +10,12 @@ mod clients;
 mod connection;
 mod doorkeeper;
 mod files;
+mod forwarded;
 mod listen;
 mod origin;
+mod proxy_protocol;
+mod route;
+mod stream;
 mod upgrade;
 
 use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen};

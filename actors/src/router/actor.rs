@@ -186,7 +186,11 @@ mod tests {
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:4711".into() },
+            transport: Transport {
+                serializer: Serializer::Json,
+                peer: "tcp4:127.0.0.1:4711".into(),
+                via: None,
+            },
             roles: Roles::default(),
         };
         Join { newcomer, outbox: Arc::new(Outbox::new(1 << 20)), session: Anybody.start().recipient() }
