@@ -16,7 +16,7 @@ use realmkeeper_actors::{
     realm::RealmOptions,
     session::{Rate, SessionSettings, access::Door},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// What a service is started with.
 #[derive(Clone, Debug)]
@@ -30,6 +30,19 @@ pub struct Settings {
     pub realms: Vec<RealmSettings>,
     /// What there can be at most, over all listeners and realms.
     pub limits: NodeLimits,
+    /// How it stops.
+    pub shutdown: ShutdownTimes,
+}
+
+/// How long a service takes that stops. Each is none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownTimes {
+    /// How long its sessions go on as before, while it takes no new ones, until balancers have noticed.
+    pub wait: Duration,
+    /// How long it waits for calls in flight to be answered, while it takes no new ones.
+    pub calls: Duration,
+    /// The time over which the sessions are sent away, one after the other.
+    pub spread: Duration,
 }
 
 /// Where and how WAMP clients connect.
@@ -97,6 +110,7 @@ impl Default for Settings {
                 door: Door { anonymous, principals: Vec::new() },
             }],
             limits: NodeLimits::default(),
+            shutdown: ShutdownTimes::default(),
         }
     }
 }

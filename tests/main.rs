@@ -18,6 +18,7 @@ mod program;
 mod readme;
 mod real_clients;
 mod robustness;
+mod shutdown;
 mod support;
 mod tidy;
 mod transcripts;

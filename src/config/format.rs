@@ -22,6 +22,9 @@ pub struct Config {
     /// What there can be at most, over all listeners and realms.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
+    /// How long the router takes that stops.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shutdown: Shutdown,
     /// Where WAMP clients connect.
     #[serde(default = "default_listeners")]
     #[schemars(length(min = 1))]
@@ -61,6 +64,19 @@ pub struct Limits {
     pub sessions_per_address: Option<usize>,
     /// How often such an address may connect. Without it as often as it likes.
     pub connection_rate: Option<Rate>,
+}
+
+/// How long the router takes that stops.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long sessions go on as before while no new ones are taken and /readyz says so, until balancers have
+    /// noticed. Without it no time.
+    pub wait: Option<Time>,
+    /// How long calls in flight may take to be answered; new ones are refused meanwhile. Without it no time.
+    pub calls: Option<Time>,
+    /// The time over which the sessions are sent away, one after the other. Without it all at once.
+    pub spread: Option<Time>,
 }
 
 /// How often something may happen.

@@ -22,7 +22,7 @@ pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm, RealmLimits, Role,
-    SessionLimits,
+    SessionLimits, Shutdown,
 };
 pub use problem::Problem;
 pub use schema::schema;

@@ -3,13 +3,13 @@
 use super::{
     format::{
         Admin, Config, Disclose, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
-        SessionLimits,
+        SessionLimits, Shutdown,
     },
     validate::Tickets,
     value::{Address, Network, Octets, Origin, Time},
     word::{ListenerKind, Match, RequestIds, UriRule},
 };
-use crate::{NodeLimits, RealmSettings, Settings};
+use crate::{NodeLimits, RealmSettings, Settings, ShutdownTimes};
 use realmkeeper_actors::{
     permission::{self, Disclosure, Permissions},
     realm::{self, RealmOptions},
@@ -18,7 +18,7 @@ use realmkeeper_actors::{
         access::{Door, Principal, Ticket},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 impl Config {
     /// The settings that it stands for, with the tickets of its principals.
@@ -29,7 +29,15 @@ impl Config {
             admin: self.admin.address.map(|address| address.0),
             realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
             limits: self.limits.settings(),
+            shutdown: self.shutdown.settings(),
         }
+    }
+}
+
+impl Shutdown {
+    fn settings(&self) -> ShutdownTimes {
+        let time = |time: Option<Time>| time.map_or(Duration::ZERO, |time| time.0);
+        ShutdownTimes { wait: time(self.wait), calls: time(self.calls), spread: time(self.spread) }
     }
 }
 
@@ -164,6 +172,7 @@ impl Default for Config {
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
+            shutdown: Shutdown::default(),
             listeners: vec![Listener::default()],
             realms: vec![realm],
         }
