@@ -8,6 +8,7 @@ mod server;
 
 pub use server::{Service, ServiceError};
 
+use ipnet::IpNet;
 use realmkeeper_actors::{
     codec::Serializer,
     message::uri::Uri,
@@ -15,7 +16,7 @@ use realmkeeper_actors::{
     realm::RealmOptions,
     session::{Rate, SessionSettings, access::Door},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// What a service is started with.
 #[derive(Clone, Debug)]
@@ -29,6 +30,19 @@ pub struct Settings {
     pub realms: Vec<RealmSettings>,
     /// What there can be at most, over all listeners and realms.
     pub limits: NodeLimits,
+    /// How it stops.
+    pub shutdown: ShutdownTimes,
+}
+
+/// How long a service takes that stops. Each is none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownTimes {
+    /// How long its sessions go on as before, while it takes no new ones, until balancers have noticed.
+    pub wait: Duration,
+    /// How long it waits for calls in flight to be answered, while it takes no new ones.
+    pub calls: Duration,
+    /// The time over which the sessions are sent away, one after the other.
+    pub spread: Duration,
 }
 
 /// Where and how WAMP clients connect.
@@ -36,6 +50,10 @@ pub struct Settings {
 pub struct Listener {
     /// The address; port 0 takes any that is free.
     pub address: SocketAddr,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Where the balancers are that are believed what they tell of the addresses of clients.
+    pub trusted_proxies: Vec<IpNet>,
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect.
@@ -92,6 +110,7 @@ impl Default for Settings {
                 door: Door { anonymous, principals: Vec::new() },
             }],
             limits: NodeLimits::default(),
+            shutdown: ShutdownTimes::default(),
         }
     }
 }
@@ -100,6 +119,8 @@ impl Default for Listener {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
             path: "/ws".into(),
             allowed_origins: vec![AllowedOrigin::Loopback],
             serializers: Serializer::ALL.to_vec(),

@@ -178,10 +178,18 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
     let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
+    let mut told = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    told().await;
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = service.stop() => Ok(ExitCode::SUCCESS),
+        () = told() => {
+            warn!("told to stop once more: the router ends now");
+            Ok(ExitCode::FAILURE)
+        }
     }
-    service.stop().await;
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary: a started router on a free port, and clients that connect to it.
 
+mod addresses;
 mod admin;
 mod authentication;
 mod churn;
@@ -21,6 +22,7 @@ mod readme;
 mod real_clients;
 mod robustness;
 mod secrets;
+mod shutdown;
 mod subscribing;
 mod support;
 mod tidy;

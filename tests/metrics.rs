@@ -5,7 +5,7 @@ use crate::support::{
     peer::{Received, frame},
     scrape::{self, Samples},
 };
-use realmkeeper_actors::{codec::Serializer, message::uri::Match, realm::HistoryOptions};
+use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
     fmt::Write as _,

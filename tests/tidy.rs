@@ -111,6 +111,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("collections.rs", &[]),
     ("label.rs", &[]),
     ("limit.rs", &["label"]),
+    ("proxy.rs", &["label"]),
     ("pattern.rs", &["message", "collections"]),
     ("limit.rs", &[]),
     ("permission.rs", &["message", "pattern", "refusal"]),

@@ -20,7 +20,13 @@ pub(crate) use labels;
 
 #[cfg(test)]
 mod tests {
-    use crate::{cause::Cause, limit::Limit, session::handshake, step::CallOutcome};
+    use crate::{
+        cause::Cause,
+        limit::Limit,
+        proxy::{Belief, ProxyHeader},
+        session::handshake,
+        step::CallOutcome,
+    };
     use std::collections::HashSet;
 
     #[test]
@@ -29,6 +35,8 @@ mod tests {
             Cause::LABELS.to_vec(),
             CallOutcome::LABELS.to_vec(),
             Limit::LABELS.to_vec(),
+            ProxyHeader::LABELS.to_vec(),
+            Belief::LABELS.to_vec(),
             handshake::Outcome::LABELS.into_iter().chain(handshake::Refused::LABELS).collect(),
         ] {
             let is_word =

@@ -37,6 +37,7 @@
 //! | [`permission`] | what the sessions of a role may do |
 //! | [`roster`] | the members of a realm |
 //! | [`refusal`], [`cause`], [`limit`] | why a request is turned down, why a session ends, what a client can run into |
+//! | [`proxy`] | what is told of a client's address, and whether it is believed |
 //! | [`label`] | the fixed names in logs and metrics |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
@@ -77,6 +78,7 @@ mod meta;
 pub mod metrics;
 mod pattern;
 pub mod permission;
+pub mod proxy;
 pub mod realm;
 pub mod refusal;
 pub mod roster;

@@ -8,6 +8,7 @@ use crate::{
     cause::Cause,
     limit::Limit,
     message::{ClientMessage, RouterMessage, uri::Uri},
+    proxy::{Belief, ProxyHeader},
     session::handshake,
     step::{CallOutcome, Tally},
 };
@@ -40,6 +41,7 @@ pub struct Metrics {
     registry: Registry,
     handshakes: IntCounterVec,
     limits: IntCounterVec,
+    proxy_headers: IntCounterVec,
     session_panics: IntCounter,
     realm_panics: IntCounter,
     received: [IntCounter; RECEIVED],
@@ -104,6 +106,11 @@ impl Default for Metrics {
                 "How often somebody ran into a limit",
                 &["limit"],
             ),
+            proxy_headers: define.counter(
+                "realmkeeper_proxy_headers_total",
+                "How often the address of a client was told by others, by whether it was believed",
+                &["header", "outcome"],
+            ),
             session_panics: panics.with_label_values(&["session"]),
             realm_panics: panics.with_label_values(&["realm"]),
             received: ClientMessage::NAMES.map(of_type("received")),
@@ -125,6 +132,11 @@ impl Default for Metrics {
         }
         for limit in Limit::LABELS {
             metrics.limits.with_label_values(&[limit]);
+        }
+        for header in ProxyHeader::LABELS {
+            for outcome in Belief::LABELS {
+                metrics.proxy_headers.with_label_values(&[header, outcome]);
+            }
         }
         metrics
     }
@@ -239,6 +251,11 @@ impl Metrics {
     /// Counts that somebody ran into a limit.
     pub fn limit(&self, limit: Limit) {
         self.limits.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// Counts what came of what was told of a client's address.
+    pub fn proxy_header(&self, header: ProxyHeader, outcome: Belief) {
+        self.proxy_headers.with_label_values(&[header.label(), outcome.label()]).inc();
     }
 
     /// All metrics as Prometheus reads them. Gauges of what there is are those of the last

@@ -98,6 +98,9 @@ pub enum Refusal {
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
+    /// The router stops, and takes no more calls.
+    #[error("the router stops")]
+    Stopping,
 }
 
 impl Refusal {
@@ -119,6 +122,7 @@ impl Refusal {
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::CalleeGone => "wamp.error.canceled",
+            Self::Stopping => "wamp.close.system_shutdown",
         }
     }
 
@@ -141,7 +145,8 @@ impl Refusal {
             | Self::OptionNotAllowed(_)
             | Self::NotAuthorized { .. }
             | Self::DisclosureNotAllowed { .. }
-            | Self::CalleeGone => None,
+            | Self::CalleeGone
+            | Self::Stopping => None,
         }
     }
 

@@ -36,19 +36,23 @@ pub struct Transport {
     pub serializer: Serializer,
     /// The address of the client, as `tcp4:127.0.0.1:48638`.
     pub peer: Box<str>,
+    /// The address of the balancer through which it came, if it came through one.
+    pub via: Option<Box<str>>,
 }
 
 impl Transport {
     /// The dict `transport` of session details.
     fn details(&self) -> Dict {
-        Dict::from([
+        let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
+        let told = [
             ("channel_type", Value::from("tcp")),
             ("channel_framing", "websocket".into()),
             ("channel_serializer", self.serializer.name().into()),
             ("peer", (&*self.peer).into()),
             ("is_secure", false.into()),
             ("websocket_protocol", self.serializer.subprotocol().into()),
-        ])
+        ];
+        told.into_iter().chain(via).collect()
     }
 }
 

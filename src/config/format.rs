@@ -1,7 +1,7 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, Age, LogLevel, Octets, Origin, Time},
+    value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
     word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
 };
 use realmkeeper_actors::session;
@@ -22,6 +22,9 @@ pub struct Config {
     /// What there can be at most, over all listeners and realms.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
+    /// How long the router takes that stops.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shutdown: Shutdown,
     /// Where WAMP clients connect.
     #[serde(default = "default_listeners")]
     #[schemars(length(min = 1))]
@@ -63,6 +66,19 @@ pub struct Limits {
     pub connection_rate: Option<Rate>,
 }
 
+/// How long the router takes that stops.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long sessions go on as before while no new ones are taken and /readyz says so, until balancers have
+    /// noticed. Without it no time.
+    pub wait: Option<Time>,
+    /// How long calls in flight may take to be answered; new ones are refused meanwhile. Without it no time.
+    pub calls: Option<Time>,
+    /// The time over which the sessions are sent away, one after the other. Without it all at once.
+    pub spread: Option<Time>,
+}
+
 /// How often something may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +99,11 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// An IPv4 or IPv6 address and a port; port 0 takes any that is free.
     pub address: Address,
+    /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2, as balancers send it.
+    pub proxy_protocol: bool,
+    /// The networks of the balancers that are believed what they tell of the addresses of clients, by the PROXY
+    /// protocol and by the headers Forwarded and X-Forwarded-For.
+    pub trusted_proxies: Vec<Network>,
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect: "loopback" for those from this machine, origins such as

@@ -22,11 +22,11 @@ pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm, RealmLimits, Role,
-    SessionLimits,
+    SessionLimits, Shutdown,
 };
 pub use problem::Problem;
 pub use schema::schema;
-pub use value::{Address, LogLevel, Octets, Origin, Time};
+pub use value::{Address, LogLevel, Network, Octets, Origin, Time};
 pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
 
 use crate::Settings;

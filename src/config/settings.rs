@@ -3,13 +3,13 @@
 use super::{
     format::{
         Admin, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
-        SessionLimits,
+        SessionLimits, Shutdown,
     },
     validate::Tickets,
-    value::{Address, Octets, Origin, Time},
+    value::{Address, Network, Octets, Origin, Time},
     word::{ListenerKind, Match, RequestIds, UriRule},
 };
-use crate::{NodeLimits, RealmSettings, Settings};
+use crate::{NodeLimits, RealmSettings, Settings, ShutdownTimes};
 use realmkeeper_actors::{
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
@@ -18,7 +18,7 @@ use realmkeeper_actors::{
         access::{Door, Principal, Ticket},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 impl Config {
     /// The settings that it stands for, with the tickets of its principals.
@@ -29,7 +29,15 @@ impl Config {
             admin: self.admin.address.map(|address| address.0),
             realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
             limits: self.limits.settings(),
+            shutdown: self.shutdown.settings(),
         }
+    }
+}
+
+impl Shutdown {
+    fn settings(&self) -> ShutdownTimes {
+        let time = |time: Option<Time>| time.map_or(Duration::ZERO, |time| time.0);
+        ShutdownTimes { wait: time(self.wait), calls: time(self.calls), spread: time(self.spread) }
     }
 }
 
@@ -48,6 +56,8 @@ impl Listener {
         let ListenerKind::WebSocket = self.kind;
         crate::Listener {
             address: self.address.0,
+            proxy_protocol: self.proxy_protocol,
+            trusted_proxies: self.trusted_proxies.iter().map(|network| network.0).collect(),
             path: self.path.clone(),
             allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
@@ -186,6 +196,7 @@ impl Default for Config {
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
+            shutdown: Shutdown::default(),
             listeners: vec![Listener::default()],
             realms: vec![realm],
         }
@@ -194,11 +205,20 @@ impl Default for Config {
 
 impl Default for Listener {
     fn default() -> Self {
-        let crate::Listener { address, path, allowed_origins, serializers, session } =
-            crate::Listener::default();
+        let crate::Listener {
+            address,
+            proxy_protocol,
+            trusted_proxies,
+            path,
+            allowed_origins,
+            serializers,
+            session,
+        } = crate::Listener::default();
         Self {
             kind: ListenerKind::default(),
             address: Address(address),
+            proxy_protocol,
+            trusted_proxies: trusted_proxies.into_iter().map(Network).collect(),
             path,
             allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),

@@ -112,6 +112,13 @@ impl Validation<'_, '_, '_> {
             let text = format!("is {path:?}; must not be {}", one_of(&TAKEN_PATHS));
             self.error(&place.at("path"), text);
         }
+        if listener.proxy_protocol
+            && listener.trusted_proxies.is_empty()
+            && self.is_sound(place, &["trusted_proxies"])
+        {
+            let text = "is true, but no balancer is believed; name the networks of yours in trusted_proxies";
+            self.error(&place.at("proxy_protocol"), text);
+        }
         let (limits, at) = (&listener.limits, place.at("limits"));
         for (key, size) in [("message_size", limits.message_size), ("credit", limits.credit)] {
             if size.0 < LEAST_SIZE.0 {

@@ -2,12 +2,20 @@
 
 use crate::AllowedOrigin;
 use actix_http::uri::Authority;
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, Visitor},
 };
-use std::{borrow::Cow, fmt, marker::PhantomData, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged: a level, or directives of `tracing`.
@@ -17,6 +25,10 @@ pub struct LogLevel(String);
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
+
+/// The addresses of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
 
 /// A time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +95,7 @@ impl<T: FromStr<Err = &'static str>> Visitor<'_> for Written<T> {
 text!(
     LogLevel such as "info",
     Address such as "127.0.0.1:8080",
+    Network such as "10.0.0.0/8",
     Time such as "10s",
     Age such as "7days",
     Origin such as "https://example.com",
@@ -133,6 +146,23 @@ impl FromStr for Address {
 }
 
 impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    /// An address alone is a network of its own.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let network = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
+        let network = network.filter(|network| *network == network.trunc());
+        network.map(Self).ok_or("must be a network such as 10.0.0.0/8 or ::1/128, or an address")
+    }
+}
+
+impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -308,6 +338,23 @@ mod tests {
             ("366days 1s", None),
             ("999ms", None),
             ("7", None),
+        ]);
+    }
+
+    #[test]
+    fn a_network_has_no_bits_beyond_its_prefix() {
+        check::<Network>(&[
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("0.0.0.0/0", Some("0.0.0.0/0")),
+            ("192.0.2.7", Some("192.0.2.7/32")),
+            ("::1", Some("::1/128")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("10.0.0.1/8", None),
+            ("10.0.0.0/33", None),
+            ("10.0.0/8", None),
+            ("::1/129", None),
+            ("localhost", None),
+            ("", None),
         ]);
     }
 

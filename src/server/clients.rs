@@ -4,13 +4,15 @@ use super::{
     admin::Admin,
     connection::within,
     doorkeeper::Doorkeeper,
+    stream::Stream,
     upgrade::{Entrance, no_upgrade, upgrade},
 };
 use crate::{Listener, RealmSettings};
 use actix::{Actor, Addr};
-use actix_http::{HttpService, KeepAlive};
+use actix_http::{HttpService, KeepAlive, Protocol, error::DispatchError};
+use actix_rt::net::TcpStream;
 use actix_server::ServerBuilder;
-use actix_service::{fn_service, map_config};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App,
     dev::AppConfig,
@@ -72,15 +74,22 @@ impl Clients {
             }
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
+            let (listener, metrics) = (listener.clone(), self.metrics.clone());
+            let open = move |io: TcpStream| {
+                let (listener, metrics) = (listener.clone(), metrics.clone());
+                async move {
+                    let stream = Stream::open(io, &listener, &metrics).await.map_err(DispatchError::Io)?;
+                    let peer = stream.peer();
+                    Ok((stream, Protocol::Http1, Some(peer)))
+                }
+            };
             let http = HttpService::build()
                 .client_request_timeout(wait)
                 .keep_alive(KeepAlive::Disabled)
-                .tcp_nodelay(true)
                 .upgrade(fn_service(move |(request, framed)| upgrade(request, framed, entrance.clone())))
-                .finish(map_config(app, |()| AppConfig::default()))
-                .tcp();
+                .finish(map_config(app, |()| AppConfig::default()));
             // The answer may take as long again.
-            within(2 * wait, http)
+            within(2 * wait, fn_service(open).and_then(http))
         })
     }
 

@@ -1,7 +1,8 @@
 //! The service: it listens, and it stops in order.
 //!
 //! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
-//! the node allow it ([`doorkeeper`]). What those who run the service ask it is answered by [`admin`], at an address
+//! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
+//! believed ([`route`]). What those who run the service ask it is answered by [`admin`], at an address
 //! of its own or else on the first listener.
 
 mod admin;
@@ -9,23 +10,28 @@ mod clients;
 mod connection;
 mod doorkeeper;
 mod files;
+mod forwarded;
 mod listen;
 mod origin;
+mod proxy_protocol;
+mod route;
+mod stream;
 mod upgrade;
 
 use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen};
-use crate::Settings;
-use actix::Addr;
+use crate::{Settings, ShutdownTimes};
+use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
-    router::actor::{Router, Shutdown},
+    router::actor::{FinishCalls, Router, Shutdown},
     session::{Verifier, access::Access},
     transport::sockets::OpenSockets,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 /// The type of all texts.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -63,13 +69,14 @@ pub struct Service {
     stopping: CancellationToken,
     server: ServerHandle,
     admin_server: Option<ServerHandle>,
+    shutdown: ShutdownTimes,
     linger: Duration,
 }
 
 impl Service {
     /// Starts to listen, on all addresses or on none. Has to be called in an actix system.
     pub async fn start(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { listeners, admin: admin_address, realms, limits } = settings;
+        let Settings { listeners, admin: admin_address, realms, limits, shutdown } = settings;
         if listeners.is_empty() {
             return Err(ServiceError::NoListener);
         }
@@ -126,7 +133,17 @@ impl Service {
             return Err(ServiceError::Worker);
         };
         admin.started();
-        Ok(Self { listening, admin_address, router, sockets, stopping, server, admin_server, linger })
+        Ok(Self {
+            listening,
+            admin_address,
+            router,
+            sockets,
+            stopping,
+            server,
+            admin_server,
+            shutdown,
+            linger,
+        })
     }
 
     /// The first of [`Service::addresses`].
@@ -159,12 +176,21 @@ impl Service {
         &self.sockets
     }
 
-    /// Admits no more sessions, says GOODBYE to all, waits until they are gone or their time is over, and stops.
+    /// Admits no more sessions, lets calls be answered, says GOODBYE to all, waits until they are gone or their time
+    /// is over, and stops.
     pub async fn stop(self) {
+        let ShutdownTimes { wait, calls, spread } = self.shutdown;
+        info!(?wait, ?calls, ?spread, "no new sessions are taken");
         self.stopping.cancel();
+        tokio::time::sleep(wait).await;
         // If the router is gone, there are no sessions to wait for either.
-        let _ = self.router.send(Shutdown).await;
-        let _ = tokio::time::timeout(self.linger + GRACE, self.sockets.all_closed()).await;
+        if !calls.is_zero()
+            && let Err(MailboxError::Timeout) = self.router.send(FinishCalls).timeout(calls).await
+        {
+            warn!("calls are in flight whose time is over");
+        }
+        let _ = self.router.send(Shutdown { spread }).await;
+        let _ = tokio::time::timeout(spread + self.linger + GRACE, self.sockets.all_closed()).await;
         self.server.stop(false).await;
         if let Some(admin) = self.admin_server {
             admin.stop(false).await;

@@ -6,7 +6,10 @@
 use super::{
     TEXT,
     doorkeeper::{Doorkeeper, Excess},
+    forwarded::Hop,
     origin,
+    route::{Misled, Route},
+    stream::Stream,
 };
 use crate::Listener;
 use actix::Actor;
@@ -18,7 +21,6 @@ use actix_http::{
     header::{self, HeaderMap},
     ws,
 };
-use actix_rt::net::TcpStream;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use futures_util::SinkExt;
 use realmkeeper_actors::{
@@ -27,7 +29,7 @@ use realmkeeper_actors::{
     session::actor::{Environment, Session, Upgraded},
     transport::sockets::OpenSocket,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 
@@ -109,21 +111,33 @@ impl From<Excess> for Refusal {
     }
 }
 
+impl From<Misled> for Refusal {
+    fn from(misled: Misled) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, misled.to_string())
+    }
+}
+
 /// Makes a session of a connection that asks for it, or refuses it in words.
 pub(super) async fn upgrade(
     request: Request,
-    mut framed: Framed<TcpStream, h1::Codec>,
+    mut framed: Framed<Stream, h1::Codec>,
     entrance: Arc<Entrance>,
 ) -> Result<(), actix_web::Error> {
-    let peer = framed.io_ref().peer_addr()?;
+    let direct = framed.io_ref().route();
+    let route = entrance.follow(direct, request.head().headers());
+    let peer = route.as_ref().unwrap_or(&direct).client;
     let span = info_span!("upgrade", %peer, path = request.path());
     async {
-        match entrance.admit(request.head(), peer) {
-            Ok((serializer, open)) => {
+        let admitted = route.and_then(|route| {
+            let (serializer, open) = entrance.admit(request.head(), &route)?;
+            Ok((route, serializer, open))
+        });
+        match admitted {
+            Ok((route, serializer, open)) => {
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                entrance.begin(framed, peer, serializer, open);
+                entrance.begin(framed, &route, serializer, open);
                 Ok(())
             }
             Err(refusal) => {
@@ -149,7 +163,7 @@ pub(super) async fn no_upgrade(request: HttpRequest, entrance: Data<Entrance>) -
 
 /// Sends a response with a text or, for the upgrade, without any body.
 async fn send(
-    framed: &mut Framed<TcpStream, h1::Codec>,
+    framed: &mut Framed<Stream, h1::Codec>,
     mut response: ResponseBuilder,
     text: String,
 ) -> Result<(), actix_web::Error> {
@@ -169,15 +183,21 @@ impl Entrance {
         format!("WAMP clients connect at {}", self.listener.path)
     }
 
+    /// Finds the client of a request on a connection.
+    fn follow(&self, direct: Route, headers: &HeaderMap) -> Result<Route, Refusal> {
+        let trusted = &self.listener.trusted_proxies;
+        Ok(direct.follow(headers, trusted, &self.environment.metrics)?)
+    }
+
     /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
     /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
     /// pages that may not connect use up nothing of who looks at them.
-    fn admit(&self, head: &RequestHead, peer: SocketAddr) -> Result<(Serializer, OpenSocket), Refusal> {
+    fn admit(&self, head: &RequestHead, route: &Route) -> Result<(Serializer, OpenSocket), Refusal> {
         let serializer = self.check(head)?;
         if self.stopping.is_cancelled() {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
         }
-        let open = self.doorkeeper.admit(peer.ip());
+        let open = self.doorkeeper.admit(route.client.address);
         let open = open.inspect_err(|excess| self.environment.metrics.limit(excess.limit()))?;
         Ok((serializer, open))
     }
@@ -231,14 +251,14 @@ impl Entrance {
     /// Starts the session; what came behind the request is its to read.
     fn begin(
         &self,
-        framed: Framed<TcpStream, h1::Codec>,
-        peer: SocketAddr,
+        framed: Framed<Stream, h1::Codec>,
+        route: &Route,
         serializer: Serializer,
         open: OpenSocket,
     ) {
         let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
-        let version = if peer.is_ipv4() { "tcp4" } else { "tcp6" };
-        let transport = Transport { serializer, peer: format!("{version}:{peer}").into() };
+        let address = |hop: Hop| hop.to_string().into_boxed_str();
+        let transport = Transport { serializer, peer: address(route.client), via: route.via.map(address) };
         let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
         Session::new(upgraded, self.environment.clone()).start();
     }

@@ -280,13 +280,22 @@ pub(crate) fn open(
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<(WebSocket<TcpStream>, Upgrade), tungstenite::Error> {
-    let mut request = format!("ws://{address}{path}").into_client_request()?;
+    let stream = TcpStream::connect(address)?;
+    open_on(stream, path, headers)
+}
+
+/// Opens a WebSocket on a connection.
+pub(crate) fn open_on(
+    stream: TcpStream,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<(WebSocket<TcpStream>, Upgrade), tungstenite::Error> {
+    let mut request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
     for (name, value) in headers {
         request
             .headers_mut()
             .append(*name, HeaderValue::from_str(value).expect("a header of the test is valid"));
     }
-    let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     tungstenite::client(request, stream).map_err(|error| match error {

@@ -4,14 +4,18 @@ use super::{Router, router::PATIENCE};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread,
     time::Instant,
 };
 
 /// Reads the metrics of a router.
 pub(crate) fn text(router: &Router) -> String {
-    let mut stream = TcpStream::connect(router.addresses()[0]).expect("the router listens");
+    text_at(router.addresses()[0])
+}
+
+fn text_at(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).expect("the router listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the router takes the request");
@@ -28,9 +32,15 @@ pub(crate) fn text(router: &Router) -> String {
 pub(crate) struct Samples(BTreeMap<String, f64>);
 
 impl Samples {
-    /// Scrapes a router. Whenever that is, as many sessions are there as joined and did not leave.
+    /// Scrapes a router.
     pub(crate) fn of(router: &Router) -> Self {
-        let text = text(router);
+        Self::at(router.address())
+    }
+
+    /// Scrapes whatever router answers there. Whenever that is, as many sessions are there as joined and did not
+    /// leave.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let text = text_at(address);
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
             (sample.to_owned(), value.parse().expect("a value is a number"))

@@ -19,12 +19,16 @@ use rand::{SeedableRng, rngs::StdRng};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
+use tokio_util::sync::DropGuard;
 use tracing::{debug, error, info};
 
 /// The vector of effects is kept from step to step if it has room for at most so many.
 const MOST_KEPT: usize = 1 << 10;
+
+/// How often a realm that stops looks whether it is time for the next thing.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The actor of one realm.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ pub struct RealmActor {
     effects: Vec<Effect>,
     router: Addr<Router>,
     metrics: RealmMetrics,
-    /// Whether everybody was sent away since the router stops.
+    /// Whether everybody is sent away, since the router stops.
     is_closed: bool,
 }
 
@@ -280,16 +284,61 @@ impl Handler<Leave> for RealmActor {
     }
 }
 
-/// The router stops: everybody is sent away.
+/// The router stops: no more calls are taken. The guard is let go of when none is in flight.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Close;
+pub(crate) struct Drain(pub(crate) DropGuard);
+
+impl Handler<Drain> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, Drain(guard): Drain, context: &mut Self::Context) {
+        self.realm.drain();
+        let mut guard = Some(guard);
+        context.run_interval(TICK, move |realm, _| {
+            if realm.realm.calls_in_flight() == 0 {
+                guard.take();
+            }
+        });
+    }
+}
+
+/// The router stops: everybody is sent away, one after the other over this time.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Close {
+    pub(crate) spread: Duration,
+}
 
 impl Handler<Close> for RealmActor {
     type Result = ();
 
-    fn handle(&mut self, _: Close, context: &mut Self::Context) {
+    fn handle(&mut self, Close { spread }: Close, context: &mut Self::Context) {
         self.is_closed = true;
+        if spread < TICK {
+            return self.close(context);
+        }
+        let (began, all) = (Instant::now(), self.peers.len());
+        let mut sessions = self.peers.keys().copied().collect::<Vec<_>>();
+        context.run_interval(TICK, move |realm, context| {
+            let left = 1.0 - began.elapsed().as_secs_f64() / spread.as_secs_f64();
+            if left <= 0.0 {
+                return realm.close(context);
+            }
+            for session in sessions.drain(sessions.len().min((all as f64 * left).ceil() as usize)..) {
+                let leave =
+                    |realm: &mut Realm, step: &mut Step<'_>| realm.leave(session, Cause::Shutdown, step);
+                if let Some(((), effects)) = realm.step(context, leave) {
+                    realm.carry_out(effects, context);
+                }
+            }
+        });
+    }
+}
+
+impl RealmActor {
+    /// Sends away all that there are.
+    fn close(&mut self, context: &mut Context<Self>) {
         if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&Cause::Shutdown, step)) {
             self.carry_out(effects, context);
         }

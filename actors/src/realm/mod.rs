@@ -149,6 +149,8 @@ pub struct Realm {
     broker: Broker,
     dealer: Dealer,
     testaments: Testaments,
+    /// Whether no more calls are taken, since the router stops.
+    is_draining: bool,
 }
 
 impl Realm {
@@ -162,7 +164,13 @@ impl Realm {
             broker,
             dealer: Dealer::default(),
             testaments: Testaments::default(),
+            is_draining: false,
         }
+    }
+
+    /// Takes no more calls but those of its own procedures. Those in flight go on.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
     }
 
     fn uri_rules(&self) -> UriRules {
@@ -382,7 +390,10 @@ impl Realm {
         let has_session_meta_api = self.options.session_meta_api;
         let Some(procedure) = MetaProcedure::from_uri(&message.procedure, has_session_meta_api) else {
             let (rules, most) = (self.uri_rules(), self.options.limits.calls);
-            let called = self.dealer.call(member, message, rules, most, &self.roster, step);
+            let called = match self.is_draining {
+                true => Err(Refusal::Stopping.into()),
+                false => self.dealer.call(member, message, rules, most, &self.roster, step),
+            };
             if let Err(Fault::Refusal(_)) = called {
                 step.called(CallOutcome::Refused);
             }

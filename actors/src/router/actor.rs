@@ -6,12 +6,13 @@ use crate::{
     metrics::{Metrics, RealmMetrics},
     realm::{
         RealmOptions,
-        actor::{Close, Join, Membership, RealmActor, Show},
+        actor::{Close, Drain, Join, Membership, RealmActor, Show},
     },
     session::handshake::Refused,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// All realms of this router. They live on the arbiter on which the router is started.
@@ -102,19 +103,46 @@ impl Handler<RealmFailed> for Router {
     }
 }
 
+/// Take no more calls. The answer comes when none is in flight.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FinishCalls;
+
+impl Handler<FinishCalls> for Router {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: FinishCalls, _: &mut Self::Context) -> Self::Result {
+        let realms = self.realms.values().filter_map(|realm| realm.actor.as_ref());
+        let finished = realms.map(|realm| {
+            let finished = CancellationToken::new();
+            realm.do_send(Drain(finished.clone().drop_guard()));
+            finished
+        });
+        let finished: Vec<_> = finished.collect();
+        Box::pin(async move {
+            for realm in finished {
+                realm.cancelled().await;
+            }
+        })
+    }
+}
+
 /// Send all sessions away and admit no more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Shutdown;
+pub struct Shutdown {
+    /// The time over which the sessions of each realm are sent away, one after the other.
+    pub spread: Duration,
+}
 
 impl Handler<Shutdown> for Router {
     type Result = ();
 
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+    fn handle(&mut self, Shutdown { spread }: Shutdown, _: &mut Self::Context) {
         info!("the router stops");
         self.is_stopping = true;
         for realm in self.realms.values().filter_map(|realm| realm.actor.as_ref()) {
-            realm.do_send(Close);
+            realm.do_send(Close { spread });
         }
     }
 }
@@ -186,7 +214,11 @@ mod tests {
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:4711".into() },
+            transport: Transport {
+                serializer: Serializer::Json,
+                peer: "tcp4:127.0.0.1:4711".into(),
+                via: None,
+            },
             roles: Roles::default(),
         };
         Join { newcomer, outbox: Arc::new(Outbox::new(1 << 20)), session: Anybody.start().recipient() }
@@ -205,12 +237,12 @@ mod tests {
             )
             .start();
             assert!(realm.send(join()).await.unwrap().is_ok());
-            realm.do_send(Close);
+            realm.do_send(Close { spread: Duration::ZERO });
             assert_eq!(realm.send(join()).await.unwrap().err(), Some(Refused::Stopping));
 
             let ask = || JoinRealm { realm: name(), join: join() };
             assert!(router.send(ask()).await.unwrap().is_ok());
-            router.do_send(Shutdown);
+            router.do_send(Shutdown { spread: Duration::ZERO });
             assert_eq!(router.send(ask()).await.unwrap().err(), Some(Refused::Stopping));
         });
     }

@@ -35,12 +35,12 @@ pub(crate) enum Handshake {
     #[default]
     Opened,
     /// CHALLENGE was sent; AUTHENTICATE is due.
-    Challenged { candidate: Candidate, exchange: Exchange },
+    Challenged { candidate: Box<Candidate>, exchange: Exchange },
 }
 
 /// A proof is being checked. No message is taken meanwhile.
 #[derive(Debug)]
-pub(crate) struct Verifying(Candidate);
+pub(crate) struct Verifying(Box<Candidate>);
 
 /// What a client becomes if it proves who it is.
 #[derive(Debug)]
@@ -279,7 +279,7 @@ impl Handshake {
 impl Verifying {
     /// Takes the outcome of the check.
     pub(crate) fn conclude(self, outcome: Result<bool, Unchecked>) -> Next {
-        let Candidate { realm, newcomer } = self.0;
+        let Candidate { realm, newcomer } = *self.0;
         match (outcome, newcomer) {
             (Ok(true), Some(newcomer)) => Next::Join { realm, newcomer },
             (Ok(_), _) => Next::Refuse(Refused::AuthenticationDenied),
@@ -342,7 +342,7 @@ fn begin(method: Method, hello: &Hello, transport: &Transport, admission: &Admis
             let exchange = Exchange::Ticket(ticket::Exchange::begin(expected, admission.decoy.as_ref()));
             let newcomer = known.map(|known| newcomer(Some(known.authid.clone()), known.role.clone()));
             let challenge = exchange.challenge();
-            let candidate = Candidate { realm, newcomer };
+            let candidate = Box::new(Candidate { realm, newcomer });
             Some(Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } })
         }
     }
@@ -382,7 +382,8 @@ mod tests {
     fn receive(handshake: Handshake, message: &str) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
-        let transport = Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:1".into() };
+        let transport =
+            Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:1".into(), via: None };
         handshake.receive(message, &transport, &access())
     }
 

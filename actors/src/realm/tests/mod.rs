@@ -99,7 +99,7 @@ impl TestRealm {
             role: role.into(),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into() },
+            transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into(), via: None },
             roles: self.roles,
         };
         let mut step = Step::new(self.now, &mut self.chance);
