@@ -16,7 +16,10 @@ use realmkeeper_actors::{
     roster::{Newcomer, Transport},
     step::{Effect, Step},
 };
-use std::{hint::black_box, time::SystemTime};
+use std::{
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
 
 /// A realm with the chance that it is lent.
 struct World {
@@ -30,7 +33,7 @@ impl World {
     }
 
     fn step<T>(&mut self, step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T) -> (T, Vec<Effect>) {
-        let mut lent = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut lent = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut self.chance);
         let result = step(&mut self.realm, &mut lent);
         (result, lent.into_effects())
     }

@@ -5,11 +5,12 @@ use crate::{
     limit::Limit,
     message::{
         Error, RequestType, Sparse,
+        feature::{Feature, Features},
         id::RequestId,
         uri::{Match, Uri, UriRule, UriRules},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Why one request is turned down. The session goes on; the peer gets ERROR with [`Refusal::uri`] and the text
 /// as only argument.
@@ -34,12 +35,29 @@ pub enum Refusal {
     /// Nobody has registered the procedure.
     #[error("no callee has registered {0:?}")]
     NoSuchProcedure(Uri),
-    /// Somebody else has registered the procedure.
+    /// No callee of the procedure is available.
+    #[error("no callee of the procedure is available")]
+    NoAvailableCallee,
+    /// Whom the call goes to lacks a feature that it needs.
+    #[error("{} is not supported by {who}", feature.name())]
+    FeatureNotSupported {
+        /// Who lacks it.
+        who: &'static str,
+        /// What it lacks.
+        feature: Feature,
+    },
+    /// The procedure is registered, and its registration cannot be joined.
     #[error("{0:?} is registered already")]
     ProcedureAlreadyExists(Uri),
     /// The registration does not exist, or is not the session's.
     #[error("this session has no registration {0}")]
     NoSuchRegistration(u64),
+    /// No registration of the realm has this id.
+    #[error("there is no registration {0} in this realm")]
+    UnknownRegistration(u64),
+    /// The session is no callee of the registration.
+    #[error("the registration has no callee {0}")]
+    NoSuchCallee(u64),
     /// The subscription does not exist, or is not the session's.
     #[error("this session has no subscription {0}")]
     NoSuchSubscription(u64),
@@ -52,9 +70,6 @@ pub enum Refusal {
     /// An argument that cannot be accepted.
     #[error("{0}")]
     InvalidArgument(String),
-    /// An option that does not work here.
-    #[error("{0}")]
-    OptionNotAllowed(&'static str),
     /// The role of the session may not do this.
     #[error("the role {role:?} may not {action} {uri:?}")]
     NotAuthorized {
@@ -88,6 +103,12 @@ pub enum Refusal {
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
+    /// The caller canceled the call.
+    #[error("the caller canceled the call")]
+    Canceled,
+    /// The call was not answered in the time that its caller gave it.
+    #[error("the call was not answered within {} ms", .0.as_millis())]
+    Timeout(Duration),
 }
 
 impl Refusal {
@@ -96,16 +117,20 @@ impl Refusal {
         match self {
             Self::InvalidUri { .. } | Self::TooLongUri { .. } => "wamp.error.invalid_uri",
             Self::NoSuchProcedure(_) => "wamp.error.no_such_procedure",
+            Self::NoAvailableCallee => "wamp.error.no_available_callee",
+            Self::FeatureNotSupported { .. } => "wamp.error.feature_not_supported",
             Self::ProcedureAlreadyExists(_) => "wamp.error.procedure_already_exists",
-            Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
+            Self::NoSuchRegistration(_) | Self::UnknownRegistration(_) => "wamp.error.no_such_registration",
             Self::NoSuchSubscription(_) => "wamp.error.no_such_subscription",
-            Self::NoSuchSession(_) | Self::NoOtherSession(_) => "wamp.error.no_such_session",
+            Self::NoSuchSession(_) | Self::NoOtherSession(_) | Self::NoSuchCallee(_) => {
+                "wamp.error.no_such_session"
+            }
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
-            Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
             Self::NotAuthorized { .. } => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
-            Self::CalleeGone => "wamp.error.canceled",
+            Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
+            Self::Timeout(_) => "wamp.error.timeout",
         }
     }
 
@@ -116,16 +141,21 @@ impl Refusal {
             Self::TooLongUri { .. } => Some(Limit::UriLength),
             Self::InvalidUri { .. }
             | Self::NoSuchProcedure(_)
+            | Self::NoAvailableCallee
+            | Self::FeatureNotSupported { .. }
             | Self::ProcedureAlreadyExists(_)
             | Self::NoSuchRegistration(_)
+            | Self::UnknownRegistration(_)
+            | Self::NoSuchCallee(_)
             | Self::NoSuchSubscription(_)
             | Self::NoSuchSession(_)
             | Self::NoOtherSession(_)
             | Self::InvalidArgument(_)
-            | Self::OptionNotAllowed(_)
             | Self::NotAuthorized { .. }
             | Self::DisclosureNotAllowed { .. }
-            | Self::CalleeGone => None,
+            | Self::CalleeGone
+            | Self::Canceled
+            | Self::Timeout(_) => None,
         }
     }
 
@@ -262,12 +292,23 @@ fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str
     })
 }
 
-/// Refuses the options of payload passthru mode, which no realm announces.
-pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
+/// Refuses an option, where one is used, of a feature that is not among those announced.
+pub(crate) fn check_announced(
+    used: Option<&'static str>,
+    feature: Feature,
+    announced: Features,
+) -> Result<(), Violation> {
     match used {
-        Some(option) => Err(Violation::NotAnnounced { option, feature: "payload_passthru_mode" }),
-        None => Ok(()),
+        Some(option) if !announced.contains(feature) => {
+            Err(Violation::NotAnnounced { option, feature: feature.name() })
+        }
+        Some(_) | None => Ok(()),
     }
+}
+
+/// Refuses the options of payload passthru mode where no realm announces it.
+pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
+    check_announced(used, Feature::PayloadPassthruMode, Features::default())
 }
 
 /// Refuses a URI that only the router may use.

@@ -121,6 +121,13 @@ impl Broker {
         self.deliver(&publication, step)
     }
 
+    /// Whether somebody holds a subscription that matches this topic of the router.
+    pub(crate) fn is_heard(&self, topic: &str) -> bool {
+        let mut is_heard = false;
+        self.topics.matching(topic, |_| is_heard = true);
+        is_heard
+    }
+
     /// Publishes an event of the router itself. Who subscribed to a pattern receives it if its role may
     /// subscribe to the topic.
     pub(crate) fn publish_meta(

@@ -179,13 +179,13 @@ impl Raw<'_> {
     }
 }
 
-/// Reads options that came as an argument.
-pub(crate) fn read_options<T: Element>(options: &Dict, name: &str) -> Result<T, Malformed> {
+/// Reads options that came as an argument of a procedure.
+pub(crate) fn read_options<T: Element>(options: &Dict, procedure: &str, name: &str) -> Result<T, Malformed> {
     let mut bytes = Vec::new();
     let serializer = Serializer::MessagePack;
     writer::encode(serializer, options, &mut bytes)
         .map_err(|problem| Malformed::syntax(serializer, problem))?;
-    T::read_element(Raw { serializer, bytes: &bytes }, "add_testament", name)
+    T::read_element(Raw { serializer, bytes: &bytes }, procedure, name)
 }
 
 #[cfg(test)]

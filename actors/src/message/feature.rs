@@ -1,5 +1,27 @@
 //! Roles and the features of the Advanced Profile that peers announce to each other in HELLO and WELCOME
 //! (section "Feature Announcement").
+//!
+//! What the router announces, and what shows that it works: core tests in `realm/tests`, transcripts in
+//! `tests/transcripts`.
+//!
+//! | feature | announced by | shown by |
+//! |---|---|---|
+//! | `progressive_call_results` | dealer | `progress`, `a_result_may_come_in_parts` |
+//! | `progressive_call_invocations` | dealer | `progress`, `arguments_may_come_in_parts` |
+//! | `call_timeout` | dealer | `timeouts`, `a_call_that_is_not_answered_in_time_ends` |
+//! | `call_canceling` | dealer | `canceling`, `a_cancel_ends_a_call_as_its_mode_says` |
+//! | `call_reroute` | dealer | `rerouting`, `another_callee_takes_over_for_one_that_is_unavailable` |
+//! | `caller_identification` | dealer | `calls`, `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
+//! | `registration_meta_api` | dealer | `registration_meta`, `registrations_are_listed_found_and_told_of` |
+//! | `pattern_based_registration` | dealer | `registrations`, `a_registration_may_be_of_a_pattern` |
+//! | `shared_registration` | dealer | `rerouting`, `a_procedure_may_have_several_callees` |
+//! | `registration_revocation` | dealer | `registrations`, `a_callee_may_be_removed` |
+//! | `testament_meta_api` | dealer | `testaments`, `a_testament_is_published_before_the_leave_is_announced` |
+//! | `session_meta_api` | dealer, broker | `meta`, `session_get_tells_of_any_session_of_the_realm` |
+//! | `payload_passthru_mode` | dealer | `passthru`, `a_payload_may_pass_through_as_it_is` |
+//! | `publisher_exclusion` | broker | `pubsub`, `an_event_goes_to_every_subscriber_but_the_publisher` |
+//! | `publisher_identification` | broker | `pubsub`, `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
+//! | `pattern_based_subscription` | broker | `pubsub`, `patterns_match_by_prefix_and_by_component` |
 
 use super::field::Field;
 use crate::codec::{Kind, Raw, Writer};

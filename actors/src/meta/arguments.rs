@@ -1,17 +1,18 @@
 //! The arguments of a meta procedure: positional, or by keyword where no positional is given.
 
 use crate::{
-    codec::{Arguments, Payload},
+    codec::{Arguments, Payload, read_options},
     message::{
-        id::SessionId,
+        Element,
+        id::{RegistrationId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
         value::{Dict, Value},
     },
     refusal::{Refusal, check_uri},
 };
 
-/// How many octets the text of a kill can have.
-const MOST_MESSAGE: usize = 4096;
+/// How many octets a text for the person at the other end can have.
+const MOST_TEXT: usize = 4096;
 
 /// What a caller gave.
 pub(super) struct Given<'a> {
@@ -40,9 +41,22 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn session(&self) -> Result<SessionId, Refusal> {
-        let value = self.argument(0, &["session", "session_id"]);
-        let id = value.and_then(|value| self.payload.id_of(value)).and_then(SessionId::new);
-        id.ok_or_else(|| invalid("session must be an id, an integer from 1 to 2^53"))
+        self.id(0, &["session", "session_id"], SessionId::new)
+    }
+
+    pub(super) fn registration(&self) -> Result<RegistrationId, Refusal> {
+        self.id(0, &["registration"], RegistrationId::new)
+    }
+
+    pub(super) fn callee(&self) -> Result<SessionId, Refusal> {
+        self.id(1, &["callee"], SessionId::new)
+    }
+
+    fn id<T>(&self, position: usize, names: &[&str], new: impl Fn(u64) -> Option<T>) -> Result<T, Refusal> {
+        let value = self.argument(position, names);
+        let id = value.and_then(|value| self.payload.id_of(value)).and_then(new);
+        let name = names.first().copied().unwrap_or_default();
+        id.ok_or_else(|| invalid(&format!("{name} must be an id, an integer from 1 to 2^53")))
     }
 
     pub(super) fn string(&self, position: usize, name: &str) -> Result<&str, Refusal> {
@@ -75,15 +89,31 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The keyword `message`: a text for the person at the other end. It is short enough that it reaches a
+    /// The dict of options at `position` of this procedure; without one there are none.
+    pub(super) fn options<T: Element + Default>(
+        &self,
+        position: usize,
+        name: &str,
+        procedure: &str,
+    ) -> Result<T, Refusal> {
+        match self.argument(position, &[name]) {
+            None => Ok(T::default()),
+            Some(Value::Dict(options)) => {
+                read_options(options, procedure, name).map_err(|error| invalid(&error.to_string()))
+            }
+            Some(_) => Err(invalid(&format!("{name} must be a dict"))),
+        }
+    }
+
+    /// The keyword `name`: a text for the person at the other end. It is short enough that it reaches a
     /// session whose outbox is full.
-    pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
-        match self.keyword("message") {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        match self.keyword(name) {
             None => Ok(None),
-            Some(message) => match text(message) {
-                Some(message) if message.len() <= MOST_MESSAGE => Ok(Some(message.to_owned())),
-                Some(_) => Err(invalid(&format!("message must have at most {MOST_MESSAGE} octets"))),
-                None => Err(invalid("message must be a string")),
+            Some(value) => match text(value) {
+                Some(text) if text.len() <= MOST_TEXT => Ok(Some(text.to_owned())),
+                Some(_) => Err(invalid(&format!("{name} must have at most {MOST_TEXT} octets"))),
+                None => Err(invalid(&format!("{name} must be a string"))),
             },
         }
     }

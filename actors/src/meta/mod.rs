@@ -1,19 +1,27 @@
-//! The procedures of the router itself (sections "Session Meta API" and "Session Testament").
+//! The procedures and events of the router itself (sections "Session Meta API", "Registration Meta API" and "Session
+//! Testament").
 //!
 //! They answer from what they are lent and say what should happen; [`Realm`](crate::realm::Realm) does it.
 
 mod arguments;
 mod event;
+mod registration;
 mod session;
 mod testament;
 
 pub(crate) use event::{on_join, on_leave};
+pub(crate) use registration::{RegistrationProcedure, on_change, topic};
 pub(crate) use testament::{Scope, Testament, Testaments};
 
 use crate::{
     cause::Kill,
     codec::{Arguments, Payload},
-    message::{id::SessionId, uri::UriRules, value::Value},
+    dealer::Registrations,
+    message::{
+        id::{RegistrationId, SessionId},
+        uri::UriRules,
+        value::Value,
+    },
     refusal::Refusal,
     roster::{Member, Roster},
 };
@@ -31,6 +39,7 @@ pub(crate) enum MetaProcedure {
     KillAll,
     AddTestament,
     FlushTestaments,
+    Registration(RegistrationProcedure),
 }
 
 /// What a meta procedure says should happen.
@@ -50,6 +59,13 @@ pub(crate) enum Outcome {
     AddTestament(Scope, Testament),
     /// The caller withdraws its testaments of one scope.
     FlushTestaments(Scope),
+    /// A session is no callee of a registration any more.
+    RemoveCallee {
+        registration: RegistrationId,
+        callee: SessionId,
+        /// What the callee is told.
+        reason: Option<String>,
+    },
 }
 
 /// What the procedures look at.
@@ -58,19 +74,24 @@ pub(crate) struct Lent<'a> {
     pub(crate) uris: UriRules,
     pub(crate) roster: &'a Roster,
     pub(crate) testaments: &'a Testaments,
+    pub(crate) registrations: &'a Registrations,
     pub(crate) caller: &'a Member,
 }
 
 impl MetaProcedure {
-    /// The procedure of this URI; without the session meta API only those about testaments.
+    /// The procedure of this URI; without the session meta API none of `wamp.session.` but those about testaments.
     pub(crate) fn from_uri(uri: &str, has_session_meta_api: bool) -> Option<Self> {
-        let procedure = Self::named(uri)?;
+        let name = uri.strip_prefix("wamp.")?;
+        if let Some(name) = name.strip_prefix("registration.") {
+            return RegistrationProcedure::named(name).map(Self::Registration);
+        }
+        let procedure = Self::about_sessions(name.strip_prefix("session.")?)?;
         let is_about_testaments = matches!(procedure, Self::AddTestament | Self::FlushTestaments);
         (has_session_meta_api || is_about_testaments).then_some(procedure)
     }
 
-    fn named(uri: &str) -> Option<Self> {
-        Some(match uri.strip_prefix("wamp.session.")? {
+    fn about_sessions(name: &str) -> Option<Self> {
+        Some(match name {
             "count" => Self::Count,
             "list" => Self::List,
             "get" => Self::Get,
@@ -97,6 +118,7 @@ impl MetaProcedure {
             Self::KillAll => session::kill_all(&given, lent),
             Self::AddTestament => testament::add(&given, payload, lent),
             Self::FlushTestaments => testament::flush(&given),
+            Self::Registration(procedure) => procedure.call(&given, lent),
         }
     }
 }

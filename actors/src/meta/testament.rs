@@ -102,9 +102,8 @@ pub(super) fn add(given: &Given<'_>, payload: &Payload, lent: &Lent<'_>) -> Resu
     let (args, kwargs) = (given.list(1, "args")?, given.dict(2, "kwargs")?);
     let options: PublishOptions = match given.keyword("publish_options") {
         None => PublishOptions::default(),
-        Some(Value::Dict(options)) => {
-            read_options(options, "publish_options").map_err(|error| invalid(&error.to_string()))?
-        }
+        Some(Value::Dict(options)) => read_options(options, "add_testament", "publish_options")
+            .map_err(|error| invalid(&error.to_string()))?,
         Some(_) => return Err(invalid("publish_options must be a dict")),
     };
     check_no_passthru(options.passthru()).map_err(|error| invalid(&error.to_string()))?;
