@@ -250,6 +250,45 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "retention",
+        table: "realms.limits",
+        keys: "retained_events = 1",
+        run: |scene| {
+            let mut peer = scene.join();
+            let options = json!({"retain": true, "acknowledge": true});
+            for (request, topic) in [(1, "a.c"), (2, "a.c"), (3, "a.d")] {
+                peer.send(&json!([16, request, options, topic]));
+                let answer = peer.message();
+                if topic == "a.c" {
+                    assert_eq!(answer, json!([17, request, answer[2]]));
+                } else {
+                    assert_eq!(answer, refusal(16, 3, "the realm retains too many events: at most 1"));
+                }
+            }
+            peer.leave();
+        },
+    },
+    Case {
+        limit: "history",
+        table: "",
+        keys: "",
+        run: |scene| {
+            let mut peer = scene.join();
+            for request in 1..=3 {
+                let options = json!({"acknowledge": true});
+                peer.send(&json!([16, request, options, "a.history", ["x".repeat(800_000)]]));
+                assert_eq!(peer.message()[0], 17);
+            }
+            peer.send(&json!([32, 4, {}, "a.history"]));
+            let subscription = peer.message()[2].clone();
+            peer.send(&json!([48, 5, {}, "wamp.subscription.get_events", [subscription]]));
+            let text =
+                "the events have too many octets for one answer, limit makes them fewer: at most 2097152";
+            assert_eq!(peer.message(), refusal(48, 5, text));
+            peer.leave();
+        },
+    },
+    Case {
         limit: "testaments",
         table: "",
         keys: "",
@@ -370,6 +409,9 @@ impl Scene {
             anonymous = "anonymous"
             [realms.limits]
             {}
+            [[realms.history]]
+            topic = "a.history"
+            bytes = "16MiB"
             [[realms.roles]]
             name = "anonymous"
             [[realms.roles.permissions]]

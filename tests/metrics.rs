@@ -111,7 +111,7 @@ realmkeeper_messages_total{direction="sent",type="registered"} +2
 realmkeeper_messages_total{direction="sent",type="result"} +3
 realmkeeper_messages_total{direction="sent",type="subscribed"} +2
 realmkeeper_messages_total{direction="sent",type="welcome"} +4
-realmkeeper_publications_total{realm="realm1"} +16
+realmkeeper_publications_total{realm="realm1"} +24
 realmkeeper_sessions_joined_total{realm="realm1"} +4
 realmkeeper_sessions_left_total{cause="goodbye",realm="realm1"} +1
 realmkeeper_sessions_left_total{cause="killed",realm="realm1"} +1

@@ -5,6 +5,7 @@
 //! only json                    the file is run in these serializers; in all, if it does not say
 //! router + stops               the router begins to stop
 //! ann + joins                  ann connects and joins realm1; also: joins realm2, connects, closes, drops, resets
+//! ann + announces a_feature    ann connects and joins realm1 with this feature in each role; also: several, all
 //! ann > [48, 1, {}, "a.b"]     ann sends this message
 //! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal
 //! ann < [50, 1, {}, [$x, _]]   this message comes next for ann
@@ -25,7 +26,11 @@ use crate::support::{
 use realmkeeper::{RealmSettings, Settings};
 use realmkeeper_actors::{
     codec::Serializer,
-    message::uri::{Match, UriRule},
+    message::{
+        feature::Feature,
+        uri::{Match, UriRule},
+    },
+    permission::Role,
     realm::{HistoryOptions, RequestIds},
     session::access::Ticket,
 };
@@ -58,9 +63,11 @@ macro_rules! transcripts {
 
 transcripts! {
     a_call_is_answered_with_what_the_callee_answers
+    a_call_that_is_not_answered_in_time_ends
+    a_callee_may_be_removed
     a_callee_that_leaves_fails_the_calls_it_has
     a_caller_that_leaves_is_not_told_to_the_callee
-    a_cancel_changes_nothing
+    a_cancel_ends_a_call_as_its_mode_says
     a_challenge_ends_with_the_time_to_join
     a_challenge_that_is_not_answered_in_time_ends_the_session
     a_client_that_does_not_join_in_time_is_sent_away
@@ -78,12 +85,16 @@ transcripts! {
     a_message_of_no_known_shape_is_a_violation
     a_message_over_a_limit_ends_the_session
     a_meta_procedure_is_called_like_any_other
+    a_payload_may_pass_through_as_it_is
     a_payload_that_only_the_endpoints_open_passes_through
     a_procedure_is_registered_once_and_until_it_is_unregistered
+    a_procedure_may_be_taken_over
+    a_procedure_may_have_several_callees
     a_publication_reaches_whom_its_lists_admit
     a_realm_that_asks_for_a_ticket_says_so
-    a_registration_by_pattern_is_refused
+    a_registration_may_be_of_a_pattern
     a_result_in_parts_that_nobody_asked_for_has_no_effect
+    a_result_may_come_in_parts
     a_retained_event_waits_for_later_subscribers
     a_router_that_stops_says_goodbye_to_all
     a_second_hello_is_a_violation
@@ -109,7 +120,9 @@ transcripts! {
     an_id_is_no_float_in_json
     an_id_may_be_a_float_where_clients_write_it_so
     an_option_without_a_value_counts_as_absent
+    another_callee_takes_over_for_one_that_is_unavailable
     another_realm_hears_nothing
+    arguments_may_come_in_parts
     arguments_travel_without_what_is_empty_at_the_end
     before_hello_nothing_else_has_a_place
     goodbye_is_answered_and_ends_the_connection
@@ -124,6 +137,7 @@ transcripts! {
     past_events_are_told_to_whoever_may_subscribe
     patterns_match_by_prefix_and_by_component
     publisher_and_caller_are_disclosed_where_that_is_asked_for
+    registrations_are_listed_found_and_told_of
     session_count_and_list_take_a_filter_of_roles
     session_get_tells_of_any_session_of_the_realm
     subscribers_are_told_how_far_a_publisher_is_trusted
@@ -252,8 +266,15 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
     fn act(&mut self, name: &str, action: &str) {
         match argued(action) {
             ("stops", None) => self.router.stop(),
-            ("connects", None) => self.connect(name, None),
-            ("joins", realm) => self.connect(name, Some(realm.unwrap_or("realm1"))),
+            ("connects", None) => self.connect(name, None, &[]),
+            ("joins", realm) => self.connect(name, Some(realm.unwrap_or("realm1")), &[]),
+            ("announces", Some("all")) => {
+                let all: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+                self.connect(name, Some("realm1"), &all);
+            }
+            ("announces", Some(features)) => {
+                self.connect(name, Some("realm1"), &features.split(' ').collect::<Vec<_>>());
+            }
             ("closes", code) => {
                 let code = code.map(|code| CloseCode::from(code.parse::<u16>().expect("a code")));
                 let frame = code.map(|code| CloseFrame { code, reason: "".into() });
@@ -270,8 +291,8 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
         }
     }
 
-    /// Connects a peer, and joins this realm if there is one.
-    fn connect(&mut self, name: &str, realm: Option<&str>) {
+    /// Connects a peer, and joins this realm if there is one, announcing these features.
+    fn connect(&mut self, name: &str, realm: Option<&str>, features: &[&str]) {
         let new = &mut self.serializers;
         let serializer =
             *self.speaks.entry(name.to_owned()).or_insert_with(|| new.next().expect("one for each"));
@@ -281,7 +302,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
         self.bound.insert(format!("${name}.subprotocol"), serializer.subprotocol().into());
         self.bound.insert(format!("${name}.peer"), format!("tcp4:{address}").into());
         if let Some(realm) = realm {
-            peer.say_hello(realm, &json!({}));
+            peer.announce(realm, features, &json!({}));
             self.bound.insert(format!("${name}"), peer.session.into());
             self.bound.insert(format!("${name}.authid"), peer.authid.as_str().into());
         }
@@ -347,6 +368,9 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("anonymous", "refused") => door.anonymous = None,
             ("trustlevel", _) => door.anonymous = Some(trusted(number() as u64).into()),
             ("retained", _) => options.limits.retained = number(),
+            ("anonymous", "takes-over") => {
+                door.anonymous = Some(Role { takes_over: true, ..Role::unrestricted("anonymous") }.into());
+            }
             // A principal with the role backend, by its ticket or by the hash of it; or so many events of a prefix.
             _ => match what.split_once(" of ") {
                 Some(("ticket", authid)) => door.principals.push(backend(authid, Ticket::plain(value))),

@@ -16,7 +16,10 @@ use realmkeeper_actors::{
     roster::{Newcomer, Transport},
     step::{Effect, Step},
 };
-use std::{hint::black_box, time::SystemTime};
+use std::{
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
 
 /// A realm with the chance that it is lent.
 struct World {
@@ -27,12 +30,12 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut chance = StdRng::seed_from_u64(1);
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut chance);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
         Self { realm: Realm::new("realm1".into(), RealmOptions::default(), &mut step), chance }
     }
 
     fn step<T>(&mut self, step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T) -> (T, Vec<Effect>) {
-        let mut lent = Step::new(SystemTime::UNIX_EPOCH, &mut self.chance);
+        let mut lent = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut self.chance);
         let result = step(&mut self.realm, &mut lent);
         (result, lent.into_effects())
     }

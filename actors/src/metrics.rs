@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// How many types of messages clients send.
@@ -416,14 +416,14 @@ impl RealmMetrics {
     }
 
     /// Adds what one step did, and when it did so.
-    pub(crate) fn add(&self, tally: &Tally, now: SystemTime) {
+    pub(crate) fn add(&self, tally: &Tally, uptime: Duration) {
         if tally.publications > 0 {
             self.publications.inc_by(tally.publications);
         }
         add(&self.calls, &tally.calls);
         if !tally.answered.is_empty() {
             for (since, calls) in &tally.answered {
-                let duration = now.duration_since(*since).unwrap_or_default().as_secs_f64();
+                let duration = uptime.saturating_sub(*since).as_secs_f64();
                 (0..*calls).for_each(|_| self.call_duration.observe(duration));
             }
             self.call_duration.flush();

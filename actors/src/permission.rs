@@ -96,6 +96,8 @@ pub struct Role {
     pub name: Arc<str>,
     /// What they may do.
     pub permissions: Permissions,
+    /// Whether they may take a procedure from those who have registered it: the option `force_reregister`.
+    pub takes_over: bool,
 }
 
 /// The permissions of a role, indexed.
@@ -174,7 +176,7 @@ impl Role {
             trustlevel: None,
         };
         let permissions = Permissions::new(vec![everything(""), everything("wamp.")]);
-        Self { name: name.into(), permissions }
+        Self { name: name.into(), permissions, takes_over: false }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         uri::{Match, Uri, UriRule, UriRules},
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Why one request is turned down. The session goes on; the peer gets ERROR with [`Refusal::uri`] and the text
 /// as only argument.
@@ -35,12 +35,29 @@ pub enum Refusal {
     /// Nobody has registered the procedure.
     #[error("no callee has registered {0:?}")]
     NoSuchProcedure(Uri),
-    /// Somebody else has registered the procedure.
+    /// No callee of the procedure is available.
+    #[error("no callee of the procedure is available")]
+    NoAvailableCallee,
+    /// Whom the call goes to lacks a feature that it needs.
+    #[error("{} is not supported by {who}", feature.name())]
+    FeatureNotSupported {
+        /// Who lacks it.
+        who: &'static str,
+        /// What it lacks.
+        feature: Feature,
+    },
+    /// The procedure is registered, and its registration cannot be joined.
     #[error("{0:?} is registered already")]
     ProcedureAlreadyExists(Uri),
     /// The registration does not exist, or is not the session's.
     #[error("this session has no registration {0}")]
     NoSuchRegistration(u64),
+    /// No registration of the realm has this id.
+    #[error("there is no registration {0} in this realm")]
+    UnknownRegistration(u64),
+    /// The session is no callee of the registration.
+    #[error("the registration has no callee {0}")]
+    NoSuchCallee(u64),
     /// The subscription does not exist, or is not the session's.
     #[error("this session has no subscription {0}")]
     NoSuchSubscription(u64),
@@ -62,9 +79,6 @@ pub enum Refusal {
     /// An argument that cannot be accepted.
     #[error("{0}")]
     InvalidArgument(String),
-    /// An option that does not work here.
-    #[error("{0}")]
-    OptionNotAllowed(&'static str),
     /// The role of the session may not do this.
     #[error("the role {role:?} may not {action} {uri:?}")]
     NotAuthorized {
@@ -101,6 +115,12 @@ pub enum Refusal {
     /// The router stops, and takes no more calls.
     #[error("the router stops")]
     Stopping,
+    /// The caller canceled the call.
+    #[error("the caller canceled the call")]
+    Canceled,
+    /// The call was not answered in the time that its caller gave it.
+    #[error("the call was not answered within {} ms", .0.as_millis())]
+    Timeout(Duration),
 }
 
 impl Refusal {
@@ -109,20 +129,23 @@ impl Refusal {
         match self {
             Self::InvalidUri { .. } | Self::TooLongUri { .. } => "wamp.error.invalid_uri",
             Self::NoSuchProcedure(_) => "wamp.error.no_such_procedure",
+            Self::NoAvailableCallee => "wamp.error.no_available_callee",
+            Self::FeatureNotSupported { .. } => "wamp.error.feature_not_supported",
             Self::ProcedureAlreadyExists(_) => "wamp.error.procedure_already_exists",
-            Self::NoSuchRegistration(_) => "wamp.error.no_such_registration",
+            Self::NoSuchRegistration(_) | Self::UnknownRegistration(_) => "wamp.error.no_such_registration",
             Self::NoSuchSubscription(_) | Self::UnknownSubscription(_) => "wamp.error.no_such_subscription",
-            Self::NoSuchSession(_) | Self::NoOtherSession(_) | Self::NoSuchSubscriber(_) => {
-                "wamp.error.no_such_session"
-            }
+            Self::NoSuchSession(_)
+            | Self::NoOtherSession(_)
+            | Self::NoSuchSubscriber(_)
+            | Self::NoSuchCallee(_) => "wamp.error.no_such_session",
             Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
-            Self::OptionNotAllowed(_) => "wamp.error.option_not_allowed",
             Self::NotAuthorized { .. } => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
-            Self::CalleeGone => "wamp.error.canceled",
+            Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
             Self::Stopping => "wamp.close.system_shutdown",
+            Self::Timeout(_) => "wamp.error.timeout",
         }
     }
 
@@ -133,8 +156,12 @@ impl Refusal {
             Self::TooLongUri { .. } => Some(Limit::UriLength),
             Self::InvalidUri { .. }
             | Self::NoSuchProcedure(_)
+            | Self::NoAvailableCallee
+            | Self::FeatureNotSupported { .. }
             | Self::ProcedureAlreadyExists(_)
             | Self::NoSuchRegistration(_)
+            | Self::UnknownRegistration(_)
+            | Self::NoSuchCallee(_)
             | Self::NoSuchSubscription(_)
             | Self::NoSuchSession(_)
             | Self::NoOtherSession(_)
@@ -142,11 +169,12 @@ impl Refusal {
             | Self::NoSuchSubscriber(_)
             | Self::NoHistory(_)
             | Self::InvalidArgument(_)
-            | Self::OptionNotAllowed(_)
             | Self::NotAuthorized { .. }
             | Self::DisclosureNotAllowed { .. }
             | Self::CalleeGone
-            | Self::Stopping => None,
+            | Self::Stopping
+            | Self::Canceled
+            | Self::Timeout(_) => None,
         }
     }
 
@@ -283,19 +311,18 @@ fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str
     })
 }
 
-/// Refuses the options of payload passthru mode where it is not announced.
-pub(crate) fn check_no_passthru(used: Option<&'static str>) -> Result<(), Violation> {
+/// Refuses an option, where one is used, of a feature that is not among those announced.
+pub(crate) fn check_announced(
+    used: Option<&'static str>,
+    feature: Feature,
+    announced: Features,
+) -> Result<(), Violation> {
     match used {
-        Some(option) => Err(Violation::NotAnnounced { option, feature: "payload_passthru_mode" }),
-        None => Ok(()),
+        Some(option) if !announced.contains(feature) => {
+            Err(Violation::NotAnnounced { option, feature: feature.name() })
+        }
+        Some(_) | None => Ok(()),
     }
-}
-
-/// Refuses the options of payload passthru mode of a peer that did not announce it in the role in which it uses
-/// them.
-pub(crate) fn check_passthru(used: Option<&'static str>, role: Option<Features>) -> Result<(), Violation> {
-    let is_announced = role.is_some_and(|role| role.contains(Feature::PayloadPassthruMode));
-    check_no_passthru(used.filter(|_| !is_announced))
 }
 
 /// Refuses a URI that only the router may use.

@@ -4,7 +4,7 @@ use crate::{
     codec::Serializer,
     collections::{Map, Set},
     message::{
-        feature::Roles,
+        feature::{Features, Roles},
         id::{RequestId, SessionId},
         value::{Dict, Value},
     },
@@ -88,6 +88,21 @@ impl Member {
     /// How messages to and from it are encoded.
     pub fn serializer(&self) -> Serializer {
         self.transport.serializer
+    }
+
+    /// What it announced as a caller; nothing where it is none.
+    pub(crate) fn as_caller(&self) -> Features {
+        self.roles.caller.unwrap_or_default()
+    }
+
+    /// What it announced as a publisher; nothing where it is none.
+    pub(crate) fn as_publisher(&self) -> Features {
+        self.roles.publisher.unwrap_or_default()
+    }
+
+    /// What it announced as a callee; nothing where it is none.
+    pub(crate) fn as_callee(&self) -> Features {
+        self.roles.callee.unwrap_or_default()
     }
 
     /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`).

@@ -14,11 +14,12 @@ use crate::{
 };
 use rand::{RngExt, rngs::StdRng};
 use smallvec::SmallVec;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The time and the chance that a step of the core may use, and the effects it asks for, in order.
 pub struct Step<'a> {
     now: SystemTime,
+    uptime: Duration,
     chance: &'a mut StdRng,
     effects: Vec<Effect>,
     tally: Tally,
@@ -69,9 +70,9 @@ pub struct Tally {
     pub publications: u64,
     /// The calls that ended, by [`CallOutcome`].
     pub calls: [u64; CallOutcome::LABELS.len()],
-    /// When those of them were made that their callee answered, and how many in a row at that time: what a
+    /// At which uptime those of them were made that their callee answered, and how many in a row at that time: what a
     /// client sends at once is often answered at once.
-    pub answered: SmallVec<[(SystemTime, u64); 2]>,
+    pub answered: SmallVec<[(Duration, u64); 2]>,
     /// The limits that members ran into.
     pub limits: Vec<Limit>,
 }
@@ -81,10 +82,12 @@ pub struct Tally {
 pub enum CallOutcome {
     /// With a result.
     Answered,
-    /// With an error of the callee, or with a result that has no form for the caller.
+    /// With an error of the callee, or since there is no form for what one of the two sends the other.
     Error,
-    /// With an error since the callee left.
+    /// With an error since the caller canceled it or the callee left.
     Canceled,
+    /// With an error since the time for it was over.
+    Timeout,
     /// Without an answer, since the caller left.
     CallerGone,
     /// With an error before it reached a callee.
@@ -96,15 +99,16 @@ labels! {
         Self::Answered => "answered",
         Self::Error => "error",
         Self::Canceled => "canceled",
+        Self::Timeout => "timeout",
         Self::CallerGone => "caller_gone",
         Self::Refused => "refused",
     }
 }
 
 impl<'a> Step<'a> {
-    /// A step that happens `now`.
-    pub fn new(now: SystemTime, chance: &'a mut StdRng) -> Self {
-        Self { now, chance, effects: Vec::new(), tally: Tally::default() }
+    /// A step that happens `now`, when the realm has been there for `uptime` by a clock that never goes back.
+    pub fn new(now: SystemTime, uptime: Duration, chance: &'a mut StdRng) -> Self {
+        Self { now, uptime, chance, effects: Vec::new(), tally: Tally::default() }
     }
 
     /// Has the effects gathered behind those in this vector.
@@ -112,9 +116,14 @@ impl<'a> Step<'a> {
         Self { effects, ..self }
     }
 
-    /// When the step happens.
+    /// When the step happens, as people write it.
     pub fn now(&self) -> SystemTime {
         self.now
+    }
+
+    /// When the step happens, as durations are measured and timeouts come due.
+    pub fn uptime(&self) -> Duration {
+        self.uptime
     }
 
     /// What the step asked for, in order.
@@ -138,7 +147,7 @@ impl<'a> Step<'a> {
     }
 
     /// Counts a call that its callee answered.
-    pub(crate) fn answered(&mut self, outcome: CallOutcome, since: SystemTime) {
+    pub(crate) fn answered(&mut self, outcome: CallOutcome, since: Duration) {
         self.called(outcome);
         match self.tally.answered.last_mut() {
             Some((last, calls)) if *last == since => *calls += 1,
@@ -195,6 +204,11 @@ impl<'a> Step<'a> {
         self.draw(RegistrationId::new)
     }
 
+    /// One of so many places, drawn at random; `count` is not 0.
+    pub(crate) fn place(&mut self, count: usize) -> usize {
+        self.chance.random_range(0..count)
+    }
+
     /// A name for somebody who has none, of letters that are not easily confused: 58 bits of chance.
     pub(crate) fn authid(&mut self) -> String {
         const LETTERS: &[u8; 30] = b"3456789ABCDEFGHJKLMNPQRSTUVWXY";
@@ -225,7 +239,7 @@ mod tests {
     #[test]
     fn the_labels_of_outcomes_stand_in_the_order_of_the_outcomes() {
         use CallOutcome as O;
-        let outcomes = [O::Answered, O::Error, O::Canceled, O::CallerGone, O::Refused];
+        let outcomes = [O::Answered, O::Error, O::Canceled, O::Timeout, O::CallerGone, O::Refused];
         assert_eq!(
             outcomes.map(|outcome| CallOutcome::LABELS[outcome as usize]),
             outcomes.map(|o| o.label())

@@ -229,6 +229,10 @@ pub struct History {
 pub struct Role {
     /// The name, which is the authrole of its sessions.
     pub name: String,
+    /// Whether they may take a procedure that they may register from those who have registered it, by the option
+    /// force_reregister.
+    #[serde(default)]
+    pub force_reregister: bool,
     /// The permissions. The most specific that matches a URI decides about it.
     #[serde(default)]
     pub permissions: Vec<Permission>,

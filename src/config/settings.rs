@@ -87,7 +87,11 @@ impl SessionLimits {
 impl Realm {
     fn settings(&self, tickets: Vec<Ticket>) -> RealmSettings {
         let roles = self.roles.iter().map(|role| {
-            Arc::new(permission::Role { name: role.name.as_str().into(), permissions: role.permissions() })
+            Arc::new(permission::Role {
+                name: role.name.as_str().into(),
+                permissions: role.permissions(),
+                takes_over: role.force_reregister,
+            })
         });
         let roles = roles.collect::<Vec<_>>();
         let role = |name: &str| roles.iter().find(|role| &*role.name == name).cloned();
@@ -180,7 +184,11 @@ impl Default for Config {
             disclose: Disclose::default(),
             trustlevel: None,
         };
-        let role = Role { name: "anonymous".into(), permissions: vec![everything(""), everything("wamp.")] };
+        let role = Role {
+            name: "anonymous".into(),
+            force_reregister: false,
+            permissions: vec![everything(""), everything("wamp.")],
+        };
         let realm = Realm {
             name: "realm1".into(),
             uris: UriRule::default(),

@@ -5,7 +5,7 @@ use super::{
     router::{PATIENCE, Router},
 };
 use realmkeeper_actors::codec::Serializer;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::{
     io::Write,
     net::{SocketAddr, TcpStream},
@@ -85,8 +85,15 @@ impl Peer {
 
     /// Joins a realm in all roles, with these details besides.
     pub(crate) fn say_hello(&mut self, realm: &str, details: &Json) {
+        self.announce(realm, &[], details);
+    }
+
+    /// Joins a realm in all roles, announcing these features in each of them, with these details besides.
+    pub(crate) fn announce(&mut self, realm: &str, features: &[&str], details: &Json) {
+        let features: Map<_, _> = features.iter().map(|feature| (feature.to_string(), json!(true))).collect();
+        let role = if features.is_empty() { json!({}) } else { json!({"features": features}) };
         let mut details = details.clone();
-        details["roles"] = json!({"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}});
+        details["roles"] = json!({"caller": role, "callee": role, "publisher": role, "subscriber": role});
         self.send(&json!([1, realm, details]));
         self.welcomed();
     }

@@ -26,7 +26,7 @@ pub(crate) fn trusted(trustlevel: u64) -> Role {
         trustlevel: Some(trustlevel),
     };
     let permissions = Permissions::new(vec![everything("")]);
-    Role { name: "anonymous".into(), permissions }
+    Role { name: "anonymous".into(), permissions, takes_over: false }
 }
 
 /// A ticket of which only the hash is known.

@@ -34,7 +34,7 @@ pub(crate) struct Samples(BTreeMap<String, f64>);
 impl Samples {
     /// Scrapes a router.
     pub(crate) fn of(router: &Router) -> Self {
-        Self::at(router.address())
+        Self::at(router.addresses()[0])
     }
 
     /// Scrapes whatever router answers there. Whenever that is, as many sessions are there as joined and did not

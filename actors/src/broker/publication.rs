@@ -5,11 +5,12 @@ use crate::{
     codec::{Arguments, Payload, Serializer, Untranscodable},
     message::{
         Event, EventDetails, Publish, Sparse,
+        feature::Feature,
         id::{PublicationId, SubscriptionId},
         uri::{Match, Uri, UriRules},
     },
     permission::Action,
-    refusal::{Fault, check_not_reserved, check_passthru, check_uri},
+    refusal::{Fault, check_announced, check_not_reserved, check_uri},
     roster::Member,
     step::{Effect, Receivers},
 };
@@ -52,7 +53,7 @@ pub(crate) fn authorize(
 ) -> Result<Sparse<EventDetails>, Fault> {
     let (topic, options) = (&message.topic, &message.options);
     let passthru = options.passthru();
-    check_passthru(passthru, member.roles.publisher)?;
+    check_announced(passthru, Feature::PayloadPassthruMode, member.as_publisher())?;
     check_uri(topic, Match::Exact, rules)?;
     check_not_reserved(topic)?;
     let permission = member.role.authorize(Action::Publish, topic, Match::Exact)?;

@@ -1,42 +1,186 @@
-//! What one session has to do with procedures: as callee and as caller.
+//! Calls on their way, as their callers and their callees know them.
 
+use super::{invocation::Pending, timeouts::Timeouts};
 use crate::{
-    collections::{Map, Set},
-    message::id::{RegistrationId, RequestId, SessionId},
+    collections::Map,
+    message::id::{RequestId, SessionId},
 };
-use std::time::SystemTime;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-/// A call on its way: who waits for the answer, under which request, since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) caller: SessionId,
-    pub(super) request: RequestId,
-    pub(super) since: SystemTime,
+/// How many calls of a session, whose arguments had not all come when they ended, are remembered.
+const MOST_CUT_SHORT: usize = 1000;
+
+/// All calls of a realm that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    parties: Map<SessionId, Party>,
+    timeouts: Timeouts,
 }
 
-/// The registrations and calls of one session.
+/// What one session has to do with calls: as caller and as callee.
 #[derive(Debug, Default)]
-pub(super) struct Party {
-    pub(super) registrations: Set<RegistrationId>,
+struct Party {
     /// Its calls that are not answered yet: who carries them out, under which request.
-    pub(super) calls: Map<RequestId, (SessionId, RequestId)>,
+    calls: Map<RequestId, (SessionId, RequestId)>,
     /// What it has not answered yet.
-    pub(super) invocations: Map<RequestId, Pending>,
+    invocations: Map<RequestId, Pending>,
     /// The newest request that was sent to it.
     last_invocation: Option<RequestId>,
+    /// Calls that ended before all their arguments had come: what follows has no effect. Of too many the
+    /// oldest are forgotten, which have the smallest ids.
+    cut_short: BTreeSet<RequestId>,
+}
+
+impl Calls {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.parties.values().map(|party| party.calls.len()).sum()
+    }
+
+    /// How many a session has made.
+    pub(super) fn count_of(&self, caller: SessionId) -> usize {
+        self.parties.get(&caller).map_or(0, |party| party.calls.len())
+    }
+
+    /// Notes a call that a callee is to carry out; gives the request id of its invocation, the next of the callee.
+    pub(super) fn place(&mut self, callee: SessionId, call: Pending) -> RequestId {
+        let (caller, request) = (call.caller, call.request);
+        let timeout = call.timeout;
+        let invocation = self.parties.entry(callee).or_default().invoke(call);
+        self.parties.entry(caller).or_default().calls.insert(request, (callee, invocation));
+        if let Some(timeout) = timeout {
+            self.timeouts.insert(timeout.due, callee, invocation);
+        }
+        invocation
+    }
+
+    /// Forgets a call, which has ended.
+    pub(super) fn conclude(&mut self, callee: SessionId, invocation: RequestId) -> Option<Pending> {
+        let call = self.parties.get_mut(&callee)?.invocations.swap_remove(&invocation)?;
+        if let Some(timeout) = call.timeout {
+            self.timeouts.remove(timeout.due, callee, invocation);
+        }
+        if let Some(party) = self.parties.get_mut(&call.caller) {
+            party.calls.swap_remove(&call.request);
+            if call.awaits_arguments() {
+                party.cut_short(call.request);
+            }
+        }
+        Some(call)
+    }
+
+    /// Who carries out a call, under which request.
+    pub(super) fn find(&self, caller: SessionId, request: RequestId) -> Option<(SessionId, RequestId)> {
+        self.parties.get(&caller)?.calls.get(&request).copied()
+    }
+
+    pub(super) fn pending(&self, callee: SessionId, invocation: RequestId) -> Option<&Pending> {
+        self.parties.get(&callee)?.invocations.get(&invocation)
+    }
+
+    pub(super) fn pending_mut(&mut self, callee: SessionId, invocation: RequestId) -> Option<&mut Pending> {
+        self.parties.get_mut(&callee)?.invocations.get_mut(&invocation)
+    }
+
+    /// Whether this invocation was ever sent to the session.
+    pub(super) fn was_sent(&self, callee: SessionId, invocation: RequestId) -> bool {
+        let last = self.parties.get(&callee).and_then(|party| party.last_invocation);
+        last.is_some_and(|last| invocation <= last)
+    }
+
+    /// Begins the time of a call anew, since a part of its result came at `now`.
+    pub(super) fn rearm(&mut self, callee: SessionId, invocation: RequestId, now: Duration) {
+        let call = self.parties.get_mut(&callee).and_then(|party| party.invocations.get_mut(&invocation));
+        if let Some(timeout) = call.and_then(|call| call.timeout.as_mut()) {
+            self.timeouts.remove(timeout.due, callee, invocation);
+            timeout.due = now + timeout.limit;
+            self.timeouts.insert(timeout.due, callee, invocation);
+        }
+    }
+
+    /// When the next call has to be answered.
+    pub(super) fn next_timeout(&self) -> Option<Duration> {
+        self.timeouts.next()
+    }
+
+    /// A call that had to be answered until `now`, and how long it could take.
+    pub(super) fn overdue(&self, now: Duration) -> Option<(SessionId, RequestId, Duration)> {
+        let (callee, invocation) = self.timeouts.overdue(now)?;
+        let timeout = self.pending(callee, invocation)?.timeout?;
+        Some((callee, invocation, timeout.limit))
+    }
+
+    /// Remembers that a call has ended before all its arguments had come.
+    pub(super) fn cut_short(&mut self, caller: SessionId, request: RequestId) {
+        self.parties.entry(caller).or_default().cut_short(request);
+    }
+
+    pub(super) fn is_cut_short(&self, caller: SessionId, request: RequestId) -> bool {
+        self.parties.get(&caller).is_some_and(|party| party.cut_short.contains(&request))
+    }
+
+    /// Forgets a call that was cut short, since all its arguments have come now.
+    pub(super) fn forget_cut_short(&mut self, caller: SessionId, request: RequestId) {
+        if let Some(party) = self.parties.get_mut(&caller) {
+            party.cut_short.remove(&request);
+        }
+    }
+
+    /// The calls that a session has made, as callees with their requests, by its own requests.
+    pub(super) fn made_by(&self, caller: SessionId) -> BTreeMap<RequestId, (SessionId, RequestId)> {
+        let calls = self.parties.get(&caller).map(|party| &party.calls);
+        calls.into_iter().flatten().map(|(request, call)| (*request, *call)).collect()
+    }
+
+    /// The invocations that a session has not answered, in order.
+    pub(super) fn carried_out_by(&self, callee: SessionId) -> BTreeSet<RequestId> {
+        let invocations = self.parties.get(&callee).map(|party| &party.invocations);
+        invocations.into_iter().flatten().map(|(invocation, _)| *invocation).collect()
+    }
+
+    /// Forgets a session that has no calls any more.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.parties.swap_remove(&session);
+    }
+
+    /// Whether no index names a session for which `is_member` is false, and all indices agree.
+    #[cfg(test)]
+    pub(super) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
+        let parties = self.parties.iter().all(|(session, own)| {
+            let calling = own.calls.iter().all(|(request, (callee, invocation))| {
+                self.pending(*callee, *invocation)
+                    .is_some_and(|call| (call.caller, call.request) == (*session, *request))
+            });
+            let called = own.invocations.iter().all(|(invocation, call)| {
+                self.find(call.caller, call.request) == Some((*session, *invocation))
+                    && self.was_sent(*session, *invocation)
+                    && call
+                        .timeout
+                        .is_none_or(|timeout| self.timeouts.contains(timeout.due, *session, *invocation))
+            });
+            let ended = own.cut_short.iter().all(|request| !own.calls.contains_key(request));
+            is_member(*session) && calling && called && ended && own.cut_short.len() <= MOST_CUT_SHORT
+        });
+        let pending = self.parties.values().flat_map(|party| party.invocations.values());
+        parties && pending.filter(|call| call.timeout.is_some()).count() == self.timeouts.len()
+    }
 }
 
 impl Party {
-    /// Notes a call that this session is to carry out, and gives it the next request id.
-    pub(super) fn invoke(&mut self, call: Pending) -> RequestId {
+    fn invoke(&mut self, call: Pending) -> RequestId {
         let next = self.last_invocation.map_or(RequestId::FIRST, RequestId::next);
         self.last_invocation = Some(next);
         self.invocations.insert(next, call);
         next
     }
 
-    /// Whether this invocation was ever sent to the session.
-    pub(super) fn was_sent(&self, invocation: RequestId) -> bool {
-        self.last_invocation.is_some_and(|last| invocation <= last)
+    fn cut_short(&mut self, request: RequestId) {
+        self.cut_short.insert(request);
+        if self.cut_short.len() > MOST_CUT_SHORT {
+            self.cut_short.pop_first();
+        }
     }
 }

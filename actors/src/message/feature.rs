@@ -5,15 +5,24 @@
 //!
 //! | feature | role | shown by |
 //! |---|---|---|
+//! | `call_canceling` | dealer | `a_cancel_ends_a_call_as_its_mode_says` |
+//! | `call_reroute` | dealer | `another_callee_takes_over_for_one_that_is_unavailable` |
+//! | `call_timeout` | dealer | `a_call_that_is_not_answered_in_time_ends` |
 //! | `caller_identification` | dealer | `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
 //! | `event_history` | broker | `past_events_are_told_to_whoever_may_subscribe` |
 //! | `event_retention` | broker | `a_retained_event_waits_for_later_subscribers` |
+//! | `pattern_based_registration` | dealer | `a_registration_may_be_of_a_pattern` |
 //! | `pattern_based_subscription` | broker | `patterns_match_by_prefix_and_by_component` |
-//! | `payload_passthru_mode` | broker | `a_payload_that_only_the_endpoints_open_passes_through` |
+//! | `payload_passthru_mode` | broker, dealer | `a_payload_that_only_the_endpoints_open_passes_through` |
+//! | `progressive_call_invocations` | dealer | `arguments_may_come_in_parts` |
+//! | `progressive_call_results` | dealer | `a_result_may_come_in_parts` |
 //! | `publication_trustlevels` | broker | `subscribers_are_told_how_far_a_publisher_is_trusted` |
 //! | `publisher_exclusion` | broker | `an_event_goes_to_every_subscriber_but_the_publisher` |
 //! | `publisher_identification` | broker | `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
+//! | `registration_meta_api` | dealer | `registrations_are_listed_found_and_told_of` |
+//! | `registration_revocation` | dealer | `a_callee_may_be_removed` |
 //! | `session_meta_api` | broker, dealer | `session_get_tells_of_any_session_of_the_realm` |
+//! | `shared_registration` | dealer | `a_procedure_may_have_several_callees` |
 //! | `subscriber_blackwhite_listing` | broker | `a_publication_reaches_whom_its_lists_admit` |
 //! | `subscription_meta_api` | broker | `a_subscription_is_announced_from_its_creation_to_its_end` |
 //! | `subscription_revocation` | broker | `a_subscription_is_taken_away` |

@@ -345,6 +345,25 @@ macro_rules! passthru {
 }
 pub(crate) use passthru;
 
+/// Gives options the means to hand what they say of a payload in passthru mode on to the details it travels with.
+macro_rules! packing {
+    ($($from:ident => $to:ident)+) => {$(
+        impl $from {
+            /// Details that say the same of the payload, and nothing else.
+            pub(crate) fn packing(&self) -> $to {
+                $to {
+                    ppt_scheme: self.ppt_scheme.clone(),
+                    ppt_serializer: self.ppt_serializer.clone(),
+                    ppt_cipher: self.ppt_cipher.clone(),
+                    ppt_keyid: self.ppt_keyid.clone(),
+                    ..$to::default()
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use packing;
+
 /// A message of one type: its code, name and elements.
 pub(crate) trait Message: Sized {
     /// The integer at its head.

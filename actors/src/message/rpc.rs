@@ -1,7 +1,7 @@
 //! Messages of routed remote procedure calls (section "Remote Procedure Calls"), and ERROR.
 
 use super::{
-    field::{Field, Sparse, message, options, passthru, revocable, words},
+    field::{Field, Sparse, message, options, packing, passthru, revocable, words},
     id::{RegistrationId, RequestId, SessionId},
     uri::{Match, Uri},
 };
@@ -221,6 +221,11 @@ passthru! {
     CallOptions "CALL.Options"
     YieldOptions "YIELD.Options"
     ErrorDetails "ERROR.Details"
+}
+
+packing! {
+    CallOptions => InvocationDetails
+    YieldOptions => ResultDetails
 }
 
 /// How calls are shared among the callees of one registration.

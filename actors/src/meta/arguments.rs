@@ -1,9 +1,10 @@
 //! The arguments of a meta procedure: positional, or by keyword where no positional is given.
 
 use crate::{
-    codec::{Arguments, Payload},
+    codec::{Arguments, Payload, read_options},
     message::{
-        id::{MAX_ID, SessionId, SubscriptionId},
+        Element,
+        id::{MAX_ID, RegistrationId, SessionId, SubscriptionId},
         uri::{Match, Uri, UriRule, UriRules},
         value::{Dict, Value},
     },
@@ -45,6 +46,14 @@ impl<'a> Given<'a> {
 
     pub(super) fn subscription(&self) -> Result<SubscriptionId, Refusal> {
         self.id(0, &["subscription", "subscription_id"], SubscriptionId::new)
+    }
+
+    pub(super) fn registration(&self) -> Result<RegistrationId, Refusal> {
+        self.id(0, &["registration"], RegistrationId::new)
+    }
+
+    pub(super) fn callee(&self) -> Result<SessionId, Refusal> {
+        self.id(1, &["callee"], SessionId::new)
     }
 
     /// The id at `position`, which goes by the first of these keywords.
@@ -121,13 +130,24 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The keyword `message`: a text for the person at the other end. It is short enough that it reaches a
-    /// session whose outbox is full.
-    pub(super) fn message(&self) -> Result<Option<String>, Refusal> {
-        self.short_text("message")
+    /// The dict of options at `position` of this procedure; without one there are none.
+    pub(super) fn options<T: Element + Default>(
+        &self,
+        position: usize,
+        name: &str,
+        procedure: &str,
+    ) -> Result<T, Refusal> {
+        match self.argument(position, &[name]) {
+            None => Ok(T::default()),
+            Some(Value::Dict(options)) => {
+                read_options(options, procedure, name).map_err(|error| invalid(&error.to_string()))
+            }
+            Some(_) => Err(invalid(&format!("{name} must be a dict"))),
+        }
     }
 
-    /// The keyword `name` if it is given, as a text that somebody else is sent.
+    /// The keyword `name`: a text for the person at the other end. It is short enough that it reaches a
+    /// session whose outbox is full.
     pub(super) fn short_text(&self, name: &str) -> Result<Option<String>, Refusal> {
         match self.optional_text(name)? {
             Some(text) if text.len() > MOST_TEXT => {

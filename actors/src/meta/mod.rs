@@ -1,24 +1,27 @@
-//! The procedures of the router itself (sections "Session Meta API", "Session Testament", "Subscription Meta API"
-//! and "Event History").
+//! The procedures and events of the router itself (sections "Session Meta API", "Session Testament", "Subscription Meta
+//! API", "Event History" and "Registration Meta API").
 //!
 //! They answer from what they are lent and say what should happen; [`Realm`](crate::realm::Realm) does it.
 
 mod arguments;
 mod event;
 mod history;
+mod registration;
 mod session;
 mod subscription;
 mod testament;
 
 pub(crate) use event::{on_join, on_leave};
+pub(crate) use registration::{RegistrationProcedure, on_change, topic};
 pub(crate) use testament::{Scope, Testament, Testaments};
 
 use crate::{
     broker::Broker,
     cause::Kill,
     codec::{Arguments, Payload},
+    dealer::Registrations,
     message::{
-        id::{SessionId, SubscriptionId},
+        id::{RegistrationId, SessionId, SubscriptionId},
         uri::UriRules,
         value::Value,
     },
@@ -40,6 +43,7 @@ pub(crate) enum MetaProcedure {
     KillAll,
     AddTestament,
     FlushTestaments,
+    Registration(RegistrationProcedure),
     Subscription(subscription::Procedure),
 }
 
@@ -62,6 +66,13 @@ pub(crate) enum Outcome {
     AddTestament(Scope, Testament),
     /// The caller withdraws its testaments of one scope.
     FlushTestaments(Scope),
+    /// A session is no callee of a registration any more.
+    RemoveCallee {
+        registration: RegistrationId,
+        callee: SessionId,
+        /// What the callee is told.
+        reason: Option<String>,
+    },
 }
 
 /// What the procedures look at.
@@ -71,24 +82,28 @@ pub(crate) struct Lent<'a> {
     pub(crate) roster: &'a Roster,
     pub(crate) broker: &'a Broker,
     pub(crate) testaments: &'a Testaments,
+    pub(crate) registrations: &'a Registrations,
     pub(crate) caller: &'a Member,
     pub(crate) now: SystemTime,
 }
 
 impl MetaProcedure {
-    /// The procedure of this URI; without the session meta API none that tells of sessions or ends them.
+    /// The procedure of this URI; without the session meta API none of `wamp.session.` but those about testaments.
     pub(crate) fn from_uri(uri: &str, has_session_meta_api: bool) -> Option<Self> {
-        let procedure = Self::named(uri)?;
-        let is_of_session_meta_api =
-            !matches!(procedure, Self::AddTestament | Self::FlushTestaments | Self::Subscription(_));
-        (has_session_meta_api || !is_of_session_meta_api).then_some(procedure)
-    }
-
-    fn named(uri: &str) -> Option<Self> {
-        if let Some(name) = uri.strip_prefix("wamp.subscription.") {
+        let name = uri.strip_prefix("wamp.")?;
+        if let Some(name) = name.strip_prefix("subscription.") {
             return subscription::Procedure::named(name).map(Self::Subscription);
         }
-        Some(match uri.strip_prefix("wamp.session.")? {
+        if let Some(name) = name.strip_prefix("registration.") {
+            return RegistrationProcedure::named(name).map(Self::Registration);
+        }
+        let procedure = Self::about_sessions(name.strip_prefix("session.")?)?;
+        let is_about_testaments = matches!(procedure, Self::AddTestament | Self::FlushTestaments);
+        (has_session_meta_api || is_about_testaments).then_some(procedure)
+    }
+
+    fn about_sessions(name: &str) -> Option<Self> {
+        Some(match name {
             "count" => Self::Count,
             "list" => Self::List,
             "get" => Self::Get,
@@ -115,6 +130,7 @@ impl MetaProcedure {
             Self::KillAll => session::kill_all(&given, lent),
             Self::AddTestament => testament::add(&given, payload, lent),
             Self::FlushTestaments => testament::flush(&given),
+            Self::Registration(procedure) => procedure.call(&given, lent),
             Self::Subscription(procedure) => procedure.call(&given, lent),
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn count(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refus
 
 /// Their ids.
 pub(super) fn list(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    Ok(Outcome::Answer(single(ids(&filtered(given, lent)?))))
+    Ok(Outcome::Answer(single(ids(filtered(given, lent)?))))
 }
 
 /// What is known of one of them.
@@ -44,7 +44,7 @@ pub(super) fn kill_by_authid(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outco
     let authid = given.string(0, "authid")?;
     let kill = how(given, lent)?;
     let victims = others(lent, lent.roster.with_authid(authid));
-    let answer = single(ids(&victims));
+    let answer = single(ids(victims.iter().copied()));
     Ok(Outcome::Kill { victims, kill, all: false, answer })
 }
 
@@ -79,13 +79,13 @@ fn others(lent: &Lent<'_>, sessions: impl Iterator<Item = SessionId>) -> Vec<Ses
     sessions.filter(|session| *session != lent.caller.id).collect()
 }
 
-fn ids(sessions: &[SessionId]) -> Vec<Value> {
-    sessions.iter().map(|session| Value::from(session.get())).collect()
+pub(super) fn ids(sessions: impl IntoIterator<Item = SessionId>) -> Vec<Value> {
+    sessions.into_iter().map(|session| Value::from(session.get())).collect()
 }
 
 /// The keywords that all kinds of kill share; the message is checked before the reason.
 fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<Kill, Refusal> {
-    let message = given.message()?;
+    let message = given.short_text("message")?;
     let reason = given.reason(lent.uris)?;
     Ok(Kill { by: lent.caller.id, reason, message })
 }

@@ -14,7 +14,7 @@ use crate::{
     step::{Effect, Step},
     transport::{outbox::Outbox, websocket::Framer},
 };
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -38,6 +38,10 @@ pub struct RealmActor {
     peers: Map<SessionId, Peer>,
     chance: StdRng,
     framer: Framer,
+    /// When the realm began, for its uptime.
+    started: Instant,
+    /// What wakes the realm when a call has to be answered, and the uptime at which it does.
+    alarm: Option<(Duration, SpawnHandle)>,
     /// An empty vector for the effects of the next step.
     effects: Vec<Effect>,
     router: Addr<Router>,
@@ -57,13 +61,15 @@ struct Peer {
 impl RealmActor {
     pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: RealmMetrics) -> Self {
         let mut chance = StdRng::from_rng(&mut rand::rng());
-        let mut step = Step::new(SystemTime::now(), &mut chance);
+        let mut step = Step::new(SystemTime::now(), Duration::ZERO, &mut chance);
         Self {
             realm: Realm::new(name.clone(), options, &mut step),
             name,
             peers: Map::default(),
             chance,
             framer: Framer::default(),
+            started: Instant::now(),
+            alarm: None,
             effects: Vec::new(),
             router,
             metrics,
@@ -78,16 +84,18 @@ impl RealmActor {
         context: &mut Context<Self>,
         step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T,
     ) -> Option<(T, Vec<Effect>)> {
-        let (realm, chance, now) = (&mut self.realm, &mut self.chance, SystemTime::now());
+        let (realm, chance, now, uptime) =
+            (&mut self.realm, &mut self.chance, SystemTime::now(), self.started.elapsed());
         let effects = std::mem::take(&mut self.effects);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut lent = Step::new(now, chance).gather_in(effects);
+            let mut lent = Step::new(now, uptime, chance).gather_in(effects);
             let result = step(realm, &mut lent);
             (result, lent.finish())
         }));
         match stepped {
             Ok((result, (effects, tally))) => {
-                self.metrics.add(&tally, now);
+                self.metrics.add(&tally, uptime);
+                self.set_alarm(uptime, context);
                 Some((result, effects))
             }
             Err(_) => {
@@ -95,6 +103,24 @@ impl RealmActor {
                 None
             }
         }
+    }
+
+    /// Sees to it that the realm is woken when the next call has to be answered. An alarm that has become needless
+    /// stays: it does nothing but set the next.
+    fn set_alarm(&mut self, uptime: Duration, context: &mut Context<Self>) {
+        let Some(due) = self.realm.next_timeout() else { return };
+        match self.alarm {
+            Some((set, _)) if set <= due => return,
+            Some((_, later)) => context.cancel_future(later),
+            None => false,
+        };
+        let expire = |actor: &mut Self, context: &mut Context<Self>| {
+            actor.alarm = None;
+            if let Some(((), effects)) = actor.step(context, Realm::expire) {
+                actor.carry_out(effects, context);
+            }
+        };
+        self.alarm = Some((due, context.run_later(due.saturating_sub(uptime), expire)));
     }
 
     /// Says goodbye to all and makes room for a new, empty realm.

@@ -7,7 +7,7 @@ use crate::{
     broker::{Broker, RetentionLimits},
     cause::Cause,
     codec::{Arguments, Payload},
-    dealer::Dealer,
+    dealer::{Change, Changes, Dealer, Sequel},
     limit::Limit,
     message::{
         Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, RouterMessage, Sparse,
@@ -18,10 +18,11 @@ use crate::{
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments},
     permission::Action,
-    refusal::{Fault, Refusal, Violation, check_no_passthru, check_unanswerable_uri},
+    refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::{CallOutcome, Step},
 };
+use std::time::Duration;
 
 pub mod actor;
 pub use crate::broker::HistoryOptions;
@@ -44,8 +45,21 @@ const BROKER_FEATURES: Features = Features::of(&[
 ]);
 
 /// What works in the dealer of every realm.
-const DEALER_FEATURES: Features =
-    Features::of(&[Feature::CallerIdentification, Feature::SessionMetaApi, Feature::TestamentMetaApi]);
+const DEALER_FEATURES: Features = Features::of(&[
+    Feature::ProgressiveCallResults,
+    Feature::ProgressiveCallInvocations,
+    Feature::CallTimeout,
+    Feature::CallCanceling,
+    Feature::CallReroute,
+    Feature::CallerIdentification,
+    Feature::RegistrationMetaApi,
+    Feature::PatternBasedRegistration,
+    Feature::SharedRegistration,
+    Feature::RegistrationRevocation,
+    Feature::TestamentMetaApi,
+    Feature::SessionMetaApi,
+    Feature::PayloadPassthruMode,
+]);
 
 /// The name by which the router introduces itself.
 const AGENT: &str = concat!("realmkeeper-", env!("CARGO_PKG_VERSION"));
@@ -240,7 +254,8 @@ impl Realm {
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
         let dropped = self.broker.forget(session);
-        self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
+        let changes = self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
+        self.tell(&changes, step);
         self.broker.announce_dropped(session, &dropped, &self.roster, step);
         if is_announced {
             let rules = self.uri_rules();
@@ -284,7 +299,7 @@ impl Realm {
         message: ClientMessage,
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
-        self.check_request(from, &message)?;
+        let sequel = self.check_request(from, &message)?;
         let Some(member) = self.roster.get(from) else { return Ok(None) };
         let (rules, limits) = (self.uri_rules(), self.options.limits);
         match message {
@@ -327,18 +342,35 @@ impl Realm {
             }
             ClientMessage::Register(message) => {
                 let request = message.request;
-                let registered = self.dealer.register(member, message, rules, limits.registrations, step);
-                let registered = registered.map(|registration| Registered { request, registration });
-                answer(registered.map_err(Fault::from), RequestType::Register, request, member, step)?;
+                let (dealer, roster) = (&mut self.dealer, &self.roster);
+                match dealer.register(member, message, rules, limits.registrations, roster, step) {
+                    Ok((registration, changes)) => {
+                        step.send(from, Registered { request, registration });
+                        self.tell(&changes, step);
+                    }
+                    Err(refusal) => {
+                        step.refuse(from, &refusal, RequestType::Register, request, member.serializer());
+                    }
+                }
             }
             ClientMessage::Unregister(message) => {
                 let request = message.request;
-                let ended = self.dealer.unregister(member, &message).map(|()| Unregistered::Answer(request));
-                answer(ended.map_err(Fault::from), RequestType::Unregister, request, member, step)?;
+                match self.dealer.unregister(member, &message) {
+                    Ok(changes) => {
+                        step.send(from, Unregistered::Answer(request));
+                        self.tell(&changes, step);
+                    }
+                    Err(refusal) => {
+                        step.refuse(from, &refusal, RequestType::Unregister, request, member.serializer());
+                    }
+                }
             }
-            ClientMessage::Call(message) => self.call(from, message, step)?,
-            // What a CANCEL may end is answered all the same.
-            ClientMessage::Cancel(_) => {}
+            ClientMessage::Call(message) => match sequel {
+                Sequel::None | Sequel::Conflict => self.call(from, message, step)?,
+                Sequel::Part => self.dealer.call_on(member, message, &self.roster, step)?,
+                Sequel::Late => self.dealer.drop_part(from, &message),
+            },
+            ClientMessage::Cancel(message) => self.dealer.cancel(from, &message, &self.roster, step),
             ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
             ClientMessage::Error(message) => {
                 self.dealer.error(member, message, rules.characters, &self.roster, step)?;
@@ -347,8 +379,8 @@ impl Realm {
         Ok(None)
     }
 
-    /// Checks the id of a request against those before it.
-    fn check_request(&mut self, from: SessionId, message: &ClientMessage) -> Result<(), Violation> {
+    /// Checks the id of a request against those before it; tells how a CALL stands to them.
+    fn check_request(&mut self, from: SessionId, message: &ClientMessage) -> Result<Sequel, Violation> {
         let found = match message {
             ClientMessage::Publish(message) => message.request,
             ClientMessage::Subscribe(message) => message.request,
@@ -362,8 +394,16 @@ impl Realm {
             | ClientMessage::Goodbye(_)
             | ClientMessage::Error(_)
             | ClientMessage::Cancel(_)
-            | ClientMessage::Yield(_) => return Ok(()),
+            | ClientMessage::Yield(_) => return Ok(Sequel::None),
         };
+        let sequel = if let ClientMessage::Call(message) = message {
+            self.dealer.sequel(from, message)
+        } else {
+            Sequel::None
+        };
+        if matches!(sequel, Sequel::Part | Sequel::Late) {
+            return Ok(sequel);
+        }
         if self.options.request_ids == RequestIds::Strict
             && let Some(member) = self.roster.get_mut(from)
         {
@@ -373,53 +413,75 @@ impl Realm {
             }
             member.next_request = expected.next();
         }
-        if matches!(message, ClientMessage::Call(_)) && self.dealer.is_in_flight(from, found) {
+        if sequel == Sequel::Conflict {
             return Err(Violation::RequestInFlight(found));
         }
-        Ok(())
+        Ok(sequel)
     }
 
     fn call(&mut self, from: SessionId, message: Call, step: &mut Step<'_>) -> Result<(), Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
-        if message.options.progress == Some(true) {
-            let (option, feature) = ("CALL.Options.progress", "progressive_call_invocations");
-            return Err(Violation::NotAnnounced { option, feature });
-        }
-        check_no_passthru(message.options.passthru())?;
-        let request = message.request;
+        let (request, options) = (message.request, &message.options);
+        let is_open = options.progress == Some(true);
+        let (progress, passthru) = (is_open.then_some("CALL.Options.progress"), options.passthru());
+        check_announced(progress, Feature::ProgressiveCallInvocations, member.as_caller())?;
+        check_announced(passthru, Feature::PayloadPassthruMode, member.as_caller())?;
         let has_session_meta_api = self.options.session_meta_api;
-        let Some(procedure) = MetaProcedure::from_uri(&message.procedure, has_session_meta_api) else {
-            let (rules, most) = (self.uri_rules(), self.options.limits.calls);
-            let called = match self.is_draining {
-                true => Err(Refusal::Stopping.into()),
-                false => self.dealer.call(member, message, rules, most, &self.roster, step),
-            };
-            if let Err(Fault::Refusal(_)) = called {
-                step.called(CallOutcome::Refused);
+        let called = match MetaProcedure::from_uri(&message.procedure, has_session_meta_api) {
+            Some(procedure) => self.call_meta(from, procedure, &message, step).map_err(Fault::from),
+            None => {
+                let (rules, most) = (self.uri_rules(), self.options.limits.calls);
+                let called = match self.is_draining {
+                    true => Err(Refusal::Stopping.into()),
+                    false => self.dealer.call(member, message, rules, most, &self.roster, step),
+                };
+                if let Err(Fault::Refusal(_)) = called {
+                    step.called(CallOutcome::Refused);
+                }
+                called
             }
-            return called.or_else(|fault| refuse(fault, RequestType::Call, request, member, step));
         };
+        let (Err(fault), Some(member)) = (called, self.roster.get(from)) else { return Ok(()) };
+        if is_open {
+            self.dealer.cut_short(from, request);
+        }
+        refuse(fault, RequestType::Call, request, member, step)
+    }
+
+    /// Carries out a procedure of the router itself, and answers the call.
+    fn call_meta(
+        &mut self,
+        from: SessionId,
+        procedure: MetaProcedure,
+        message: &Call,
+        step: &mut Step<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(member) = self.roster.get(from) else { return Ok(()) };
+        let (serializer, options) = (member.serializer(), &message.options);
+        member.role.authorize(Action::Call, &message.procedure, Match::Exact)?;
+        for (is_used, feature) in [
+            (options.progress == Some(true), Feature::ProgressiveCallInvocations),
+            (options.passthru().is_some(), Feature::PayloadPassthruMode),
+        ] {
+            if is_used {
+                return Err(Refusal::FeatureNotSupported { who: "the procedures of the router", feature });
+            }
+        }
         let lent = Lent {
             realm: &self.name,
             uris: self.uri_rules(),
             roster: &self.roster,
             broker: &self.broker,
             testaments: &self.testaments,
+            registrations: self.dealer.registrations(),
             caller: member,
             now: step.now(),
         };
-        let serializer = member.serializer();
-        let permitted = member.role.authorize(Action::Call, &message.procedure, Match::Exact);
-        let outcome = permitted.and_then(|_| procedure.call(&message.payload, &lent));
-        let result = outcome.map(|outcome| self.carry_out(from, outcome, step)).and_then(|answer| {
-            let payload = Payload::build(serializer, &answer);
-            let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
-            Ok(CallResult { request, details: Sparse::default(), payload })
-        });
-        match result {
-            Ok(result) => step.send(from, result),
-            Err(refusal) => step.refuse(from, &refusal, RequestType::Call, request, serializer),
-        }
+        let outcome = procedure.call(&message.payload, &lent)?;
+        let answer = self.carry_out(from, outcome, step);
+        let payload = Payload::build(serializer, &answer);
+        let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
+        step.send(from, CallResult { request: message.request, details: Sparse::default(), payload });
         Ok(())
     }
 
@@ -441,8 +503,31 @@ impl Realm {
             }
             Outcome::AddTestament(scope, testament) => self.testaments.add(caller, scope, testament),
             Outcome::FlushTestaments(scope) => self.testaments.flush(caller, scope),
+            Outcome::RemoveCallee { registration, callee, reason } => {
+                let (reason, mut changes) = (reason.as_deref(), Changes::new());
+                self.dealer.revoke(registration, callee, reason, &self.roster, step, &mut changes);
+                self.tell(&changes, step);
+            }
         }
         Arguments::default()
+    }
+
+    /// Tells those who want to know what happened to registrations.
+    fn tell(&self, changes: &[Change], step: &mut Step<'_>) {
+        for change in changes {
+            let args = || meta::on_change(*change, self.dealer.registrations());
+            self.broker.publish_meta(meta::topic(change.kind), args, &self.roster, step);
+        }
+    }
+
+    /// Ends the calls whose time is over.
+    pub fn expire(&mut self, step: &mut Step<'_>) {
+        self.dealer.expire(&self.roster, step);
+    }
+
+    /// When [`Realm::expire`] is to be called next, as [`Step::uptime`] counts.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.dealer.next_timeout()
     }
 
     /// A session that is a member.
@@ -457,7 +542,7 @@ impl Realm {
 
     /// How many registrations there are.
     pub fn registrations(&self) -> usize {
-        self.dealer.registrations()
+        self.dealer.registrations().len()
     }
 
     /// How many calls are not answered yet.

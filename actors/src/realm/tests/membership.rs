@@ -36,7 +36,11 @@ fn a_join_is_welcomed_first_and_then_announced_to_the_others() {
             r#""publication_trustlevels":true,"subscription_meta_api":true,"pattern_based_subscription":true,"#,
             r#""event_history":true,"event_retention":true,"subscription_revocation":true,"#,
             r#""payload_passthru_mode":true}},"dealer":{"features":{"#,
-            r#""caller_identification":true,"testament_meta_api":true,"session_meta_api":true}}},"#,
+            r#""progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"#,
+            r#""call_canceling":true,"call_reroute":true,"caller_identification":true,"#,
+            r#""registration_meta_api":true,"pattern_based_registration":true,"shared_registration":true,"#,
+            r#""registration_revocation":true,"testament_meta_api":true,"session_meta_api":true,"#,
+            r#""payload_passthru_mode":true}}},"#,
             r#""agent":"realmkeeper-0.1.0","realm":"realm1","authid":"bob","authrole":"user","#,
             r#""authmethod":"anonymous","authprovider":"static"}]"#
         ),

@@ -1,24 +1,37 @@
 //! Tests of the core without a runtime: what goes in, and exactly what comes out, in order.
 
 mod calls;
+mod canceling;
 mod churn;
 mod history;
 mod limits;
 mod lists;
 mod membership;
 mod meta;
+mod model;
+mod passthru;
 mod permissions;
+mod progress;
 mod pubsub;
+mod registration_meta;
+mod registrations;
+mod rerouting;
 mod retention;
 mod subscriptions;
 mod testaments;
+mod timeouts;
 
 use super::{Realm, RealmOptions};
 use crate::{
     cause::Cause,
     codec::{Raw, Serializer},
     collections::{Map, Set},
-    message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId, value::Value},
+    message::{
+        ClientMessage, RouterMessage,
+        feature::{Feature, Features, Roles},
+        id::SessionId,
+        value::Value,
+    },
     permission::Role,
     refusal::Refusal,
     roster::{Newcomer, Transport},
@@ -26,7 +39,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A realm whose members have names. What it asks for is kept as lines, one an effect:
 ///
@@ -37,6 +50,8 @@ use std::time::SystemTime;
 struct TestRealm {
     realm: Realm,
     chance: StdRng,
+    /// The uptime of the next step.
+    uptime: Duration,
     names: Map<SessionId, (String, Serializer)>,
     ids: Set<u64>,
     lines: Vec<String>,
@@ -52,12 +67,31 @@ impl TestRealm {
         Self::with_options(RealmOptions::default(), members)
     }
 
+    /// A realm with these members, who announce every feature.
+    fn announcing<const N: usize>(members: [&str; N]) -> Self {
+        let mut realm = Self::with([]);
+        realm.announce(Feature::ALL);
+        for member in members {
+            realm.join(member, Serializer::Json);
+        }
+        realm.lines.clear();
+        realm
+    }
+
+    /// Lets those who join from now on announce these features, in the roles of clients.
+    fn announce(&mut self, features: &[Feature]) {
+        let features = Some(Features::of(features));
+        let (caller, callee, publisher, subscriber) = (features, features, features, features);
+        self.roles = Roles { caller, callee, publisher, subscriber, ..Roles::default() };
+    }
+
     fn with_options<const N: usize>(options: RealmOptions, members: [&str; N]) -> Self {
         let mut chance = StdRng::seed_from_u64(1);
-        let mut step = Step::new(SystemTime::UNIX_EPOCH, &mut chance);
+        let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
         let mut realm = Self {
             realm: Realm::new("realm1".into(), options, &mut step),
             chance,
+            uptime: Duration::ZERO,
             names: Map::default(),
             ids: Set::default(),
             lines: Vec::new(),
@@ -102,7 +136,7 @@ impl TestRealm {
             transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into(), via: None },
             roles: self.roles,
         };
-        let mut step = Step::new(self.now, &mut self.chance);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
         let joined = self.realm.join(newcomer, &mut step);
         let effects = step.into_effects();
         if let Ok(id) = joined {
@@ -139,7 +173,7 @@ impl TestRealm {
     fn receive_bytes(&mut self, name: &str, serializer: Serializer, bytes: Vec<u8>) {
         let message = ClientMessage::decode(serializer, &Bytes::from(bytes), 64).unwrap();
         let id = self.id(name);
-        let mut step = Step::new(self.now, &mut self.chance);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
         self.realm.receive(id, message, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
@@ -148,7 +182,7 @@ impl TestRealm {
 
     fn leave(&mut self, name: &str, cause: Cause) {
         let id = self.id(name);
-        let mut step = Step::new(self.now, &mut self.chance);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
         self.realm.leave(id, cause, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
@@ -156,11 +190,23 @@ impl TestRealm {
     }
 
     fn close(&mut self, cause: &Cause) {
-        let mut step = Step::new(self.now, &mut self.chance);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
         self.realm.close(cause, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound());
+    }
+
+    /// Lets so many milliseconds pass, with the calls that are due in them.
+    fn pass(&mut self, milliseconds: u64) {
+        self.uptime += Duration::from_millis(milliseconds);
+        while self.realm.next_timeout().is_some_and(|due| due <= self.uptime) {
+            let mut step = Step::new(SystemTime::UNIX_EPOCH, self.uptime, &mut self.chance);
+            self.realm.expire(&mut step);
+            let effects = step.into_effects();
+            self.keep(effects);
+            assert!(self.realm.is_sound(), "an index is out of step after {:?}", self.uptime);
+        }
     }
 
     /// Asserts that exactly this was asked for since the last check, in this order.
