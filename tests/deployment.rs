@@ -1,18 +1,20 @@
 //! What is shipped to run the router: the unit of systemd, the image, and the Compose file.
 
 use crate::support::{
-    Router,
+    Peer, Router,
     http::plain,
     program::{Serving, program},
+    prometheus::until,
 };
-use realmkeeper::config::{self, Overrides};
+use realmkeeper_actors::codec::Serializer;
 use serde_json::Value as Json;
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -58,11 +60,33 @@ fn production() -> String {
     free
 }
 
+/// What the example for production says.
+fn example() -> toml::Table {
+    toml::from_str(&read("config/production.toml")).expect("it is TOML")
+}
+
+/// The port of its listener.
+fn listener_port() -> u16 {
+    let address = example()["listeners"][0]["address"].as_str().and_then(|text| text.parse().ok());
+    address.map(|address: SocketAddr| address.port()).expect("it is an address")
+}
+
 /// The variables that the example for production takes tickets from.
 fn variables() -> Vec<String> {
-    let text = read("config/production.toml");
-    let variables = text.lines().filter_map(|line| line.strip_prefix("ticket_env = "));
-    variables.map(|variable| variable.trim_matches('"').to_owned()).collect()
+    let example = example();
+    let principals = example["realms"][0]["principals"].as_array().expect("there are principals");
+    let variables = principals.iter().filter_map(|principal| principal.get("ticket_env")?.as_str());
+    variables.map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_else_is_shipped_to_run_the_router() {
+    let folder = fs::read_dir(Path::new(ROOT).join("config")).expect("the folder can be read");
+    let names = folder.map(|entry| entry.expect("the entry can be read").file_name());
+    let names = names.map(|name| name.into_string().expect("names are UTF-8"));
+    let mut names = names.filter(|name| !name.ends_with(".toml")).collect::<Vec<_>>();
+    names.sort();
+    assert_eq!(names, ["Dockerfile", "compose.yaml", "prometheus.yml", "realmkeeper.service"]);
 }
 
 #[test]
@@ -72,7 +96,7 @@ fn the_unit_is_well_formed_and_hardened() {
     let file = folder.join("realmkeeper.service");
     let text = read("config/realmkeeper.service").replace(INSTALLED, PROGRAM);
     fs::write(&file, text).expect("the folder of tests can be written to");
-    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=15"]] {
+    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]] {
         let output = Command::new("systemd-analyze").args(arguments).arg(&file).output();
         let output = output.expect("systemd-analyze is installed, of the Debian package systemd");
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,10 +128,8 @@ fn the_commands_of_the_unit_run() {
 
 #[test]
 fn there_are_file_descriptors_for_all_sessions() {
-    let file = write("limits.toml", &production().replace("ticket_env", "ticket"));
-    let loaded = config::load(&file, &Overrides::default()).expect("the configuration can be used");
-    let sessions = loaded.settings.limits.sessions.expect("the example limits sessions") as u64;
-    let of_compose = compose()["services"]["realmkeeper"]["ulimits"]["nofile"].as_u64();
+    let sessions = example()["limits"]["sessions"].as_integer().expect("the example limits sessions");
+    let of_compose = compose()["services"]["realmkeeper"]["ulimits"]["nofile"].as_i64();
     let of_unit = unit("LimitNOFILE").pop().and_then(|limit| limit.parse().ok());
     for limit in [of_compose, of_unit] {
         assert!(limit.is_some_and(|limit| limit > sessions), "{limit:?} for {sessions} sessions");
@@ -131,6 +153,12 @@ fn instruction(name: &str) -> String {
     found.unwrap_or_else(|| panic!("the image has no {name}")).1
 }
 
+/// Whether the image gets a file at this path.
+fn has_copy_at(path: &str) -> bool {
+    instructions().iter().any(|(name, rest)| name == "COPY" && rest.ends_with(&format!(" {path}")))
+}
+
+/// The words of a command that is written as a list.
 fn words(json: &str) -> Vec<String> {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
@@ -174,9 +202,9 @@ fn the_image_is_made_of_what_there_is() {
 #[test]
 fn the_image_serves_with_its_command_and_variables() {
     assert_eq!(words(&instruction("ENTRYPOINT")), ["realmkeeper"]);
-    assert!(instructions().iter().any(|(name, rest)| name == "COPY" && rest.ends_with(INSTALLED)));
-    let (variable, address) =
-        instruction("ENV").split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a variable");
+    assert!(has_copy_at(INSTALLED));
+    let setting = instruction("ENV");
+    let (variable, address) = setting.split_once('=').expect("it sets a variable");
     let address: SocketAddr = address.parse().expect("it is an address");
     let file = write("image.toml", &production());
     let arguments = words(&instruction("CMD"));
@@ -185,9 +213,10 @@ fn the_image_serves_with_its_command_and_variables() {
     let arguments = arguments.collect::<Option<Vec<_>>>().expect("the path is UTF-8");
     let mut command = program(&arguments);
     command.envs(variables().into_iter().map(|variable| (variable, "secret")));
-    // An address of its own for this test, which shows that the variable is heard.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let free = free.expect("a port is free");
+    // Another address shows that the variable is heard. Nobody is given its port while that is taken on this one.
+    let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (taken, _listener) = taken.expect("a port is free");
+    let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
     let serving = Serving::run(command.env(variable, free.to_string()));
     assert_eq!(plain(free, "GET /readyz").status, "200 ok");
     drop(serving);
@@ -199,39 +228,30 @@ fn the_image_serves_with_its_command_and_variables() {
     assert_eq!(exposed, format!("{} {}", listener_port(), address.port()));
 }
 
-/// The port of the listener in the example for production.
-fn listener_port() -> u16 {
-    let text = read("config/production.toml").replace("ticket_env", "ticket");
-    let file = write("listener.toml", &text);
-    let loaded = config::load(&file, &Overrides::default()).expect("the configuration can be used");
-    loaded.settings.listeners[0].address.port()
-}
-
 #[test]
 fn the_image_is_healthy_while_the_router_takes_sessions() {
-    let (_, check) = instruction("HEALTHCHECK")
-        .split_once("CMD ")
-        .map(|(a, b)| (a.to_owned(), words(b)))
-        .expect("a command");
-    let address = instruction("ENV").rsplit_once(':').map(|(_, port)| format!("127.0.0.1:{port}"));
-    let address = address.expect("the variable has a port");
-    assert!(
-        instructions()
-            .iter()
-            .any(|(name, rest)| name == "COPY" && rest.ends_with(&format!("/bin/{}", check[0])))
-    );
+    let check = instruction("HEALTHCHECK");
+    let check = words(check.split_once("CMD ").expect("it runs a command").1);
+    assert!(has_copy_at(&format!("/usr/local/bin/{}", check[0])));
+    let variable = instruction("ENV");
+    let port = variable.rsplit_once(':').expect("the variable has a port").1;
     let ask = |router: SocketAddr| {
-        let words = check.iter().map(|word| word.replace(&address, &router.to_string()));
-        let words = words.collect::<Vec<_>>();
-        assert_ne!(words, check, "it asks {address}");
+        let at = format!("127.0.0.1:{port}");
+        let words = check.iter().map(|word| word.replace(&at, &router.to_string())).collect::<Vec<_>>();
+        assert_ne!(words, check, "it asks {at}");
         let output = Command::new(&words[0]).args(&words[1..]).output();
         output.expect("busybox is installed, of the Debian package").status.success()
     };
-    let router = Router::start();
-    assert!(ask(router.address()));
+    let mut router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
     let address = router.address();
-    drop(router);
-    assert!(!ask(address), "nobody listens there any more");
+    let peer = Peer::join(&router, Serializer::Json);
+    assert!(ask(address));
+    router.stop();
+    let is_stopping = || plain(address, "GET /readyz").status == "503 service unavailable";
+    until("the router stops", is_stopping);
+    assert!(!ask(address));
+    assert!(is_stopping(), "it was asked while the router stopped");
+    drop(peer);
 }
 
 fn yaml(path: &str) -> Json {
