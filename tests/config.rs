@@ -5,6 +5,7 @@ use realmkeeper::{
     Settings,
     config::{self, Config, Overrides},
 };
+use realmkeeper_actors::{message::uri::Match, realm::HistoryOptions};
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -123,6 +124,17 @@ fn the_reference_is_what_there_is_without_a_file() {
     let (_, alone) = Overrides::default().alone();
     let default = format!("{:?}", Settings::default());
     assert_eq!((format!("{:?}", loaded.settings), format!("{alone:?}")), (default.clone(), default));
+}
+
+#[test]
+fn the_realms_of_the_demonstration_keep_a_history() {
+    let file = Path::new(ROOT).join("config/demo.toml");
+    let loaded = config::load(&file, &Overrides::default()).expect("the file can be used");
+    let (topic, matching) = ("com.demo.history".into(), Match::Exact);
+    let history = HistoryOptions { topic, matching, events: 1000, octets: 16 << 20, age: None };
+    let found = loaded.settings.realms.iter().map(|realm| (&*realm.name, &realm.options.histories[..]));
+    let expected = ["realm1", "realm2"].map(|name| (name, std::slice::from_ref(&history)));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
 /// The reference with its commented keys.

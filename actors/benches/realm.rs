@@ -99,18 +99,70 @@ fn unrelated_patterns(criterion: &mut Criterion) {
         let mut world = World::new();
         let (publisher, subscriber) = (world.join(Serializer::Json), world.join(Serializer::Json));
         world.receive(subscriber, message(r#"[32,1,{},"com.example.topic"]"#));
+        let mut other = world.join(Serializer::Json);
         for number in 0..unrelated {
+            if number % 5000 == 4999 {
+                // A session has a limited number of subscriptions.
+                other = world.join(Serializer::Json);
+            }
             let (kind, topic) = match number % 3 {
                 0 => ("exact", format!("com.example.other{number}")),
                 1 => ("prefix", format!("com.other{number}.")),
                 _ => ("wildcard", format!("com..other{number}")),
             };
-            world.receive(subscriber, message(&format!(r#"[32,1,{{"match":"{kind}"}},"{topic}"]"#)));
+            world.receive(other, message(&format!(r#"[32,1,{{"match":"{kind}"}},"{topic}"]"#)));
         }
+        assert_eq!(world.realm.subscriptions(), unrelated + 1);
         let publish = publish();
         group.bench_function(BenchmarkId::from_parameter(unrelated), |bencher| {
             bencher.iter(|| black_box(world.receive(publisher, publish.clone())));
         });
+    }
+    group.finish();
+}
+
+/// One publication with lists to 100 subscribers, and one that is retained.
+fn options(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let publisher = world.join(Serializer::Json);
+    for _ in 0..100 {
+        let subscriber = world.join(Serializer::Json);
+        world.receive(subscriber, message(r#"[32,1,{},"com.example.topic"]"#));
+    }
+    let mut group = criterion.benchmark_group("publish to 100");
+    for (name, options) in [
+        ("without options", "{}"),
+        ("but one session", r#"{"exclude":[4711]}"#),
+        ("of an authrole", r#"{"eligible_authrole":["anonymous","other"]}"#),
+        ("retained", r#"{"retain":true}"#),
+    ] {
+        let publish = message(&format!(r#"[16,1,{options},"com.example.topic",["{}"]]"#, "x".repeat(128)));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(world.receive(publisher, publish.clone())));
+        });
+    }
+    group.finish();
+}
+
+/// A subscription that begins and ends, with nobody and with somebody who is told of it.
+fn subscriptions(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let (subscriber, observer) = (world.join(Serializer::Json), world.join(Serializer::Json));
+    let mut group = criterion.benchmark_group("subscribe and unsubscribe");
+    for name in ["unobserved", "observed"] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let subscribe = message(r#"[32,1,{},"com.example.topic"]"#);
+                let answer = world.receive(subscriber, subscribe);
+                let [Effect::Send { message: RouterMessage::Subscribed(subscribed), .. }, ..] = &answer[..]
+                else {
+                    return answer;
+                };
+                let id = subscribed.subscription;
+                world.receive(subscriber, message(&format!("[34,2,{id}]")))
+            });
+        });
+        world.receive(observer, message(r#"[32,1,{"match":"prefix"},"wamp.subscription."]"#));
     }
     group.finish();
 }
@@ -172,5 +224,5 @@ fn meta(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, publications, unrelated_patterns, calls, membership, meta);
+criterion_group!(benches, publications, unrelated_patterns, options, subscriptions, calls, membership, meta);
 criterion_main!(benches);

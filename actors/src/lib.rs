@@ -16,7 +16,8 @@
 //! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
 //!    [`realm::Realm::receive`] for each message.
 //! 5. [`realm`] checks the request id and gives the message to the [`broker`], which asks the role of the sender
-//!    ([`permission`]), finds the subscriptions that match ([`pattern`]) and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
+//!    ([`permission`]), finds the subscriptions that match ([`pattern`]), keeps the event where it is retained or has a
+//!    history, and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
 //!    A CALL goes to the [`dealer`] instead, or to [`meta`] if the procedure is the router's own.
 //! 6. The realm's actor carries the effects out: it encodes the EVENT once and appends the frame to the
 //!    [`transport::outbox`] of each receiver. The first append wakes the session that owns the outbox.
@@ -31,7 +32,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`message`] | the messages as types, ids, URIs, options, features |
+//! | [`message`] | the messages as types, ids, URIs, options; what is announced stands in [`message::feature`] |
 //! | [`codec`] | JSON, MessagePack and CBOR: checking, cutting, writing; payloads |
 //! | [`pattern`] | an index of URIs, prefixes and wildcards |
 //! | [`permission`] | what the sessions of a role may do |
@@ -40,7 +41,7 @@
 //! | [`proxy`] | what is told of a client's address, and whether it is believed |
 //! | [`label`] | the fixed names in logs and metrics |
 //! | [`step`] | what one step may use, and what it asks for |
-//! | [`broker`], [`dealer`] | subscriptions and events, registrations and calls |
+//! | [`broker`], [`dealer`] | subscriptions and events, those that are kept included; registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
 //! | [`realm`] | joining, leaving, receiving; its actor |
 //! | [`metrics`] | every metric |

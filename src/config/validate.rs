@@ -21,12 +21,13 @@ use std::{collections::HashMap, hash::Hash, path::Path};
 /// The paths that the router itself answers.
 const TAKEN_PATHS: [&str; 4] = ["/metrics", "/healthz", "/readyz", "/livez"];
 
-/// The procedures by which a session ends others.
-const KILLS: [&str; 4] = [
+/// The procedures by which a session ends others, or what they hold.
+const ENDING: [&str; 5] = [
     "wamp.session.kill",
     "wamp.session.kill_by_authid",
     "wamp.session.kill_by_authrole",
     "wamp.session.kill_all",
+    "wamp.subscription.remove_subscriber",
 ];
 
 /// The least size of what holds whole messages.
@@ -273,9 +274,9 @@ impl Validation<'_, '_, '_> {
         let permissions = role.permissions();
         let may = |procedure: &&str| permissions.decide(permission::Action::Call, procedure).is_allowed;
         let open = self.config.listeners.iter().find(|listener| !listener.address.0.ip().is_loopback());
-        if let (Some(listener), Some(kill)) = (open, KILLS.iter().find(|procedure| may(procedure))) {
+        if let (Some(listener), Some(procedure)) = (open, ENDING.iter().find(|procedure| may(procedure))) {
             let text = format!(
-                "whoever reaches {} may call {kill} without saying who they are; give anonymous clients another role",
+                "whoever reaches {} may call {procedure} without saying who they are; give anonymous clients another role",
                 listener.address
             );
             self.warning(place, text);

@@ -86,8 +86,8 @@ impl<'a> Given<'a> {
         text(value).map(Some).ok_or_else(|| invalid(&format!("{name} must be a string")))
     }
 
-    /// The keyword `name` if it is given, as an integer: an id, or a number of things.
-    pub(super) fn optional_id(&self, name: &str) -> Result<Option<u64>, Refusal> {
+    /// The keyword `name` if it is given, as an id or a number of things.
+    pub(super) fn optional_integer(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let read = |value: &Value| self.payload.id_of(value).filter(|id| (1..=MAX_ID).contains(id));
         self.optional(name, "an integer from 1 to 2^53", read)
     }

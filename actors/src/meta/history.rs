@@ -19,6 +19,71 @@ const MOST_OCTETS: usize = 1 << 21;
 /// How many octets an answer takes for an event besides its own, about.
 const AROUND: usize = 256;
 
+/// Answers the events that the caller might have received, each as one argument. One that has no form in the
+/// serializer of the caller is left out.
+pub(super) fn get_events(
+    subscription: &Subscription,
+    given: &Given<'_>,
+    lent: &Lent<'_>,
+) -> Result<Outcome, Refusal> {
+    lent.caller.role.authorize(Action::Subscribe, &subscription.topic, subscription.matching)?;
+    let id = subscription.id().get();
+    let history = subscription.history.as_ref().ok_or(Refusal::NoHistory(id))?;
+    let events = history.events(lent.now).collect::<Vec<_>>();
+    let filter = Filter::new(given)?;
+    let (begin, end) = range(&events, given)?;
+    let is_reversed = given.optional("reverse", "a boolean", Value::as_bool)?.unwrap_or_default();
+    let limit = given.optional_integer("limit")?.map_or(usize::MAX, |limit| limit as usize);
+    let serializer = lent.caller.serializer();
+    let mut found = events.get(begin..end).unwrap_or_default().to_vec();
+    found.retain(|event| filter.lets_pass(event) && event.audience.admits(lent.caller));
+    if is_reversed {
+        found.reverse();
+    }
+    let (mut args, mut octets) = (Vec::new(), 0);
+    let shown = found.iter().filter_map(|event| Some((event.octets(), shown(event, id, serializer)?)));
+    for (size, shown) in shown.take(limit) {
+        octets += size + AROUND;
+        if octets > MOST_OCTETS {
+            let what = "the events have too many octets for one answer, limit makes them fewer";
+            return Err(Refusal::TooMany { limit: Limit::History, what, most: MOST_OCTETS });
+        }
+        args.push(shown);
+    }
+    Ok(Outcome::Answer(Arguments { args, ..Arguments::default() }))
+}
+
+/// From where and to where events are asked for by the publications before, between or behind which they stand.
+fn range(events: &[&Kept], given: &Given<'_>) -> Result<(usize, usize), Refusal> {
+    let place = |name| {
+        let Some(publication) = given.optional_integer(name)? else { return Ok(None) };
+        let place = events.iter().position(|event| event.publication.get() == publication);
+        let unknown =
+            || Refusal::InvalidArgument(format!("{name} is {publication}, which is not in the history"));
+        place.map(Some).ok_or_else(unknown)
+    };
+    let begins = [place("from_publication")?, place("after_publication")?.map(|place| place + 1)];
+    let ends = [place("before_publication")?, place("until_publication")?.map(|place| place + 1)];
+    let begin = begins.into_iter().flatten().max().unwrap_or_default();
+    let end = ends.into_iter().flatten().min().unwrap_or(events.len());
+    Ok((begin, end.max(begin)))
+}
+
+/// An event as it is told, if it has a form in this serializer.
+fn shown(event: &Kept, subscription: u64, serializer: Serializer) -> Option<Value> {
+    let Arguments { args, kwargs } = event.payload.transcode(serializer).ok()?.open().ok()?;
+    let known = [
+        ("timestamp", Some(event.timestamp())),
+        ("subscription", Some(subscription.into())),
+        ("publication", Some(event.publication.get().into())),
+        ("details", Some(options_value(&event.details()))),
+        ("args", (!args.is_empty()).then(|| args.into())),
+        ("kwargs", (!kwargs.is_empty()).then(|| kwargs.into())),
+    ];
+    let known = known.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    Some(known.collect::<Dict>().into())
+}
+
 /// Which of the events are asked for; all filters have to be met.
 struct Filter<'a> {
     from_time: Option<SystemTime>,
@@ -50,69 +115,4 @@ impl<'a> Filter<'a> {
             && self.until_time.is_none_or(|time| event.at <= time)
             && self.topic.is_none_or(|topic| *event.topic == *topic)
     }
-}
-
-/// Answers the events that the caller might have received, each as one argument. One that has no form in the
-/// serializer of the caller is left out.
-pub(super) fn get_events(
-    subscription: &Subscription,
-    given: &Given<'_>,
-    lent: &Lent<'_>,
-) -> Result<Outcome, Refusal> {
-    lent.caller.role.authorize(Action::Subscribe, &subscription.topic, subscription.matching)?;
-    let id = subscription.id().get();
-    let history = subscription.history.as_ref().ok_or(Refusal::NoHistory(id))?;
-    let events = history.events(lent.now).collect::<Vec<_>>();
-    let filter = Filter::new(given)?;
-    let (begin, end) = range(&events, given)?;
-    let is_reversed = given.optional("reverse", "a boolean", Value::as_bool)?.unwrap_or_default();
-    let limit = given.optional_id("limit")?.map_or(usize::MAX, |limit| limit as usize);
-    let serializer = lent.caller.serializer();
-    let mut found = events.get(begin..end).unwrap_or_default().to_vec();
-    found.retain(|event| filter.lets_pass(event) && event.audience.admits(lent.caller));
-    if is_reversed {
-        found.reverse();
-    }
-    let (mut args, mut octets) = (Vec::new(), 0);
-    let shown = found.iter().filter_map(|event| Some((event.octets(), shown(event, id, serializer)?)));
-    for (size, shown) in shown.take(limit) {
-        octets += size + AROUND;
-        if octets > MOST_OCTETS {
-            let what = "the events have too many octets for one answer, limit makes them fewer";
-            return Err(Refusal::TooMany { limit: Limit::History, what, most: MOST_OCTETS });
-        }
-        args.push(shown);
-    }
-    Ok(Outcome::Answer(Arguments { args, ..Arguments::default() }))
-}
-
-/// From where and to where events are asked for by the publications before, between or behind which they stand.
-fn range(events: &[&Kept], given: &Given<'_>) -> Result<(usize, usize), Refusal> {
-    let place = |name| {
-        let Some(publication) = given.optional_id(name)? else { return Ok(None) };
-        let place = events.iter().position(|event| event.publication.get() == publication);
-        let unknown =
-            || Refusal::InvalidArgument(format!("{name} is {publication}, which is not in the history"));
-        place.map(Some).ok_or_else(unknown)
-    };
-    let begins = [place("from_publication")?, place("after_publication")?.map(|place| place + 1)];
-    let ends = [place("before_publication")?, place("until_publication")?.map(|place| place + 1)];
-    let begin = begins.into_iter().flatten().max().unwrap_or_default();
-    let end = ends.into_iter().flatten().min().unwrap_or(events.len());
-    Ok((begin, end.max(begin)))
-}
-
-/// An event as it is told, if it has a form in this serializer.
-fn shown(event: &Kept, subscription: u64, serializer: Serializer) -> Option<Value> {
-    let Arguments { args, kwargs } = event.payload.transcode(serializer).ok()?.open().ok()?;
-    let known = [
-        ("timestamp", Some(event.timestamp())),
-        ("subscription", Some(subscription.into())),
-        ("publication", Some(event.publication.get().into())),
-        ("details", Some(options_value(&event.details()))),
-        ("args", (!args.is_empty()).then(|| args.into())),
-        ("kwargs", (!kwargs.is_empty()).then(|| kwargs.into())),
-    ];
-    let known = known.into_iter().filter_map(|(key, value)| Some((key, value?)));
-    Some(known.collect::<Dict>().into())
 }

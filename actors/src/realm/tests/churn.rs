@@ -34,6 +34,10 @@ struct Churn {
     holders: BTreeSet<(String, String)>,
     /// How many calls were answered.
     answered: usize,
+    /// How many retained events came.
+    retained: usize,
+    /// How many answers told of past events.
+    remembered: usize,
     /// Whether the last message was one to kill all.
     silently: bool,
 }
@@ -64,6 +68,8 @@ impl Churn {
             invocations: BTreeMap::new(),
             holders: BTreeSet::new(),
             answered: 0,
+            retained: 0,
+            remembered: 0,
             silently: false,
         }
     }
@@ -143,12 +149,12 @@ impl Churn {
             72..76 => {
                 let other = self.any().unwrap_or_default();
                 let id = self.realm.ids[self.chance.random_range(0..self.realm.ids.len())];
-                let (procedure, more) = [
-                    ("remove_subscriber", format!(",@{other}")),
-                    ("get_events", String::new()),
-                    ("list_subscribers", String::new()),
-                ][number % 3]
-                    .clone();
+                let with_history = self.realm.realm.broker.subscription_to("t.1", Match::Exact);
+                let (procedure, id, more) = match number % 3 {
+                    0 => ("remove_subscriber", id, format!(",@{other}")),
+                    1 => ("get_events", with_history.map_or(id, |found| found.id().get()), String::new()),
+                    _ => ("list_subscribers", id, String::new()),
+                };
                 let call = format!(r#"[48,{request},{{}},"wamp.subscription.{procedure}",[{id}{more}]]"#);
                 self.call(&name, request, &call);
             }
@@ -203,6 +209,8 @@ impl Churn {
             }
             let Some((name, message)) = line.split_once(" < ") else { panic!("{line}") };
             assert!(!left.contains(name), "{line} comes after the end");
+            self.retained += usize::from(message.contains(r#""retained":true"#));
+            self.remembered += usize::from(message.contains(r#""timestamp":"#));
             if message.starts_with("[50,") || message.starts_with("[8,48,") {
                 let place = if message.starts_with("[50,") { 1 } else { 2 };
                 let request = message.split(',').nth(place).and_then(|request| request.parse().ok());
@@ -257,7 +265,7 @@ impl Churn {
     }
 
     /// Lets everybody leave: then nobody waits for anything.
-    fn end(mut self) -> usize {
+    fn end(mut self) -> [usize; 3] {
         for name in self.members.clone() {
             self.realm.leave(&name, Cause::Goodbye);
             self.observe();
@@ -265,7 +273,7 @@ impl Churn {
         let observers: Vec<_> = self.calls.iter().filter(|(caller, _)| caller != "observer").collect();
         assert!(observers.is_empty(), "{observers:?} were never answered");
         self.realm.answers("observer", "wamp.session.count", "", "[1]");
-        self.answered
+        [self.answered, self.retained, self.remembered]
     }
 }
 
@@ -277,7 +285,8 @@ fn whatever_happens_every_call_is_answered_once_and_every_join_pairs_with_its_le
             churn.step();
         }
         assert!(churn.joined > STEPS / 100, "only {} joined", churn.joined);
-        let answered = churn.end();
-        assert!(answered > STEPS / 10, "only {answered} calls were answered");
+        let seen @ [answered, retained, remembered] = churn.end();
+        let is_enough = answered > STEPS / 10 && retained > STEPS / 100 && remembered > STEPS / 1000;
+        assert!(is_enough, "only so many calls were answered, events retained and remembered: {seen:?}");
     }
 }
