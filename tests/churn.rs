@@ -1,4 +1,4 @@
-//! Two thousand sessions at a time that come and go in every way, several times over.
+//! Two thousand sessions at a time that come and go in every way, several times over, with calls among them.
 
 use crate::support::{Peer, program::Serving};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -28,15 +28,25 @@ const ROUNDS: usize = 5;
 const THREADS: usize = 4;
 const SESSIONS_PER_THREAD: usize = 500;
 
-/// Joins sessions, and then ends each in one of the ways.
+/// Joins sessions that share a procedure, and then ends each in one of the ways, while calls are with it that
+/// nobody answers.
 fn come_and_go(address: SocketAddr, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
-    let mut killer = Peer::join_at(address, Serializer::Json);
-    let mut peers: Vec<Peer> = (1..SESSIONS_PER_THREAD)
+    let (mut killer, mut caller) =
+        (Peer::join_at(address, Serializer::Json), Peer::join_at(address, Serializer::Json));
+    let mut peers: Vec<Peer> = (2..SESSIONS_PER_THREAD)
         .map(|_| Peer::join_at(address, Serializer::ALL[chance.random_range(0..3)]))
         .collect();
     peers.shuffle(&mut chance);
-    for mut peer in peers {
+    for peer in &mut peers {
+        peer.register("app.shared", &json!({"invoke": "random"}));
+    }
+    for (request, mut peer) in (1..).zip(peers) {
+        let options = [json!({}), json!({"timeout": 20}), json!({"timeout": 3_600_000})];
+        caller.send(&json!([48, request, options[request % 3], "app.shared", ["x".repeat(256)]]));
+        if request % 4 == 0 {
+            caller.send(&json!([49, request, {"mode": "skip"}]));
+        }
         match chance.random_range(0..4) {
             0 => drop(peer),
             1 => peer.send(&json!([3, {}, "wamp.close.normal"])),
@@ -48,6 +58,7 @@ fn come_and_go(address: SocketAddr, seed: u64) {
         }
     }
     killer.leave();
+    caller.leave();
 }
 
 /// Who is announced to join and to leave.
@@ -96,6 +107,8 @@ fn two_thousand_sessions_at_a_time_are_announced_exactly_and_leave_no_memory_beh
         assert_eq!(announced.joined.len(), THREADS * SESSIONS_PER_THREAD);
         let count = observer.call("wamp.session.count", &json!([]), &json!({}));
         assert_eq!(count[3], json!([1]), "nothing is announced beyond that, and only the observer is left");
+        let registrations = observer.call("wamp.registration.list", &json!([]), &json!({}));
+        assert_eq!(registrations[3], json!([{"exact": [], "prefix": [], "wildcard": []}]));
         memory.push(program.memory());
     }
     let (early, late) = (memory[1], memory[ROUNDS - 1]);

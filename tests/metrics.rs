@@ -209,6 +209,29 @@ fn a_call_of_a_session_to_itself_ends_once() {
 }
 
 #[test]
+fn calls_are_counted_by_how_their_caller_or_their_time_ends_them() {
+    let router = Router::start();
+    let before = Samples::of(&router);
+    let mut callee = Peer::join(&router, Serializer::Json);
+    register(&mut callee, "com.example.procedure");
+    let mut caller = Peer::join(&router, Serializer::Json);
+    for (request, options) in [(1, json!({})), (2, json!({"timeout": 1})), (3, json!({}))] {
+        caller.send(&json!([48, request, options, "com.example.procedure"]));
+        assert_eq!(callee.message()[0], 68);
+        match request {
+            1 => caller.send(&json!([49, request, {"mode": "skip"}])),
+            2 => {}
+            _ => callee.send(&json!([8, 68, request, {}, "wamp.error.unavailable"])),
+        }
+        assert_eq!(caller.message()[0], 8);
+    }
+    let changes = Samples::of(&router).since(&before);
+    let calls: Vec<_> = changes.lines().filter(|line| line.starts_with("realmkeeper_calls")).collect();
+    let ended = |outcome| format!(r#"realmkeeper_calls_total{{outcome="{outcome}",realm="realm1"}} +1"#);
+    assert_eq!(calls, ["canceled", "error", "timeout"].map(ended));
+}
+
+#[test]
 fn bytes_are_counted_as_they_cross_the_socket() {
     for serializer in Serializer::ALL {
         let router = Router::start();

@@ -1,5 +1,5 @@
-// Holds a router to the session meta API, the options of events and authentication with a JavaScript client, whichever
-// it is.
+// Holds a router to the session meta API, the options of events, calls and authentication with a JavaScript client,
+// whichever it is.
 //
 //     node session_<client>.js URL REALM SERIALIZER
 //
@@ -182,6 +182,47 @@ async function callAndRegister(alice, bob) {
   check("unregister", unregistered, "wamp.error.no_such_procedure");
 }
 
+/** Calls take the ways of the Advanced Profile. */
+async function advancedCalls(alice, bob, join, abilities) {
+  const result = (...args) => ({ args, kwargs: {} });
+  const call = async (procedure, ...args) => (await alice.call(procedure, args)).args[0];
+  const nameProcedure = (args, kwargs, details) => result(details.procedure);
+  await bob.register("com.example.pattern", nameProcedure, { match: "prefix" });
+  check("registration of a pattern", await call("com.example.pattern.one"), "com.example.pattern.one");
+
+  const inTurns = { invoke: "roundrobin" };
+  await alice.register("com.example.shared", () => result("alice"), inTurns);
+  await bob.register("com.example.shared", () => result("bob"), inTurns);
+  const names = [];
+  for (let turn = 0; turn < 4; turn += 1) names.push(await call("com.example.shared"));
+  check("shared registration", names, ["alice", "bob", "alice", "bob"]);
+
+  const registration = await call("wamp.registration.match", "com.example.shared");
+  const answers = [
+    (await call("wamp.registration.lookup", "com.example.shared")) === registration,
+    await call("wamp.registration.list_callees", registration),
+    await call("wamp.registration.count_callees", registration),
+  ];
+  check("registration meta api", answers, [true, [alice.id, bob.id], 2]);
+
+  await bob.register("com.example.never", () => new Promise(() => {}));
+  const canceled = ["wamp.error.canceled", ["the caller canceled the call"]];
+  const [uri, args] = await failure(alice.callAndCancel("com.example.never"));
+  check("canceled call", [uri, args], canceled);
+
+  const timeout = await failure(alice.call("com.example.never", [], {}, { timeout: 30 }));
+  check("call timeout", timeout.slice(0, 2), ["wamp.error.timeout", ["the call was not answered within 30 ms"]]);
+
+  if (abilities.parts) {
+    const features = ["progressive_call_results", "progressive_call_invocations", "call_canceling"];
+    const carol = await join(undefined, undefined, features);
+    const [parts, answer] = await carol.sumInParts("com.example.sum", [1, 2, 3]);
+    check("result in parts", parts, [1, 3]);
+    check("arguments in parts", answer, 6);
+    await carol.leave();
+  }
+}
+
 /** Sessions are announced, counted, listed and described. */
 async function joinAndLeave(alice, bob, join) {
   const meta = async (name, ...args) => (await alice.call(`wamp.session.${name}`, args)).args[0];
@@ -297,6 +338,7 @@ async function scenario(connect, abilities) {
   await publishAndSubscribe(alice, bob, abilities);
   if (abilities.options) await select(alice, bob);
   await callAndRegister(alice, bob);
+  await advancedCalls(alice, bob, join, abilities);
   await joinAndLeave(alice, bob, join);
   await kill(alice, bob, join);
   await testament(alice, join);
@@ -311,12 +353,19 @@ async function scenario(connect, abilities) {
  * - `id`, `authid`, `details` of WELCOME, and `closed`, a promise of reason and message of GOODBYE
  * - `publish(topic, args, kwargs, options)`, acknowledged unless the options say otherwise
  * - `subscribe(topic, handler, options)`, returns an object with `unsubscribe()`
- * - `call(procedure, args, kwargs)` and what endpoints return: `{ args, kwargs }`, or `{ uri, args, kwargs }` thrown
- * - `register(procedure, endpoint)`, returns an object with `unregister()`
+ * - `call(procedure, args, kwargs, options)` and what endpoints return: `{ args, kwargs }`, or
+ *   `{ uri, args, kwargs }` thrown
+ * - `callAndCancel(procedure)`, the same for a call that is canceled at once
+ * - `register(procedure, endpoint, options)`, returns an object with `unregister()`; an endpoint is given the
+ *   arguments and `{ procedure }`
+ * - `sumInParts(procedure, numbers)`, which registers a procedure and calls it with the numbers one by one; returns the
+ *   sums that came as parts of the result, and the last one
  * - `leave()`
  *
+ * `connect` has the session announce more features if it is given their names as its last argument.
+ *
  * `abilities` says what not every client can do: `unacknowledged` publications, `inclusion` of the publisher, all
- * `options` of publications, empty lists and `retain` among them.
+ * `options` of publications, empty lists and `retain` among them, `parts` of arguments and results.
  */
 exports.run = (connect, abilities) => {
   const fail = (error) => {

@@ -1,4 +1,4 @@
-"""Holds a router to the session meta API, the options of events and authentication with autobahn-python.
+"""Holds a router to the session meta API, the options of events, calls and authentication with autobahn-python.
 
     python session.py URL REALM SERIALIZER
 
@@ -16,7 +16,14 @@ from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.serializer import create_transport_serializer
-from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions, SubscribeOptions
+from autobahn.wamp.types import (
+    CallOptions,
+    CallResult,
+    ComponentConfig,
+    PublishOptions,
+    RegisterOptions,
+    SubscribeOptions,
+)
 
 URL, REALM, SERIALIZER = sys.argv[1:]
 TIME_LIMIT = 60
@@ -239,6 +246,61 @@ async def call_and_register(alice, bob):
     check("unregister", uri, "wamp.error.no_such_procedure")
 
 
+async def advanced_calls(alice, bob):
+    """Calls take the ways of the Advanced Profile."""
+
+    def name_procedure(details):
+        return details.procedure
+
+    prefix = RegisterOptions(match="prefix", details_arg="details")
+    await bob.register(name_procedure, "com.example.pattern", options=prefix)
+    check("registration of a pattern", await alice.call("com.example.pattern.one"), "com.example.pattern.one")
+
+    for session, name in [(alice, "alice"), (bob, "bob")]:
+        in_turns = RegisterOptions(invoke="roundrobin")
+        await session.register(lambda name=name: name, "com.example.shared", options=in_turns)
+    names = [await alice.call("com.example.shared") for _ in range(4)]
+    check("shared registration", names, ["alice", "bob"] * 2)
+
+    registration = await alice.call("wamp.registration.match", "com.example.shared")
+    answers = [
+        await alice.call("wamp.registration.lookup", "com.example.shared") == registration,
+        await alice.call("wamp.registration.list_callees", registration),
+        await alice.call("wamp.registration.count_callees", registration),
+    ]
+    check("registration meta api", answers, [True, [alice.id, bob.id], 2])
+
+    begun, interruptions = asyncio.Queue(), asyncio.Queue()
+
+    async def never():
+        begun.put_nowait("begun")
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            interruptions.put_nowait("interrupted")
+            raise
+
+    await bob.register(never, "com.example.never")
+    call = alice.call("com.example.never")
+    await begun.get()
+    call.cancel()
+    check("canceled call", [await interruptions.get(), call.cancelled()], ["interrupted", True])
+
+    error = await failure(alice.call("com.example.never", options=CallOptions(timeout=30)))
+    expected = ["wamp.error.timeout", ["the call was not answered within 30 ms"], {}]
+    check("call timeout", [await interruptions.get(), error], ["interrupted", expected])
+
+    def count(to, details):
+        for number in range(to):
+            details.progress(number)
+        return to
+
+    await bob.register(count, "com.example.count", options=RegisterOptions(details_arg="details"))
+    parts = []
+    result = await alice.call("com.example.count", 3, options=CallOptions(on_progress=parts.append))
+    check("result in parts", [parts, result], [[0, 1, 2], 3])
+
+
 async def join_and_leave(alice, bob):
     """Sessions are announced, counted, listed and described."""
     _, joins = await alice.collect("wamp.session.on_join")
@@ -349,6 +411,7 @@ async def main():
     await publish_and_subscribe(alice, bob)
     await select(alice, bob)
     await call_and_register(alice, bob)
+    await advanced_calls(alice, bob)
     await join_and_leave(alice, bob)
     await kill(alice, bob)
     await testament(alice)

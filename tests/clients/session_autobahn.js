@@ -14,6 +14,15 @@ const SERIALIZERS = {
 const wrapped = (result) =>
   result instanceof autobahn.Result ? { ...result } : { args: result === null ? [] : [result], kwargs: {} };
 
+/** The result or the error of a call as the scenario has it. */
+async function answer(call) {
+  try {
+    return wrapped(await call);
+  } catch ({ error: uri, args, kwargs }) {
+    throw { uri, args, kwargs };
+  }
+}
+
 /** Connects and joins, by a ticket if there is one. */
 function connect(url, realm, serializer, authid, ticket) {
   const connection = new autobahn.Connection({
@@ -39,22 +48,24 @@ function connect(url, realm, serializer, authid, ticket) {
         publish: (topic, args, kwargs, options) =>
           session.publish(topic, args, kwargs, { acknowledge: true, ...options }),
         subscribe: (topic, handler, options) => session.subscribe(topic, handler, options),
-        call: async (procedure, args, kwargs) => {
-          try {
-            return wrapped(await session.call(procedure, args, kwargs));
-          } catch ({ error: uri, args, kwargs }) {
-            throw { uri, args, kwargs };
-          }
+        call: (procedure, args, kwargs, options) => answer(session.call(procedure, args, kwargs, options)),
+        callAndCancel: (procedure) => {
+          const call = session.call(procedure);
+          // In the other modes it does not expect the ERROR with which every call ends.
+          call.cancel({ mode: "kill" });
+          return answer(call);
         },
-        register: (procedure, endpoint) =>
-          session.register(procedure, (args, kwargs) => {
+        register: (procedure, endpoint, options) => {
+          const answering = async (args, kwargs, details) => {
             try {
-              const result = endpoint(args, kwargs);
+              const result = await endpoint(args, kwargs, details);
               return new autobahn.Result(result.args, result.kwargs);
             } catch ({ uri, args, kwargs }) {
               throw new autobahn.Error(uri, args, kwargs);
             }
-          }),
+          };
+          return session.register(procedure, answering, options);
+        },
         leave: () => {
           connection.close();
           return closed;
@@ -64,4 +75,4 @@ function connect(url, realm, serializer, authid, ticket) {
   });
 }
 
-scenario.run(connect, { unacknowledged: true, inclusion: true, options: true });
+scenario.run(connect, { unacknowledged: true, inclusion: true, options: true, parts: false });

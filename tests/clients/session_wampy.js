@@ -36,11 +36,20 @@ const payload = ({ argsList, argsDict }) => ({ args: plain(argsList ?? []), kwar
 /** A payload as wampy has it. */
 const packed = (argsList = [], argsDict) => ({ argsList, argsDict });
 
-/** Connects and joins, by a ticket if there is one. */
-async function connect(url, realm, name, authid, ticket) {
+/** The result or the error of a call as the scenario has it. */
+const answer = (call) =>
+  call.then(payload, (error) => {
+    throw { uri: error.errorUri, ...payload(error) };
+  });
+
+/** Connects and joins, by a ticket if there is one. wampy announces less than it can do: `announced` comes to that. */
+async function connect(url, realm, name, authid, ticket, announced = []) {
   const serializer = new (watchful(SERIALIZERS[name]))();
   const wampy = new Wampy(url, { realm, serializer, ws: WebSocket, autoReconnect: false });
   if (authid !== undefined) wampy.setOptions({ authid, authmethods: ["ticket"], onChallenge: () => ticket });
+  for (const { features } of Object.values(wampy._wamp_features.roles)) {
+    for (const feature of announced) features[feature] = true;
+  }
   const closed = new Promise((resolve) => {
     wampy.setOptions({
       onClose: () => {
@@ -65,24 +74,40 @@ async function connect(url, realm, name, authid, ticket) {
       });
       return { unsubscribe: () => wampy.unsubscribe(subscriptionId) };
     },
-    call: (procedure, args, kwargs) =>
-      wampy.call(procedure, packed(args, kwargs)).then(payload, (error) => {
-        throw { uri: error.errorUri, ...payload(error) };
-      }),
-    register: async (procedure, endpoint) => {
-      await wampy.register(procedure, (invocation) => {
+    call: (procedure, args, kwargs, options) => answer(wampy.call(procedure, packed(args, kwargs), options)),
+    callAndCancel: (procedure) => {
+      const call = wampy.call(procedure);
+      wampy.cancel(wampy.getOpStatus().reqId, { mode: "killnowait" });
+      return answer(call);
+    },
+    register: async (procedure, endpoint, options) => {
+      const answering = async (invocation) => {
         try {
           const { args, kwargs } = payload(invocation);
-          const result = endpoint(args, kwargs);
+          const result = await endpoint(args, kwargs, invocation.details);
           return packed(result.args, result.kwargs);
         } catch ({ uri, args, kwargs }) {
           throw { error: uri, ...packed(args, kwargs) };
         }
-      });
+      };
+      await wampy.register(procedure, answering, options);
       return { unregister: () => wampy.unregister(procedure) };
+    },
+    sumInParts: async (procedure, numbers) => {
+      let sum = 0;
+      await wampy.register(procedure, ({ argsList, details }) => {
+        sum += Number(argsList[0]);
+        return { argsList: [sum], options: { progress: details.progress === true } };
+      });
+      const parts = [];
+      const progress_callback = ({ argsList }) => parts.push(Number(argsList[0]));
+      const [first, ...others] = numbers;
+      const call = wampy.progressiveCall(procedure, first, { progress_callback });
+      others.forEach((number, place) => call.sendData(number, { progress: place < others.length - 1 }));
+      return [parts, payload(await call.result).args[0]];
     },
     leave: () => wampy.disconnect(),
   };
 }
 
-scenario.run(connect, { unacknowledged: false, inclusion: false, options: false });
+scenario.run(connect, { unacknowledged: false, inclusion: false, options: false, parts: true });

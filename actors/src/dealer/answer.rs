@@ -9,7 +9,7 @@ use crate::{
     codec::Payload,
     message::{
         Cancel, CancelMode, Error, Interrupt, InterruptOptions, RequestType, Result as CallResult,
-        ResultDetails, Yield,
+        ResultDetails, Sparse, Yield,
         feature::Feature,
         id::{RequestId, SessionId},
         uri::{Uri, UriRule},
@@ -46,8 +46,11 @@ impl Dealer {
         let (request, since) = (call.request, call.since);
         match payload_for(caller, &message.payload, passthru) {
             Ok(payload) => {
-                let details = ResultDetails { progress: is_part.then_some(true), ..options.packing() };
-                step.send(caller.id, CallResult { request, details: details.into(), payload });
+                let details = match is_part || passthru.is_some() {
+                    true => ResultDetails { progress: is_part.then_some(true), ..options.packing() }.into(),
+                    false => Sparse::default(),
+                };
+                step.send(caller.id, CallResult { request, details, payload });
                 if is_part {
                     self.go_on(callee.id, invocation, step);
                 } else {

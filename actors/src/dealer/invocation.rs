@@ -5,7 +5,7 @@ use super::{Dealer, registration::Callee};
 use crate::{
     limit::Limit,
     message::{
-        Call, Invocation, InvocationDetails, Invoke,
+        Call, Invocation, InvocationDetails, Invoke, Sparse,
         feature::Feature,
         id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRules},
@@ -94,20 +94,17 @@ impl Pending {
     pub(super) fn awaits_arguments(&self) -> bool {
         matches!(self.kept, Kept::Arguments(_))
     }
+
+    /// Whether a CALL with the same request id brings them.
+    pub(super) fn is_continued_by(&self, message: &Call) -> bool {
+        matches!(&self.kept, Kept::Arguments(opening) if opening.procedure == message.procedure)
+    }
 }
 
 impl Dealer {
     /// How a CALL stands to those that its session sent before.
     pub(crate) fn sequel(&self, caller: SessionId, message: &Call) -> Sequel {
-        match self.calls.find(caller, message.request) {
-            Some((callee, invocation)) => match self.calls.pending(callee, invocation).map(|call| &call.kept)
-            {
-                Some(Kept::Arguments(opening)) if opening.procedure == message.procedure => Sequel::Part,
-                _ => Sequel::Conflict,
-            },
-            None if self.calls.is_cut_short(caller, message.request) => Sequel::Late,
-            None => Sequel::None,
-        }
+        self.calls.sequel(caller, message)
     }
 
     /// Sends a call of a member on to a callee.
@@ -167,8 +164,8 @@ impl Dealer {
         let receives_progress = details.receive_progress == Some(true);
         let payload = order.message.payload.transcode(member.serializer())?;
         let kept = if options.progress == Some(true) {
-            let (procedure, opening) = (order.message.procedure, details.clone());
-            details.progress = Some(true);
+            let (procedure, opening) = (order.message.procedure, InvocationDetails::clone(&details));
+            details = InvocationDetails { progress: Some(true), ..opening.clone() }.into();
             Kept::Arguments(Box::new(Opening { procedure, registration, details: opening }))
         } else if is_single {
             Kept::Nothing
@@ -179,7 +176,7 @@ impl Dealer {
         let pending =
             Pending { caller: caller.id, request, since, receives_progress, is_killed: false, timeout, kept };
         let request = self.calls.place(member.id, pending);
-        step.send(member.id, Invocation { request, registration, details: details.into(), payload });
+        step.send(member.id, Invocation { request, registration, details, payload });
         Ok(())
     }
 
@@ -238,8 +235,12 @@ impl Order {
         callee: Callee,
         member: &Member,
         caller: &Member,
-    ) -> Result<InvocationDetails, Refusal> {
+    ) -> Result<Sparse<InvocationDetails>, Refusal> {
         let (options, announced) = (&self.message.options, member.as_callee());
+        let disclosed = self.is_disclosed || callee.discloses_caller && self.may_be_disclosed;
+        if options.is_empty() && procedure.is_none() && !disclosed {
+            return Ok(Sparse::default());
+        }
         let check = |feature| match announced.contains(feature) {
             true => Ok(()),
             false => Err(Refusal::FeatureNotSupported { who: "the callee", feature }),
@@ -251,12 +252,11 @@ impl Order {
         if options.passthru().is_some() {
             check(Feature::PayloadPassthruMode)?;
         }
-        let disclosed = self.is_disclosed || callee.discloses_caller && self.may_be_disclosed;
         let disclosed = disclosed.then_some(caller);
         let progresses =
             announced.contains(Feature::ProgressiveCallResults) && announced.contains(Feature::CallCanceling);
         let keeps_time = callee.forwards_timeout && announced.contains(Feature::CallTimeout);
-        Ok(InvocationDetails {
+        let details = InvocationDetails {
             procedure,
             caller: disclosed.map(|caller| caller.id),
             caller_authid: disclosed.map(|caller| (&*caller.authid).into()),
@@ -264,6 +264,7 @@ impl Order {
             timeout: options.timeout.filter(|timeout| *timeout > 0 && keeps_time),
             receive_progress: options.receive_progress.filter(|asks| *asks && progresses),
             ..options.packing()
-        })
+        };
+        Ok(details.into())
     }
 }

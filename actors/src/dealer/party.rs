@@ -1,9 +1,15 @@
 //! Calls on their way, as their callers and their callees know them.
 
-use super::{invocation::Pending, timeouts::Timeouts};
+use super::{
+    invocation::{Pending, Sequel},
+    timeouts::Timeouts,
+};
 use crate::{
     collections::Map,
-    message::id::{RequestId, SessionId},
+    message::{
+        Call,
+        id::{RequestId, SessionId},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +78,19 @@ impl Calls {
         Some(call)
     }
 
+    /// How a CALL stands to those that its session sent before.
+    pub(super) fn sequel(&self, caller: SessionId, message: &Call) -> Sequel {
+        let Some(party) = self.parties.get(&caller) else { return Sequel::None };
+        match party.calls.get(&message.request) {
+            Some((callee, invocation)) => match self.pending(*callee, *invocation) {
+                Some(call) if call.is_continued_by(message) => Sequel::Part,
+                Some(_) | None => Sequel::Conflict,
+            },
+            None if party.cut_short.contains(&message.request) => Sequel::Late,
+            None => Sequel::None,
+        }
+    }
+
     /// Who carries out a call, under which request.
     pub(super) fn find(&self, caller: SessionId, request: RequestId) -> Option<(SessionId, RequestId)> {
         self.parties.get(&caller)?.calls.get(&request).copied()
@@ -116,10 +135,6 @@ impl Calls {
     /// Remembers that a call has ended before all its arguments had come.
     pub(super) fn cut_short(&mut self, caller: SessionId, request: RequestId) {
         self.parties.entry(caller).or_default().cut_short(request);
-    }
-
-    pub(super) fn is_cut_short(&self, caller: SessionId, request: RequestId) -> bool {
-        self.parties.get(&caller).is_some_and(|party| party.cut_short.contains(&request))
     }
 
     /// Forgets a call that was cut short, since all its arguments have come now.

@@ -39,6 +39,13 @@ pub trait Options: PartialEq + 'static {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sparse<T>(Option<Box<T>>);
 
+impl<T> Sparse<T> {
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl<T: Options> From<T> for Sparse<T> {
     fn from(options: T) -> Self {
         Self((options != *T::empty()).then(|| Box::new(options)))

@@ -441,7 +441,8 @@ impl Realm {
                 called
             }
         };
-        let (Err(fault), Some(member)) = (called, self.roster.get(from)) else { return Ok(()) };
+        let Err(fault) = called else { return Ok(()) };
+        let Some(member) = self.roster.get(from) else { return Ok(()) };
         if is_open {
             self.dealer.cut_short(from, request);
         }

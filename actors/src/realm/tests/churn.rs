@@ -4,7 +4,7 @@ use super::TestRealm;
 use crate::{
     cause::Cause,
     codec::Serializer,
-    message::uri::Match,
+    message::{feature::Feature, uri::Match},
     realm::{HistoryOptions, RealmLimits, RealmOptions},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -26,6 +26,8 @@ struct Churn {
     requests: u64,
     /// Who was announced and has not left.
     present: BTreeSet<String>,
+    /// The callees of each registration, as they were told.
+    registered: BTreeMap<String, BTreeSet<String>>,
     /// Calls that are not answered yet, as caller and request.
     calls: BTreeSet<(String, u64)>,
     /// Invocations that are not answered yet, by callee.
@@ -56,6 +58,7 @@ impl Churn {
         let mut realm = TestRealm::with_options(options, ["observer"]);
         realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.session."]"#);
         realm.receive("observer", r#"[32,2,{"match":"prefix"},"wamp.subscription."]"#);
+        realm.receive("observer", r#"[32,3,{"match":"prefix"},"wamp.registration."]"#);
         realm.lines.clear();
         Self {
             realm,
@@ -64,6 +67,7 @@ impl Churn {
             joined: 0,
             requests: 0,
             present: BTreeSet::new(),
+            registered: BTreeMap::new(),
             calls: BTreeSet::new(),
             invocations: BTreeMap::new(),
             holders: BTreeSet::new(),
@@ -89,6 +93,7 @@ impl Churn {
                 let name = format!("m{}x", self.joined);
                 let serializer = Serializer::ALL[self.chance.random_range(0..3)];
                 let role = ["user", "guest"][self.chance.random_range(0..2)];
+                self.realm.announce([&[], Feature::ALL][self.chance.random_range(0..2)]);
                 self.realm.join_as(&name, Some(&name), role, serializer);
                 self.members.push(name);
             }
@@ -134,10 +139,25 @@ impl Churn {
                 let code = [34, 66][number % 2];
                 self.realm.receive(&name, &format!("[{code},{request},{id}]"));
             }
-            38..48 => self.realm.receive(&name, &format!(r#"[64,{request},{{}},"p.{number}"]"#)),
-            48..68 => {
-                self.call(&name, request, &format!(r#"[48,{request},{{}},"p.{number}",["\u0000AQI="]]"#));
+            38..48 => {
+                let options =
+                    ["", r#""invoke":"roundrobin""#, r#""invoke":"random","match":"prefix""#][number / 2];
+                self.realm.receive(&name, &format!(r#"[64,{request},{{{options}}},"p.{number}"]"#));
             }
+            48..62 => {
+                let options =
+                    ["", r#""timeout":20"#, r#""receive_progress":true"#][self.chance.random_range(0..3)];
+                let call = format!(r#"[48,{request},{{{options}}},"p.{number}",["\u0000AQI="]]"#);
+                self.call(&name, request, &call);
+            }
+            62..66 => {
+                let calls: Vec<_> = self.calls.iter().filter(|(caller, _)| *caller == name).collect();
+                if let Some((_, request)) = calls.get(number) {
+                    let mode = ["skip", "kill", "killnowait"][number % 3];
+                    self.realm.receive(&name, &format!(r#"[49,{request},{{"mode":"{mode}"}}]"#));
+                }
+            }
+            66..68 => self.realm.pass(number as u64),
             68..72 => {
                 let options = self.publish_options();
                 let kwargs = format!(r#"{{"publish_options":{options}}}"#);
@@ -160,10 +180,14 @@ impl Churn {
             }
             76..88 => {
                 let waiting: Vec<_> = self.invocations.get(&name).into_iter().flatten().copied().collect();
-                if let Some(invocation) = waiting.first() {
-                    let answer =
-                        [format!("[70,{invocation},{{}},[1]]"), format!(r#"[8,68,{invocation},{{}},"a.b"]"#)];
-                    self.realm.receive(&name, &answer[number % 2]);
+                if let Some(invocation) = waiting.get(self.chance.random_range(0..waiting.len().max(1))) {
+                    let answer = [
+                        format!("[70,{invocation},{{}},[1]]"),
+                        format!(r#"[70,{invocation},{{"progress":true}},[1]]"#),
+                        format!(r#"[8,68,{invocation},{{}},"a.b"]"#),
+                        format!(r#"[8,68,{invocation},{{}},"wamp.error.unavailable"]"#),
+                    ];
+                    self.realm.receive(&name, &answer[number % 4]);
                 }
             }
             _ => {
@@ -211,7 +235,11 @@ impl Churn {
             assert!(!left.contains(name), "{line} comes after the end");
             self.retained += usize::from(message.contains(r#""retained":true"#));
             self.remembered += usize::from(message.contains(r#""timestamp":"#));
-            if message.starts_with("[50,") || message.starts_with("[8,48,") {
+            if message.starts_with("[50,") && message.contains(r#"{"progress":true}"#) {
+                let request = message.split(',').nth(1).and_then(|request| request.parse().ok());
+                let call = (name.to_owned(), request.unwrap_or_else(|| panic!("{line}")));
+                assert!(self.calls.contains(&call), "{line} is part of no answer");
+            } else if message.starts_with("[50,") || message.starts_with("[8,48,") {
                 let place = if message.starts_with("[50,") { 1 } else { 2 };
                 let request = message.split(',').nth(place).and_then(|request| request.parse().ok());
                 let request = request.unwrap_or_else(|| panic!("{line}"));
@@ -223,6 +251,8 @@ impl Churn {
                 assert!(self.invocations.entry(name.into()).or_default().insert(invocation), "{line}");
             } else if name == "observer" && message.contains("wamp.subscription.on_") {
                 self.hold(message);
+            } else if name == "observer" && message.contains("wamp.registration.on_") {
+                self.observe_registration(message);
             } else if name == "observer" && message.contains("wamp.session.on_join") {
                 let who = message.split_once("\"session\":").and_then(|(_, rest)| rest.split(',').next());
                 assert!(self.present.insert(who.unwrap_or_default().to_owned()), "{line} comes twice");
@@ -245,6 +275,7 @@ impl Churn {
         let members: BTreeSet<_> = self.members.iter().cloned().collect();
         assert_eq!(self.present, members, "what was announced is not who is there");
         assert_eq!(self.realm.realm.roster.len(), members.len() + 1);
+        assert_eq!(self.realm.realm.registrations(), self.registered.len());
         assert!(self.realm.realm.is_sound());
     }
 
@@ -264,6 +295,29 @@ impl Churn {
         }
     }
 
+    /// Follows what is told of a registration: `[36,…,{"topic":"wamp.registration.on_…"},[session,…]]`.
+    fn observe_registration(&mut self, message: &str) {
+        let (_, event) = message.split_once("wamp.registration.on_").unwrap_or_default();
+        let (event, arguments) = event.split_once(r#""},["#).unwrap_or_default();
+        let (session, registration) = arguments.trim_end_matches("]]").split_once(',').unwrap_or_default();
+        match event {
+            "create" => {
+                let id = registration.split_once(r#""id":"#).and_then(|(_, rest)| rest.split(',').next());
+                let known = self.registered.insert(id.unwrap_or_default().into(), BTreeSet::new());
+                assert_eq!(known, None, "{message}");
+            }
+            "register" | "unregister" => {
+                let callees = self.registered.get_mut(registration).unwrap_or_else(|| panic!("{message}"));
+                let is_right = match event {
+                    "register" => callees.insert(session.into()),
+                    _ => callees.remove(session),
+                };
+                assert!(is_right, "{message}");
+            }
+            _ => assert_eq!(self.registered.remove(registration), Some(BTreeSet::new()), "{message}"),
+        }
+    }
+
     /// Lets everybody leave: then nobody waits for anything.
     fn end(mut self) -> [usize; 3] {
         for name in self.members.clone() {
@@ -272,6 +326,7 @@ impl Churn {
         }
         let observers: Vec<_> = self.calls.iter().filter(|(caller, _)| caller != "observer").collect();
         assert!(observers.is_empty(), "{observers:?} were never answered");
+        assert!(self.registered.is_empty(), "{:?} were not deleted", self.registered);
         self.realm.answers("observer", "wamp.session.count", "", "[1]");
         [self.answered, self.retained, self.remembered]
     }
