@@ -19,6 +19,10 @@ anonymous = "anonymous"
 [[realms.roles]]
 name = "anonymous"
 [[realms.roles.permissions]]
+uri = "app."
+match = "prefix"
+allow = ["call", "register"]
+[[realms.roles.permissions]]
 uri = "wamp."
 match = "prefix"
 allow = ["call", "subscribe"]

@@ -301,6 +301,12 @@ impl TestRealm {
             shown.push_str(before);
             match digits.parse::<u64>() {
                 Ok(id) if (1 << 40..=1 << 53).contains(&id) => shown.push_str(&self.shown_id(id)),
+                // Now and then the id of a session is smaller.
+                Ok(id)
+                    if id > 1 << 20 && SessionId::new(id).is_some_and(|id| self.names.contains_key(&id)) =>
+                {
+                    shown.push_str(&self.shown_id(id));
+                }
                 _ => shown.push_str(digits),
             }
             rest = after;
