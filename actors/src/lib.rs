@@ -28,6 +28,9 @@
 //! [`realm::actor::Membership`]; dropping it is leaving, so that goodbye, a lost connection, a panic and a stopped
 //! thread all come to the same `leave`, once. Every way to end is a variant of [`cause::Cause`].
 //!
+//! A call that has to be answered in time is ended by [`realm::Realm::expire`]. The dealer keeps the times in order, and
+//! the realm's actor sets one alarm, for the first of them.
+//!
 //! # The map
 //!
 //! | module | what it knows |

@@ -81,6 +81,12 @@ impl Payload {
         Ok(Self::new(serializer, some(args_bytes), some(kwargs_bytes)))
     }
 
+    /// The same payload in memory of its own: what is kept for long does not keep all that was read with it.
+    pub(crate) fn detached(&self) -> Self {
+        let copied = |part: &Option<Bytes>| part.as_deref().map(Bytes::copy_from_slice);
+        Self { serializer: self.serializer, args: copied(&self.args), kwargs: copied(&self.kwargs) }
+    }
+
     /// Whether there are no arguments.
     pub fn is_empty(&self) -> bool {
         self.args.is_none() && self.kwargs.is_none()
@@ -248,6 +254,17 @@ mod tests {
             b"\x91\xc4\x10\x10\xe3\xff\x90\x53\x07\x5c\x52\x6f\x5f\xc0\x6d\x4f\xe3\x7c\xdb",
             b"\x81\x50\x10\xe3\xff\x90\x53\x07\x5c\x52\x6f\x5f\xc0\x6d\x4f\xe3\x7c\xdb",
         );
+    }
+
+    #[test]
+    fn a_detached_payload_shares_no_memory() {
+        let read = Bytes::from_static(br#"[1]{"a":2}"#);
+        let payload = Payload::new(Json, Some(read.slice(..3)), Some(read.slice(3..)));
+        let detached = payload.detached();
+        assert_eq!(detached, payload);
+        for part in [detached.args, detached.kwargs].into_iter().flatten() {
+            assert!(!read.as_ptr_range().contains(&part.as_ptr()));
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) struct Order {
     is_disclosed: bool,
     /// Whether a callee that asks for it learns who calls.
     may_be_disclosed: bool,
-    /// Who has carried it out so far, and did not.
+    /// Who was to carry it out so far, in order of their ids.
     tried: SmallVec<[SessionId; 2]>,
 }
 
@@ -170,7 +170,7 @@ impl Dealer {
         } else if is_single {
             Kept::Nothing
         } else {
-            order.tried.push(member.id);
+            order.note_tried(member.id);
             Kept::Order(Box::new(order))
         };
         let pending =
@@ -227,6 +227,16 @@ impl Dealer {
 }
 
 impl Order {
+    /// Notes who is to carry it out. From the first time on it is kept for longer.
+    fn note_tried(&mut self, callee: SessionId) {
+        if self.tried.is_empty() {
+            self.message.payload = self.message.payload.detached();
+        }
+        if let Err(place) = self.tried.binary_search(&callee) {
+            self.tried.insert(place, callee);
+        }
+    }
+
     /// What a callee is told about the call, but for whether its arguments are complete. Refuses a call that needs
     /// what the callee lacks.
     fn details(

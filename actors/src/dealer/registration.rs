@@ -207,7 +207,7 @@ impl Registrations {
         }
     }
 
-    /// The callee that carries out the next call, of those that it was not tried with.
+    /// The callee that carries out the next call, of those that it was not tried with. Those stand in order.
     pub(super) fn select(
         &mut self,
         registration: RegistrationId,
@@ -258,7 +258,7 @@ impl Registration {
 
     fn select(&mut self, tried: &[SessionId], step: &mut Step<'_>) -> Option<Callee> {
         let (callees, count) = (&self.callees, self.callees.len());
-        let is_free = |place: &usize| !tried.contains(&callees[*place].session);
+        let is_free = |place: &usize| tried.binary_search(&callees[*place].session).is_err();
         let place = match self.invoke {
             Invoke::Single | Invoke::First => (0..count).find(is_free),
             Invoke::Last => (0..count).rev().find(is_free),

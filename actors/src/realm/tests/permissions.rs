@@ -223,3 +223,35 @@ fn subscribers_are_told_how_far_a_publisher_is_trusted_where_its_permission_says
     realm.expect("bob", r#"[16,2,{},"b.x"]"#, [r#"ann < [36,#1,#3,{"topic":"b.x","trustlevel":0}]"#]);
     realm.expect("bob", r#"[16,3,{},"c.x"]"#, [r#"ann < [36,#1,#4,{"topic":"c.x"}]"#]);
 }
+
+#[test]
+fn a_pattern_is_registered_only_where_all_that_it_matches_may_be() {
+    let permissions = vec![prefix("a.", &[Action::Register]), prefix("a.closed.", &[])];
+    for (matching, uri, is_allowed) in [
+        ("prefix", "a.open.", true),
+        ("prefix", "a.", false),
+        ("prefix", "", false),
+        ("wildcard", "a.open.", true),
+        ("wildcard", "a..b", false),
+        ("wildcard", ".open", false),
+    ] {
+        let mut realm = realm_with(permissions.clone());
+        realm.receive("bob", &format!(r#"[64,1,{{"match":"{matching}"}},"{uri}"]"#));
+        let error = format!(r#"["the role \"guest\" may not register \"{uri}\""]"#);
+        let refused = format!(r#"bob < [8,64,1,{{}},"wamp.error.not_authorized",{error}]"#);
+        realm.check([if is_allowed { "bob < [65,1,#1]" } else { &*refused }]);
+    }
+}
+
+#[test]
+fn a_general_permission_takes_a_procedure_from_nobody() {
+    let mut realm = realm_with(vec![prefix("", &Action::ALL)]);
+    realm.expect("ann", r#"[64,1,{},"a.b"]"#, ["ann < [65,1,#1]"]);
+    realm.answers("bob", "wamp.registration.count_callees", "[#1]", "[1]");
+    realm.expect("bob", r#"[48,1,{},"wamp.registration.remove_callee",[#1,@ann]]"#, [
+        r#"bob < [8,48,1,{},"wamp.error.not_authorized",["the role \"guest\" may not call \"wamp.registration.remove_callee\""]]"#,
+    ]);
+    let mut realm = realm_with(vec![prefix("wamp.registration.", &[Action::Call])]);
+    realm.expect("ann", r#"[64,1,{},"a.b"]"#, ["ann < [65,1,#1]"]);
+    realm.expect("bob", r#"[48,1,{},"wamp.registration.remove_callee",[#1,@ann]]"#, ["bob < [50,1,{}]"]);
+}
