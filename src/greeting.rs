@@ -11,8 +11,8 @@ use std::{env, fmt::Write};
 pub(crate) fn greeting(service: &Service, settings: &Settings) -> String {
     let url = service.url();
     let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for listener in &settings.listeners[1..] {
-        let _ = writeln!(text, "listens on ws://{}{}", listener.address, listener.path);
+    for url in service.urls().skip(1) {
+        let _ = writeln!(text, "listens on {url}");
     }
     if let Some(address) = settings.admin {
         let _ = writeln!(text, "admin: http://{address}");

@@ -21,5 +21,6 @@ mod robustness;
 mod shutdown;
 mod support;
 mod tidy;
+mod tls;
 mod transcripts;
 mod upgrade;
