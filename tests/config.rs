@@ -101,7 +101,7 @@ fn the_shipped_files_can_be_used() {
     let names = folder.map(|entry| entry.expect("the entry can be read").file_name());
     let mut names = names.map(|name| name.into_string().expect("names are UTF-8")).collect::<Vec<_>>();
     names.sort();
-    assert_eq!(names, ["demo.toml", "production.toml", "realmkeeper.toml"]);
+    assert_eq!(names, ["demo.toml", "haproxy.cfg", "nginx.conf", "production.toml", "realmkeeper.toml"]);
     let ok = "config/realmkeeper.toml: ok: 1 listener, 1 realm, 1 role, 0 principals\n".to_owned();
     assert_eq!(succeed(&["check", "--config", "config/realmkeeper.toml"]), (ok, String::new()));
     let ok = "config/demo.toml: ok: 1 listener, 2 realms, 4 roles, 2 principals\n".to_owned();

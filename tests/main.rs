@@ -3,6 +3,7 @@
 mod addresses;
 mod admin;
 mod authentication;
+mod balancers;
 mod churn;
 mod codec_vectors;
 mod config;
