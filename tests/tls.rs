@@ -23,7 +23,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
@@ -84,6 +84,28 @@ fn a_session_over_tls_is_told_to_be_secure_and_takes_messages_of_every_size() {
         caller.leave();
         callee.leave();
     }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off_over_tls_too() {
+    let router = router(&certificate("stalled", &["localhost"]), |listener| {
+        listener.session.outbox_limit = 64 << 20;
+        listener.session.write_stall = Duration::from_millis(200);
+        listener.session.linger = Duration::from_millis(200);
+    });
+    let mut stalled = Peer::on(open(router.address(), None, Serializer::Json), Serializer::Json);
+    let mut publisher = Peer::on(open(router.address(), None, Serializer::Json), Serializer::Json);
+    told(&mut stalled);
+    told(&mut publisher);
+    stalled.subscribe("com.example.topic");
+    let event = "x".repeat(100_000);
+    for _ in 0..160 {
+        let request = publisher.request();
+        publisher.send(&json!([16, request, {}, "com.example.topic", [event]]));
+    }
+    router.wait_for_sockets(1);
+    let left = "realmkeeper_sessions_left_total{cause=\"slow_consumer\",realm=\"realm1\"}";
+    assert_eq!(samples(&router).value(left), 1.0);
 }
 
 #[test]
