@@ -16,7 +16,7 @@ use realmkeeper_actors::{
     realm::RealmOptions,
     session::{Rate, SessionSettings, access::Door},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// What a service is started with.
 #[derive(Clone, Debug)]
@@ -54,6 +54,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Where the balancers are that are believed what they tell of the addresses of clients.
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificates, where connections are encrypted.
+    pub tls: Option<TlsFiles>,
     /// The path of the WebSocket.
     pub path: String,
     /// Which web pages may connect.
@@ -62,6 +64,24 @@ pub struct Listener {
     pub serializers: Vec<Serializer>,
     /// Limits and times of the sessions.
     pub session: SessionSettings,
+}
+
+/// The PEM files of a listener with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificates. A client gets the one for the name that it asks for, else the first.
+    pub certificates: Vec<CertificateFiles>,
+    /// The certificates of the authorities by one of which clients have to be certified; `None` if they need not be.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The PEM files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those by which it is certified.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Which web pages may connect.
@@ -121,6 +141,7 @@ impl Default for Listener {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
+            tls: None,
             path: "/ws".into(),
             allowed_origins: vec![AllowedOrigin::Loopback],
             serializers: Serializer::ALL.to_vec(),

@@ -174,6 +174,7 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(cannot_wait)?;
     let realms = settings.realms.clone();
     let service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
@@ -184,7 +185,12 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
             _ = terminate.recv() => {}
         }
     };
-    told().await;
+    loop {
+        tokio::select! {
+            () = told() => break,
+            _ = hangup.recv() => service.reload_certificates(),
+        }
+    }
     tokio::select! {
         () = service.stop() => Ok(ExitCode::SUCCESS),
         () = told() => {

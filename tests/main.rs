@@ -3,6 +3,7 @@
 mod addresses;
 mod admin;
 mod authentication;
+mod balancers;
 mod churn;
 mod codec_vectors;
 mod config;
@@ -26,5 +27,6 @@ mod shutdown;
 mod subscribing;
 mod support;
 mod tidy;
+mod tls;
 mod transcripts;
 mod upgrade;

@@ -2,9 +2,11 @@
 
 use crate::support::{
     Peer, Router,
+    certificate::certificate,
     peer::{Received, frame},
     scrape::{self, Samples},
 };
+use realmkeeper::Listener;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
@@ -370,5 +372,9 @@ fn the_readme_has_every_metric() {
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
     let listed: String =
         section.lines().filter(|line| line.starts_with('|')).map(|line| format!("{line}\n")).collect();
-    assert_eq!(listed, table(&scrape::text(&Router::start())));
+    let router = Router::with(|settings| {
+        let tls = Some(certificate("metrics", &["localhost"]).files);
+        settings.listeners.push(Listener { address: ([127, 0, 0, 1], 0).into(), tls, ..Listener::default() });
+    });
+    assert_eq!(listed, table(&scrape::text_at(router.addresses()[0])));
 }

@@ -46,7 +46,12 @@ impl World {
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport { serializer, peer: "tcp4:127.0.0.1:40000".into(), via: None },
+            transport: Transport {
+                serializer,
+                peer: "tcp4:127.0.0.1:40000".into(),
+                via: None,
+                is_secure: false,
+            },
             roles: Roles::default(),
         };
         self.step(|realm, step| realm.join(newcomer, step)).0.expect("there is room")

@@ -35,6 +35,9 @@ const CALL_BUCKETS: &[f64] =
 /// In seconds, from one small message to what starves every other session.
 const BATCH_BUCKETS: &[f64] = &[1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.1, 1.0];
 
+/// What comes of reading certificates again.
+const CERTIFICATE_READS: [&str; 2] = ["used", "unusable"];
+
 /// The metrics of one router, in a registry of their own.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -49,6 +52,8 @@ pub struct Metrics {
     bytes_received: IntCounter,
     bytes_sent: IntCounter,
     stale_scrapes: IntCounter,
+    certificate_expiry: IntGaugeVec,
+    certificate_reads: IntCounterVec,
     realms: Realms,
 }
 
@@ -124,6 +129,16 @@ impl Default for Metrics {
                     &[],
                 )
                 .with_label_values::<&str>(&[]),
+            certificate_expiry: define.gauge(
+                "realmkeeper_certificate_expiry_timestamp_seconds",
+                "When the certificate of a listener expires, in seconds since the Unix epoch",
+                &["certificate"],
+            ),
+            certificate_reads: define.counter(
+                "realmkeeper_certificate_reloads_total",
+                "How often the certificates of a listener were read again, by whether they could be used",
+                &["outcome"],
+            ),
             realms: Realms::new(&define),
             registry,
         };
@@ -132,6 +147,9 @@ impl Default for Metrics {
         }
         for limit in Limit::LABELS {
             metrics.limits.with_label_values(&[limit]);
+        }
+        for outcome in CERTIFICATE_READS {
+            metrics.certificate_reads.with_label_values(&[outcome]);
         }
         for header in ProxyHeader::LABELS {
             for outcome in Belief::LABELS {
@@ -256,6 +274,17 @@ impl Metrics {
     /// Counts what came of what was told of a client's address.
     pub fn proxy_header(&self, header: ProxyHeader, outcome: Belief) {
         self.proxy_headers.with_label_values(&[header.label(), outcome.label()]).inc();
+    }
+
+    /// Tells when the certificate of this file expires, in seconds since the Unix epoch.
+    pub fn certificate_expiry(&self, file: &str, expiry: i64) {
+        self.certificate_expiry.with_label_values(&[file]).set(expiry);
+    }
+
+    /// Counts that certificates were read again, and whether they can be used.
+    pub fn certificates_read(&self, are_usable: bool) {
+        let [used, unusable] = CERTIFICATE_READS;
+        self.certificate_reads.with_label_values(&[if are_usable { used } else { unusable }]).inc();
     }
 
     /// All metrics as Prometheus reads them. Gauges of what there is are those of the last

@@ -38,6 +38,8 @@ pub struct Transport {
     pub peer: Box<str>,
     /// The address of the balancer through which it came, if it came through one.
     pub via: Option<Box<str>>,
+    /// Whether the connection to the router is encrypted.
+    pub is_secure: bool,
 }
 
 impl Transport {
@@ -45,11 +47,11 @@ impl Transport {
     fn details(&self) -> Dict {
         let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
         let told = [
-            ("channel_type", Value::from("tcp")),
+            ("channel_type", Value::from(if self.is_secure { "tls" } else { "tcp" })),
             ("channel_framing", "websocket".into()),
             ("channel_serializer", self.serializer.name().into()),
             ("peer", (&*self.peer).into()),
-            ("is_secure", false.into()),
+            ("is_secure", self.is_secure.into()),
             ("websocket_protocol", self.serializer.subprotocol().into()),
         ];
         told.into_iter().chain(via).collect()

@@ -112,8 +112,38 @@ pub struct Listener {
     /// The serializers that clients can choose from.
     #[schemars(length(min = 1))]
     pub serializers: Vec<Serializer>,
+    /// The certificates, if connections are encrypted.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls: Option<Tls>,
     /// Limits and times of each session.
     pub limits: SessionLimits,
+}
+
+/// The certificates of a listener, in PEM files whose places are seen from the folder of the configuration file. They
+/// are read again when they change, and on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The file of the certificate, and of those by which it is certified.
+    pub certificate: PathBuf,
+    /// The file of its private key.
+    pub key: PathBuf,
+    /// The file of the authorities by one of which clients have to be certified. Without it they need no certificate.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+    /// More certificates, of which a client gets the one for the name that it asks for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub more: Vec<Certificate>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The file of the certificate, and of those by which it is certified.
+    pub certificate: PathBuf,
+    /// The file of its private key.
+    pub key: PathBuf,
 }
 
 /// Limits and times of each session of a listener.

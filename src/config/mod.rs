@@ -21,8 +21,8 @@ mod word;
 pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
-    Admin, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm, RealmLimits, Role,
-    SessionLimits, Shutdown,
+    Admin, Certificate, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm,
+    RealmLimits, Role, SessionLimits, Shutdown, Tls,
 };
 pub use problem::Problem;
 pub use schema::schema;
@@ -116,7 +116,7 @@ fn read(
     let mut config = structure::read(&mut tree, problems)?;
     overrides.apply(&mut config);
     let tickets = validate::validate(&config, folder, &tree.place(), problems);
-    let settings = config.settings(tickets);
+    let settings = config.settings(folder, tickets);
     let lines = lines(&config, &tree.place(), text);
     Some((config, settings, lines))
 }
@@ -140,7 +140,7 @@ impl Overrides {
     pub fn alone(&self) -> (Config, Settings) {
         let mut config = Config::default();
         self.apply(&mut config);
-        let settings = config.settings(vec![Vec::new()]);
+        let settings = config.settings(Path::new(""), vec![Vec::new()]);
         (config, settings)
     }
 

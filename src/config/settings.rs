@@ -2,14 +2,14 @@
 
 use super::{
     format::{
-        Admin, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm, RealmLimits, Role,
-        SessionLimits, Shutdown,
+        Admin, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
+        RealmLimits, Role, SessionLimits, Shutdown, Tls,
     },
     validate::Tickets,
     value::{Address, Network, Octets, Origin, Time},
     word::{ListenerKind, Match, RequestIds, UriRule},
 };
-use crate::{NodeLimits, RealmSettings, Settings, ShutdownTimes};
+use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
@@ -18,14 +18,14 @@ use realmkeeper_actors::{
         access::{Door, Principal, Ticket},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 impl Config {
-    /// The settings that it stands for, with the tickets of its principals.
-    pub(super) fn settings(&self, tickets: Tickets) -> Settings {
+    /// The settings that it stands for, with the tickets of its principals. `folder` is where the file lies.
+    pub(super) fn settings(&self, folder: &Path, tickets: Tickets) -> Settings {
         let realms = self.realms.iter().zip(tickets);
         Settings {
-            listeners: self.listeners.iter().map(Listener::settings).collect(),
+            listeners: self.listeners.iter().map(|listener| listener.settings(folder)).collect(),
             admin: self.admin.address.map(|address| address.0),
             realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
             limits: self.limits.settings(),
@@ -51,13 +51,29 @@ impl Limits {
     }
 }
 
+impl Tls {
+    /// The files, with their places seen from `folder`.
+    pub(super) fn settings(&self, folder: &Path) -> TlsFiles {
+        let Self { certificate, key, client_ca, more } = self;
+        let first = Certificate { certificate: certificate.clone(), key: key.clone() };
+        let certificates = [&first].into_iter().chain(more).map(|Certificate { certificate, key }| {
+            CertificateFiles { certificate: folder.join(certificate), key: folder.join(key) }
+        });
+        TlsFiles {
+            certificates: certificates.collect(),
+            client_ca: client_ca.as_ref().map(|file| folder.join(file)),
+        }
+    }
+}
+
 impl Listener {
-    fn settings(&self) -> crate::Listener {
+    fn settings(&self, folder: &Path) -> crate::Listener {
         let ListenerKind::WebSocket = self.kind;
         crate::Listener {
             address: self.address.0,
             proxy_protocol: self.proxy_protocol,
             trusted_proxies: self.trusted_proxies.iter().map(|network| network.0).collect(),
+            tls: self.tls.as_ref().map(|tls| tls.settings(folder)),
             path: self.path.clone(),
             allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
@@ -217,6 +233,7 @@ impl Default for Listener {
             address,
             proxy_protocol,
             trusted_proxies,
+            tls: _,
             path,
             allowed_origins,
             serializers,
@@ -227,6 +244,7 @@ impl Default for Listener {
             address: Address(address),
             proxy_protocol,
             trusted_proxies: trusted_proxies.into_iter().map(Network).collect(),
+            tls: None,
             path,
             allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),

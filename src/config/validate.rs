@@ -1,7 +1,7 @@
 //! What has to hold between the values of a configuration, and what may not be meant as it stands.
 
 use super::{
-    format::{Config, History, Listener, Permission, Realm, Role},
+    format::{Config, History, Listener, Permission, Realm, Role, Tls},
     problem::Problems,
     schema::one_of,
     structure::nearest,
@@ -10,7 +10,10 @@ use super::{
     value::{Octets, Origin},
     word::Action,
 };
-use crate::AllowedOrigin;
+use crate::{
+    AllowedOrigin,
+    server::certificates::{Certificate, read_authorities},
+};
 use realmkeeper_actors::{
     message::uri::{Match, Uri, UriRule},
     permission,
@@ -120,6 +123,9 @@ impl Validation<'_, '_, '_> {
             let text = "is true, but no balancer is believed; name the networks of yours in trusted_proxies";
             self.error(&place.at("proxy_protocol"), text);
         }
+        if let Some(tls) = &listener.tls {
+            self.tls(tls, &place.at("tls"));
+        }
         let (limits, at) = (&listener.limits, place.at("limits"));
         for (key, size) in [("message_size", limits.message_size), ("credit", limits.credit)] {
             if size.0 < LEAST_SIZE.0 {
@@ -139,6 +145,21 @@ impl Validation<'_, '_, '_> {
             let text = "pages of every origin can connect from every browser that reaches this listener; name the \
                         origins of your pages";
             self.warning(&place.at("allowed_origins"), text);
+        }
+    }
+
+    fn tls(&mut self, tls: &Tls, place: &Place<'_, '_>) {
+        let files = tls.settings(self.folder);
+        for (index, files) in files.certificates.iter().enumerate() {
+            let place = index.checked_sub(1).map_or(place.clone(), |index| place.at("more").item(index));
+            if let Err(unusable) = Certificate::read(files) {
+                let text = format!("cannot use {unusable}; must be the name of a PEM file");
+                self.error(&place.at(unusable.key), text);
+            }
+        }
+        if let Some(Err(problem)) = files.client_ca.as_deref().map(read_authorities) {
+            let text = format!("cannot use {problem}; must be the name of a PEM file");
+            self.error(&place.at("client_ca"), text);
         }
     }
 

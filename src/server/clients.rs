@@ -4,7 +4,8 @@ use super::{
     admin::Admin,
     connection::within,
     doorkeeper::Doorkeeper,
-    stream::Stream,
+    stream::Opening,
+    tls::Tls,
     upgrade::{Entrance, no_upgrade, upgrade},
 };
 use crate::{Listener, RealmSettings};
@@ -64,6 +65,7 @@ impl Clients {
         server: ServerBuilder,
         socket: TcpListener,
         listener: Listener,
+        tls: Option<Arc<Tls>>,
         admin: Option<Admin>,
     ) -> io::Result<ServerBuilder> {
         server.listen("websocket", socket, move || {
@@ -74,11 +76,12 @@ impl Clients {
             }
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
-            let (listener, metrics) = (listener.clone(), self.metrics.clone());
+            let (tls, metrics) = (tls.clone(), self.metrics.clone());
+            let opening = Arc::new(Opening { listener: listener.clone(), tls, metrics });
             let open = move |io: TcpStream| {
-                let (listener, metrics) = (listener.clone(), metrics.clone());
+                let opening = opening.clone();
                 async move {
-                    let stream = Stream::open(io, &listener, &metrics).await.map_err(DispatchError::Io)?;
+                    let stream = opening.open(io).await.map_err(DispatchError::Io)?;
                     let peer = stream.peer();
                     Ok((stream, Protocol::Http1, Some(peer)))
                 }

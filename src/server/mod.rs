@@ -2,10 +2,12 @@
 //!
 //! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
 //! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
-//! believed ([`route`]). What those who run the service ask it is answered by [`admin`], at an address
+//! believed ([`route`]). A connection becomes a [`stream`] before its first request: what a balancer sends comes first
+//! ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the service ask it is answered by [`admin`], at an address
 //! of its own or else on the first listener.
 
 mod admin;
+pub(crate) mod certificates;
 mod clients;
 mod connection;
 mod doorkeeper;
@@ -16,9 +18,10 @@ mod origin;
 mod proxy_protocol;
 mod route;
 mod stream;
+mod tls;
 mod upgrade;
 
-use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen};
+use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls};
 use crate::{Settings, ShutdownTimes};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
@@ -50,6 +53,9 @@ pub enum ServiceError {
         /// What the system says.
         error: io::Error,
     },
+    /// The certificates of a listener cannot be used.
+    #[error("cannot use {0}")]
+    Certificate(String),
     /// There is no address to listen on.
     #[error("there is no listener")]
     NoListener,
@@ -58,11 +64,21 @@ pub enum ServiceError {
     Worker,
 }
 
+/// Where clients connect.
+#[derive(Debug)]
+struct Listening {
+    address: SocketAddr,
+    path: String,
+    is_secure: bool,
+}
+
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
-    /// The addresses that it listens on, and the paths there; at least one.
-    listening: Vec<(SocketAddr, String)>,
+    /// At least one.
+    listening: Vec<Listening>,
+    /// The TLS of the listeners that have it.
+    tls: Vec<Arc<Tls>>,
     admin_address: Option<SocketAddr>,
     router: Addr<Router>,
     sockets: OpenSockets,
@@ -102,14 +118,18 @@ impl Service {
             up,
         };
         let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
-        let mut listening = Vec::new();
+        let (mut listening, mut tls) = (Vec::new(), Vec::new());
         let mut server = Server::build().workers(1).disable_signals();
         for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
             let admin = (admin_socket.is_none() && listening.is_empty()).then(|| admin.clone());
-            listening.push((address, listener.path.clone()));
+            let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
+            let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
+            let (path, is_secure) = (listener.path.clone(), secured.is_some());
+            listening.push(Listening { address, path, is_secure });
+            tls.extend(secured.clone());
             server = clients
                 .clone()
-                .listen(server, socket, listener, admin)
+                .listen(server, socket, listener, secured, admin)
                 .map_err(|error| ServiceError::Listen { address, error })?;
         }
         // The server has the others, so that its end is noticed.
@@ -133,8 +153,10 @@ impl Service {
             return Err(ServiceError::Worker);
         };
         admin.started();
+        tls.iter().for_each(Tls::keep_watching);
         Ok(Self {
             listening,
+            tls,
             admin_address,
             router,
             sockets,
@@ -148,7 +170,7 @@ impl Service {
 
     /// The first of [`Service::addresses`].
     pub fn address(&self) -> SocketAddr {
-        self.listening[0].0
+        self.listening[0].address
     }
 
     /// The first of [`Service::urls`].
@@ -158,7 +180,7 @@ impl Service {
 
     /// The addresses that it listens on for WAMP clients, in the order of the settings.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listening.iter().map(|(address, _)| *address)
+        self.listening.iter().map(|listening| listening.address)
     }
 
     /// The URLs for WAMP clients, in the order of the settings.
@@ -174,6 +196,11 @@ impl Service {
     /// The count of open sockets of sessions.
     pub fn sockets(&self) -> &OpenSockets {
         &self.sockets
+    }
+
+    /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
+    pub fn reload_certificates(&self) {
+        self.tls.iter().for_each(|tls| tls.reload());
     }
 
     /// Admits no more sessions, lets calls be answered, says GOODBYE to all, waits until they are gone or their time
@@ -198,8 +225,9 @@ impl Service {
     }
 }
 
-fn url((address, path): &(SocketAddr, String)) -> String {
-    format!("ws://{address}{path}")
+fn url(Listening { address, path, is_secure }: &Listening) -> String {
+    let scheme = if *is_secure { "wss" } else { "ws" };
+    format!("{scheme}://{address}{path}")
 }
 
 /// Runs a server until it is told to stop.

@@ -220,6 +220,26 @@ mod tests {
     }
 
     #[test]
+    fn no_octet_of_a_header_makes_more_of_it_than_there_is() {
+        let ipv6 = [7; 16];
+        for header in [
+            text("PROXY TCP4 192.0.2.7 10.0.0.1 4660 8080\r\n"),
+            binary(0x21, 0x11, &block(&[192, 0, 2, 7])),
+            binary(0x21, 0x21, &block(&ipv6)),
+        ] {
+            for (place, octet) in
+                (0..header.len()).flat_map(|place| (0..=255).map(move |octet| (place, octet)))
+            {
+                let mut changed = header.clone();
+                changed[place] = octet;
+                if let Ok(Some(found)) = parse(&changed) {
+                    assert!(found.length <= changed.len(), "{}", changed.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_broken_header_is_found_out_by_its_first_wrong_octet() {
         let long = format!("PROXY UNKNOWN {}", "f".repeat(93));
         for (octets, expected) in [

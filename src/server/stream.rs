@@ -1,6 +1,6 @@
 //! The connection of a client, as the session gets it.
 
-use super::{proxy_protocol, route::Route};
+use super::{proxy_protocol, route::Route, tls::Tls};
 use crate::Listener;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use realmkeeper_actors::{
@@ -12,42 +12,89 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
+
+/// What makes streams of the connections to one listener.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) listener: Listener,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) metrics: Metrics,
+}
 
 /// A connection, and where it comes from.
 #[derive(Debug)]
 pub(super) struct Stream {
-    io: TcpStream,
+    io: Io,
     peer: SocketAddr,
     route: Route,
 }
 
-impl Stream {
-    /// Takes a connection to a listener: all that comes before the first request is read.
-    pub(super) async fn open(mut io: TcpStream, listener: &Listener, metrics: &Metrics) -> io::Result<Self> {
+/// How the octets of a connection travel.
+#[derive(Debug)]
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Opening {
+    /// Takes a connection: all that comes before the first request is read, within the time for the handshake.
+    pub(super) async fn open(&self, io: TcpStream) -> io::Result<Stream> {
         io.set_nodelay(true)?;
         let peer = io.peer_addr()?;
-        let mut route = Route::direct(peer);
-        if listener.proxy_protocol {
-            let read =
-                tokio::time::timeout(listener.session.handshake_timeout, proxy_protocol::read(&mut io));
-            let header = read.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            let header = header.inspect_err(|problem| {
-                debug!(%peer, %problem, "a connection was closed for its header of the PROXY protocol");
-                metrics.proxy_header(ProxyHeader::Proxy, Belief::Broken);
-            })?;
-            let header = header.ok_or(io::ErrorKind::UnexpectedEof)?;
-            if let Some(client) = header.client {
-                let belief = route.tell(client, &listener.trusted_proxies);
-                metrics.proxy_header(ProxyHeader::Proxy, belief);
-            }
-        }
-        Ok(Self { io, peer, route })
+        let opened =
+            tokio::time::timeout(self.listener.session.handshake_timeout, self.begin(io, peer)).await;
+        let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        opened.inspect_err(|problem| debug!(%peer, %problem, "a connection was closed before its request"))
     }
 
+    async fn begin(&self, mut io: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
+        let route = self.read_route(&mut io, peer).await?;
+        let io = match &self.tls {
+            Some(tls) => Io::Tls(Box::new(tls.acceptor().accept(io).await?)),
+            None => Io::Plain(io),
+        };
+        Ok(Stream { io, peer, route })
+    }
+
+    async fn read_route(&self, io: &mut TcpStream, peer: SocketAddr) -> io::Result<Route> {
+        let mut route = Route::direct(peer);
+        if !self.listener.proxy_protocol {
+            return Ok(route);
+        }
+        // One that is not whole in time is dropped here.
+        let mut broken = Counted { metrics: &self.metrics, is_broken: true };
+        let header = proxy_protocol::read(io).await?;
+        broken.is_broken = false;
+        let header = header.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if let Some(client) = header.client {
+            let belief = route.tell(client, &self.listener.trusted_proxies);
+            self.metrics.proxy_header(ProxyHeader::Proxy, belief);
+        }
+        Ok(route)
+    }
+}
+
+/// Counts a header of the PROXY protocol as broken when it is dropped, unless it has turned out not to be.
+struct Counted<'m> {
+    metrics: &'m Metrics,
+    is_broken: bool,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.is_broken {
+            self.metrics.proxy_header(ProxyHeader::Proxy, Belief::Broken);
+        }
+    }
+}
+
+impl Stream {
     /// Who opened the connection.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
@@ -57,15 +104,27 @@ impl Stream {
     pub(super) fn route(&self) -> Route {
         self.route
     }
+
+    /// Whether it is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.io {
+            Io::Plain(io) => io,
+            Io::Tls(io) => io.get_ref().0,
+        }
+    }
 }
 
 impl ActixStream for Stream {
     fn poll_read_ready(&self, task: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_read_ready(&self.io, task)
+        ActixStream::poll_read_ready(self.socket(), task)
     }
 
     fn poll_write_ready(&self, task: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_write_ready(&self.io, task)
+        ActixStream::poll_write_ready(self.socket(), task)
     }
 }
 
@@ -75,7 +134,10 @@ impl AsyncRead for Stream {
         task: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(task, buffer)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_read(task, buffer),
+            Io::Tls(io) => Pin::new(io).poll_read(task, buffer),
+        }
     }
 }
 
@@ -85,20 +147,29 @@ impl AsyncWrite for Stream {
         task: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(task, octets)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_write(task, octets),
+            Io::Tls(io) => Pin::new(io).poll_write(task, octets),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(task)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_flush(task),
+            Io::Tls(io) => Pin::new(io).poll_flush(task),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(task)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(task),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(task),
+        }
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
+        self.socket().as_fd()
     }
 }

@@ -256,9 +256,14 @@ impl Entrance {
         serializer: Serializer,
         open: OpenSocket,
     ) {
-        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
         let address = |hop: Hop| hop.to_string().into_boxed_str();
-        let transport = Transport { serializer, peer: address(route.client), via: route.via.map(address) };
+        let transport = Transport {
+            serializer,
+            peer: address(route.client),
+            via: route.via.map(address),
+            is_secure: framed.io_ref().is_secure(),
+        };
+        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
         let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
         Session::new(upgraded, self.environment.clone()).start();
     }

@@ -1,14 +1,16 @@
 """Holds a router to the session meta API, the options of events, calls and authentication with autobahn-python.
 
-    python session.py URL REALM SERIALIZER
+    python session.py URL REALM SERIALIZER [AUTHORITY]
 
 The realm admits anonymous sessions, and joe, who has the role backend, by the ticket secret123.
+The authority is the file by which the certificate of a wss URL is checked.
 Prints `ok <check>` for each check that passes. The first that does not ends the run with status 1.
 """
 
 import asyncio
 import json
 import re
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -25,7 +27,8 @@ from autobahn.wamp.types import (
     SubscribeOptions,
 )
 
-URL, REALM, SERIALIZER = sys.argv[1:]
+URL, REALM, SERIALIZER = sys.argv[1:4]
+AUTHORITIES = sys.argv[4:]
 TIME_LIMIT = 60
 
 ACKNOWLEDGED = PublishOptions(acknowledge=True)
@@ -87,7 +90,8 @@ async def connect(session):
     factory = WampWebSocketClientFactory(
         lambda: session, url=URL, serializers=[create_transport_serializer(SERIALIZER)]
     )
-    await asyncio.get_running_loop().create_connection(factory, address.hostname, address.port)
+    context = ssl.create_default_context(cafile=AUTHORITIES[0]) if AUTHORITIES else None
+    await asyncio.get_running_loop().create_connection(factory, address.hostname, address.port, ssl=context)
 
 
 async def join(*credentials):
@@ -137,11 +141,11 @@ def described(session, authrole="anonymous", authmethod="anonymous"):
         "authprovider": "static",
         "realm": REALM,
         "transport": {
-            "channel_type": "tcp",
+            "channel_type": "tls" if AUTHORITIES else "tcp",
             "channel_framing": "websocket",
             "channel_serializer": SERIALIZER,
             "peer": "tcp4:127.0.0.1:*",
-            "is_secure": False,
+            "is_secure": bool(AUTHORITIES),
             "websocket_protocol": f"wamp.2.{SERIALIZER}",
         },
     }

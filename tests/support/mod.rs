@@ -1,5 +1,6 @@
 //! What the tests share: a started router, and peers that speak WAMP to it.
 
+pub(crate) mod certificate;
 pub(crate) mod clients;
 pub(crate) mod form;
 pub(crate) mod http;

@@ -7,7 +7,7 @@ use super::{
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Map, Value as Json, json};
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
 use tungstenite::{
@@ -17,9 +17,9 @@ use tungstenite::{
     protocol::frame::coding::CloseCode,
 };
 
-/// A client on one WebSocket.
-pub(crate) struct Peer {
-    socket: WebSocket<TcpStream>,
+/// A client on one WebSocket, over a connection of type `S`.
+pub(crate) struct Peer<S = TcpStream> {
+    socket: WebSocket<S>,
     serializer: Serializer,
     /// The id of its session, once it has joined.
     pub(crate) session: u64,
@@ -59,11 +59,6 @@ impl Peer {
         Self::on(socket, serializer)
     }
 
-    /// Takes a WebSocket that is open.
-    pub(crate) fn on(socket: WebSocket<TcpStream>, serializer: Serializer) -> Self {
-        Self { socket, serializer, session: 0, authid: String::new(), requests: 0 }
-    }
-
     /// Opens a WebSocket and joins `realm1` in all roles.
     pub(crate) fn join(router: &Router, serializer: Serializer) -> Self {
         Self::join_realm(router, serializer, "realm1")
@@ -81,6 +76,13 @@ impl Peer {
         let mut peer = Self::connect(router, serializer);
         peer.say_hello(realm, &json!({}));
         peer
+    }
+}
+
+impl<S: Read + Write> Peer<S> {
+    /// Takes a WebSocket that is open.
+    pub(crate) fn on(socket: WebSocket<S>, serializer: Serializer) -> Self {
+        Self { socket, serializer, session: 0, authid: String::new(), requests: 0 }
     }
 
     /// Joins a realm in all roles, with these details besides.
@@ -177,7 +179,7 @@ impl Peer {
     }
 
     /// The WebSocket itself, for frames of every kind and for the socket beneath.
-    pub(crate) fn socket(&mut self) -> &mut WebSocket<TcpStream> {
+    pub(crate) fn socket(&mut self) -> &mut WebSocket<S> {
         &mut self.socket
     }
 
@@ -297,14 +299,24 @@ pub(crate) fn open_on(
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<(WebSocket<TcpStream>, Upgrade), tungstenite::Error> {
-    let mut request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
+    let url = format!("ws://{}{path}", stream.peer_addr()?);
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    open_over(stream, &url, headers)
+}
+
+/// Opens a WebSocket over any connection.
+pub(crate) fn open_over<S: Read + Write>(
+    stream: S,
+    url: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<(WebSocket<S>, Upgrade), tungstenite::Error> {
+    let mut request = url.into_client_request()?;
     for (name, value) in headers {
         request
             .headers_mut()
             .append(*name, HeaderValue::from_str(value).expect("a header of the test is valid"));
     }
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     tungstenite::client(request, stream).map_err(|error| match error {
         tungstenite::HandshakeError::Failure(error) => error,
         tungstenite::HandshakeError::Interrupted(_) => panic!("the router did not answer the upgrade"),

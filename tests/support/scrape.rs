@@ -14,7 +14,8 @@ pub(crate) fn text(router: &Router) -> String {
     text_at(router.addresses()[0])
 }
 
-fn text_at(address: SocketAddr) -> String {
+/// Reads the metrics of whatever router answers there.
+pub(crate) fn text_at(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).expect("the router listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

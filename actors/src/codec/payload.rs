@@ -123,12 +123,6 @@ impl Payload {
         Self::build(serializer, &arguments)
     }
 
-    /// The same payload in memory of its own, so that keeping it keeps nothing else of what was read with it.
-    pub fn detached(&self) -> Self {
-        let copy = |bytes: &Option<Bytes>| bytes.as_deref().map(Bytes::copy_from_slice);
-        Self { serializer: self.serializer, args: copy(&self.args), kwargs: copy(&self.kwargs) }
-    }
-
     /// Its values, or what stands in the way of having them.
     pub fn open(&self) -> Result<Arguments, String> {
         let args = match &self.args {

@@ -218,6 +218,7 @@ mod tests {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
+                is_secure: false,
             },
             roles: Roles::default(),
         };

@@ -382,8 +382,12 @@ mod tests {
     fn receive(handshake: Handshake, message: &str) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
-        let transport =
-            Transport { serializer: Serializer::Json, peer: "tcp4:127.0.0.1:1".into(), via: None };
+        let transport = Transport {
+            serializer: Serializer::Json,
+            peer: "tcp4:127.0.0.1:1".into(),
+            via: None,
+            is_secure: false,
+        };
         handshake.receive(message, &transport, &access())
     }
 

@@ -95,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
             if self.writing.next().is_empty() {
                 self.writing = self.outbox.take();
                 if self.writing.next().is_empty() {
-                    return Poll::Ready(Ok(()));
+                    // What the socket holds back itself, as one with TLS does.
+                    return Pin::new(&mut self.socket).poll_flush(task);
                 }
             }
             let count = ready!(Pin::new(&mut self.socket).poll_write(task, self.writing.next()))?;

@@ -133,7 +133,12 @@ impl TestRealm {
             role: role.into(),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport { serializer, peer: "tcp4:127.0.0.1:4711".into(), via: None },
+            transport: Transport {
+                serializer,
+                peer: "tcp4:127.0.0.1:4711".into(),
+                via: None,
+                is_secure: false,
+            },
             roles: self.roles,
         };
         let mut step = Step::new(self.now, self.uptime, &mut self.chance);

@@ -303,6 +303,7 @@ impl Model {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
+                is_secure: false,
             },
             roles: Roles { caller: Some(features), callee: Some(features), ..Roles::default() },
         };

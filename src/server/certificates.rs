@@ -1,0 +1,100 @@
+//! Certificates and their keys, in PEM files.
+
+use crate::CertificateFiles;
+use std::{fmt, path::Path, sync::Arc};
+use tokio_rustls::rustls::{
+    self, InconsistentKeys, RootCertStore,
+    client::verify_server_name,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::{
+        ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier,
+    },
+    sign::CertifiedKey,
+};
+
+/// A certificate with its key.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    key: Arc<CertifiedKey>,
+    /// When it expires, in seconds since the Unix epoch.
+    pub(super) expiry: i64,
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// Which file is wrong, as a key of the configuration.
+    pub(crate) key: &'static str,
+    text: String,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The algorithms that are used for all.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+impl Certificate {
+    /// Reads a certificate and its key.
+    pub(crate) fn read(files: &CertificateFiles) -> Result<Self, Unusable> {
+        let CertificateFiles { certificate, key } = files;
+        let wrong = |key, text| Unusable { key, text };
+        let chain = read_certificates(certificate).map_err(|text| wrong("certificate", text))?;
+        let expiry = chain.first().and_then(|first| x509_parser::parse_x509_certificate(first).ok());
+        let expiry = expiry.map(|(_, certificate)| certificate.validity().not_after.timestamp());
+        let expiry = expiry.ok_or_else(|| {
+            wrong("certificate", format!("{}: no X.509 certificate", certificate.display()))
+        })?;
+        let unusable = |error: &dyn fmt::Display| wrong("key", format!("{}: {error}", key.display()));
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(&error))?;
+        let secret = provider().key_provider.load_private_key(secret).map_err(|error| unusable(&error))?;
+        let certified = CertifiedKey::new(chain, secret);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(_) => return Err(unusable(&format_args!("not the key of {}", certificate.display()))),
+        }
+        Ok(Self { key: Arc::new(certified), expiry })
+    }
+
+    fn is_for(&self, name: &ServerName<'_>) -> bool {
+        let parsed = self.key.end_entity_cert().and_then(ParsedCertificate::try_from);
+        parsed.is_ok_and(|certificate| verify_server_name(&certificate, name).is_ok())
+    }
+}
+
+/// Reads the authorities by one of which clients have to be certified.
+pub(crate) fn read_authorities(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let unusable = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    verifier.build().map(|verifier| verifier as _).map_err(|error| unusable(&error))
+}
+
+/// All certificates of a file, at least one.
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.map_err(|error| unusable(&error))?;
+    if read.is_empty() { Err(unusable(&"no certificate in it")) } else { Ok(read) }
+}
+
+/// The certificates of a listener, of which a client gets the one for the name that it asks for, else the first.
+#[derive(Debug)]
+pub(super) struct Choice(pub(super) Vec<Certificate>);
+
+impl ResolvesServerCert for Choice {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let asked_for = name.and_then(|name| self.0.iter().find(|certificate| certificate.is_for(&name)));
+        asked_for.or(self.0.first()).map(|certificate| certificate.key.clone())
+    }
+}
