@@ -5,12 +5,11 @@
 
 mod arguments;
 mod event;
-mod registration;
+pub(crate) mod registration;
 mod session;
 mod testament;
 
 pub(crate) use event::{on_join, on_leave};
-pub(crate) use registration::{RegistrationProcedure, on_change, topic};
 pub(crate) use testament::{Scope, Testament, Testaments};
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     roster::{Member, Roster},
 };
 use arguments::Given;
+use registration::RegistrationProcedure;
 
 /// A procedure that the router carries out itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

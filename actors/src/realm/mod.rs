@@ -16,7 +16,7 @@ use crate::{
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
     },
-    meta::{self, Lent, MetaProcedure, Outcome, Testaments},
+    meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
     permission::Action,
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
@@ -451,9 +451,9 @@ impl Realm {
     /// Tells those who want to know what happened to registrations.
     fn tell(&self, changes: &[Change], step: &mut Step<'_>) {
         for change in changes {
-            let topic = meta::topic(change.kind);
+            let topic = registration::topic(change.kind);
             if self.broker.is_heard(topic) {
-                let args = meta::on_change(*change, self.dealer.registrations());
+                let args = registration::on_change(*change, self.dealer.registrations());
                 self.broker.publish_meta(topic, args, &self.roster, step);
             }
         }
