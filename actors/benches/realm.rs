@@ -172,27 +172,38 @@ fn subscriptions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// CALL, INVOCATION, YIELD, RESULT.
+/// CALL, INVOCATION, YIELD, RESULT; with a timeout, beside calls that wait for theirs.
 fn calls(criterion: &mut Criterion) {
-    let mut world = World::new();
-    let (caller, callee) = (world.join(Serializer::Json), world.join(Serializer::Json));
-    world.receive(callee, message(r#"[64,1,{},"com.example.procedure"]"#));
-    let call = message(&format!(r#"[48,1,{{}},"com.example.procedure",["{}"]]"#, "x".repeat(128)));
-    let answer = message(&format!(r#"[70,1,{{}},["{}"]]"#, "x".repeat(128)));
-    criterion.bench_function("call and answer", |bencher| {
-        bencher.iter(|| {
-            let invocation = world.receive(caller, call.clone());
-            let mut answer = answer.clone();
-            if let (
-                [Effect::Send { message: RouterMessage::Invocation(invocation), .. }],
-                ClientMessage::Yield(answer),
-            ) = (&*invocation, &mut answer)
-            {
-                answer.request = invocation.request;
-            }
-            black_box(world.receive(callee, answer))
+    let payload = "x".repeat(128);
+    for (name, options, waiting) in [
+        ("call and answer", "{}", 0),
+        ("call with a timeout and answer", r#"{"timeout":60000}"#, 0),
+        ("the same beside 9000 that wait", r#"{"timeout":60000}"#, 9000),
+    ] {
+        let mut world = World::new();
+        let (caller, callee) = (world.join(Serializer::Json), world.join(Serializer::Json));
+        world.receive(callee, message(r#"[64,1,{},"com.example.procedure"]"#));
+        for request in 2..2 + waiting {
+            let call = format!(r#"[48,{request},{{"timeout":60000}},"com.example.procedure"]"#);
+            world.receive(caller, message(&call));
+        }
+        let call = message(&format!(r#"[48,1,{options},"com.example.procedure",["{payload}"]]"#));
+        let answer = message(&format!(r#"[70,1,{{}},["{payload}"]]"#));
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let invocation = world.receive(caller, call.clone());
+                let mut answer = answer.clone();
+                if let (
+                    [Effect::Send { message: RouterMessage::Invocation(invocation), .. }],
+                    ClientMessage::Yield(answer),
+                ) = (&*invocation, &mut answer)
+                {
+                    answer.request = invocation.request;
+                }
+                black_box(world.receive(callee, answer))
+            });
         });
-    });
+    }
 }
 
 /// Joining and leaving, announced to one observer.

@@ -6,13 +6,12 @@
 mod arguments;
 mod event;
 mod history;
-mod registration;
+pub(crate) mod registration;
 mod session;
 mod subscription;
 mod testament;
 
 pub(crate) use event::{on_join, on_leave};
-pub(crate) use registration::{RegistrationProcedure, on_change, topic};
 pub(crate) use testament::{Scope, Testament, Testaments};
 
 use crate::{
@@ -29,6 +28,7 @@ use crate::{
     roster::{Member, Roster},
 };
 use arguments::Given;
+use registration::RegistrationProcedure;
 use std::time::SystemTime;
 
 /// A procedure that the router carries out itself.

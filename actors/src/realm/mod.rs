@@ -16,7 +16,7 @@ use crate::{
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
     },
-    meta::{self, Lent, MetaProcedure, Outcome, Testaments},
+    meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
     permission::Action,
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
@@ -516,8 +516,8 @@ impl Realm {
     /// Tells those who want to know what happened to registrations.
     fn tell(&self, changes: &[Change], step: &mut Step<'_>) {
         for change in changes {
-            let args = || meta::on_change(*change, self.dealer.registrations());
-            self.broker.publish_meta(meta::topic(change.kind), args, &self.roster, step);
+            let args = || registration::on_change(*change, self.dealer.registrations());
+            self.broker.publish_meta(registration::topic(change.kind), args, &self.roster, step);
         }
     }
 
