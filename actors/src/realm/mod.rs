@@ -138,6 +138,7 @@ impl Default for RealmLimits {
 }
 
 impl RealmOptions {
+    /// The broker of a realm that begins.
     fn broker(&self, step: &mut Step<'_>) -> Broker {
         let RealmLimits { retained: events, retained_octets: octets, .. } = self.limits;
         Broker::new(RetentionLimits { events, octets }, self.histories.iter().cloned(), step)
