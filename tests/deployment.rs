@@ -86,7 +86,10 @@ fn nothing_else_is_shipped_to_run_the_router() {
     let names = names.map(|name| name.into_string().expect("names are UTF-8"));
     let mut names = names.filter(|name| !name.ends_with(".toml")).collect::<Vec<_>>();
     names.sort();
-    assert_eq!(names, ["Dockerfile", "compose.yaml", "prometheus.yml", "realmkeeper.service"]);
+    assert_eq!(
+        names,
+        ["Dockerfile", "compose.yaml", "haproxy.cfg", "nginx.conf", "prometheus.yml", "realmkeeper.service"]
+    );
 }
 
 #[test]

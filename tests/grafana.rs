@@ -1,11 +1,14 @@
 //! What is shipped for Prometheus and Grafana: it names only what there is, and it shows what happens.
 
 use crate::support::{
-    Peer, Router, http,
+    Peer, Router,
+    certificate::certificate,
+    http,
     principal::backend,
     prometheus::{self, Prometheus, promtool, until},
     scrape::{self, Samples},
 };
+use realmkeeper::Listener;
 use realmkeeper_actors::{codec::Serializer, session::access::Ticket};
 use serde_json::{Value as Json, json};
 use std::{
@@ -92,7 +95,7 @@ fn queries() -> Vec<Query> {
             }));
         }
     }
-    assert_eq!(queries.len(), 69, "the queries of all panels");
+    assert_eq!(queries.len(), 71, "the queries of all panels");
     queries
 }
 
@@ -281,8 +284,12 @@ fn substituted(query: &str) -> String {
 }
 
 /// What is zero as long as all goes well.
-const USUALLY_ZERO: [&str; 3] =
-    ["overview.json: Routers down", "overview.json: Stale scrapes", "realm.json: Mailbox"];
+const USUALLY_ZERO: [&str; 4] = [
+    "overview.json: Routers down",
+    "overview.json: Stale scrapes",
+    "overview.json: Certificates read again",
+    "realm.json: Mailbox",
+];
 
 #[test]
 fn every_panel_shows_what_happens() {
@@ -290,6 +297,8 @@ fn every_panel_shows_what_happens() {
         let ticket = Ticket::plain("secret123");
         settings.realms[0].door.principals.push(backend("joe", ticket));
         settings.listeners[0].session.outbox_limit = 1 << 20;
+        let tls = Some(certificate("panels", &["localhost"]).files);
+        settings.listeners.push(Listener { address: ([127, 0, 0, 1], 0).into(), tls, ..Listener::default() });
     });
     let config = prometheus::config();
     for expected in ["realmkeeper:9464", " 15s"] {
@@ -449,7 +458,7 @@ impl Work {
 #[test]
 fn every_alert_says_what_to_do() {
     let alerts = alerts();
-    assert_eq!(alerts.len(), 11);
+    assert_eq!(alerts.len(), 12);
     for (name, rule) in &alerts {
         let severity = text(&rule["labels"]["severity"]);
         assert!(["critical", "warning"].contains(&severity), "{name}: {severity}");

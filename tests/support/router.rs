@@ -76,10 +76,9 @@ impl Router {
         Self::with(|settings| *settings = loaded.settings)
     }
 
-    /// Where its only listener listens.
+    /// Where its first listener listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let [address] = self.addresses[..] else { panic!("it has {} listeners", self.addresses.len()) };
-        address
+        self.addresses[0]
     }
 
     /// Where its listeners listen.
