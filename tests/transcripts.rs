@@ -125,6 +125,7 @@ transcripts! {
     arguments_may_come_in_parts
     arguments_travel_without_what_is_empty_at_the_end
     before_hello_nothing_else_has_a_place
+    callees_are_told_how_far_a_caller_is_trusted
     goodbye_is_answered_and_ends_the_connection
     kill_all_ends_the_calls_with_those_that_are_killed
     kill_all_spares_the_caller_and_is_not_announced

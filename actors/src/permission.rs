@@ -85,7 +85,8 @@ pub struct Permission {
     pub discloses_caller: Disclosure,
     /// Whether subscribers learn who publishes.
     pub discloses_publisher: Disclosure,
-    /// How far those who publish by this permission are trusted: subscribers are told, if it is given.
+    /// How far those who call or publish by this permission are trusted: callees and subscribers are told, if it is
+    /// given.
     pub trustlevel: Option<u64>,
 }
 

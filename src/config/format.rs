@@ -283,7 +283,8 @@ pub struct Permission {
     /// Whether peers learn who calls or publishes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disclose: Disclose,
-    /// How far those who publish are trusted, a number that subscribers are told. Without it they are told none.
+    /// How far those who call or publish are trusted, a number that callees and subscribers are told. Without it
+    /// they are told none.
     #[serde(default)]
     pub trustlevel: Option<u32>,
 }

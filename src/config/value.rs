@@ -102,9 +102,10 @@ text!(
 );
 
 impl LogLevel {
-    /// The filter that lets through what is to be logged.
+    /// The filter that lets through what is to be logged. At the level info the library that listens has nothing to
+    /// say that is not said here in words for those who run the router.
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(if self.0 == "info" { "info,actix_server=warn" } else { &self.0 })
     }
 }
 

@@ -153,6 +153,12 @@ impl Service {
             return Err(ServiceError::Worker);
         };
         admin.started();
+        for listening in &listening {
+            info!(url = url(listening), "listening");
+        }
+        if let Some(address) = admin_address {
+            info!(%address, "answering operators");
+        }
         tls.iter().for_each(Tls::keep_watching);
         Ok(Self {
             listening,

@@ -64,6 +64,8 @@ pub(super) struct Order {
     is_disclosed: bool,
     /// Whether a callee that asks for it learns who calls.
     may_be_disclosed: bool,
+    /// How far the caller is trusted, where that is told.
+    trustlevel: Option<u64>,
     /// Who was to carry it out so far, in order of their ids.
     tried: SmallVec<[SessionId; 2]>,
 }
@@ -134,6 +136,7 @@ impl Dealer {
             since: step.uptime(),
             is_disclosed,
             may_be_disclosed: permission.discloses_caller != Disclosure::Never,
+            trustlevel: permission.trustlevel,
             tried: SmallVec::new(),
         };
         self.dispatch(order, caller, roster, step)
@@ -248,7 +251,7 @@ impl Order {
     ) -> Result<Sparse<InvocationDetails>, Refusal> {
         let (options, announced) = (&self.message.options, member.as_callee());
         let disclosed = self.is_disclosed || callee.discloses_caller && self.may_be_disclosed;
-        if options.is_empty() && procedure.is_none() && !disclosed {
+        if options.is_empty() && procedure.is_none() && !disclosed && self.trustlevel.is_none() {
             return Ok(Sparse::default());
         }
         let check = |feature| match announced.contains(feature) {
@@ -271,6 +274,7 @@ impl Order {
             caller: disclosed.map(|caller| caller.id),
             caller_authid: disclosed.map(|caller| (&*caller.authid).into()),
             caller_authrole: disclosed.map(|caller| (&**caller.authrole()).into()),
+            trustlevel: self.trustlevel,
             timeout: options.timeout.filter(|timeout| *timeout > 0 && keeps_time),
             receive_progress: options.receive_progress.filter(|asks| *asks && progresses),
             ..options.packing()

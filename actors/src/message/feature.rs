@@ -8,6 +8,7 @@
 //! | `call_canceling` | dealer | `a_cancel_ends_a_call_as_its_mode_says` |
 //! | `call_reroute` | dealer | `another_callee_takes_over_for_one_that_is_unavailable` |
 //! | `call_timeout` | dealer | `a_call_that_is_not_answered_in_time_ends` |
+//! | `call_trustlevels` | dealer | `callees_are_told_how_far_a_caller_is_trusted` |
 //! | `caller_identification` | dealer | `publisher_and_caller_are_disclosed_where_that_is_asked_for` |
 //! | `event_history` | broker | `past_events_are_told_to_whoever_may_subscribe` |
 //! | `event_retention` | broker | `a_retained_event_waits_for_later_subscribers` |

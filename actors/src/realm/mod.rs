@@ -52,6 +52,7 @@ const DEALER_FEATURES: Features = Features::of(&[
     Feature::CallCanceling,
     Feature::CallReroute,
     Feature::CallerIdentification,
+    Feature::CallTrustlevels,
     Feature::RegistrationMetaApi,
     Feature::PatternBasedRegistration,
     Feature::SharedRegistration,

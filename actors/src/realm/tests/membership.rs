@@ -37,7 +37,7 @@ fn a_join_is_welcomed_first_and_then_announced_to_the_others() {
             r#""event_history":true,"event_retention":true,"subscription_revocation":true,"#,
             r#""payload_passthru_mode":true}},"dealer":{"features":{"#,
             r#""progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"#,
-            r#""call_canceling":true,"call_reroute":true,"caller_identification":true,"#,
+            r#""call_canceling":true,"call_reroute":true,"caller_identification":true,"call_trustlevels":true,"#,
             r#""registration_meta_api":true,"pattern_based_registration":true,"shared_registration":true,"#,
             r#""registration_revocation":true,"testament_meta_api":true,"session_meta_api":true,"#,
             r#""payload_passthru_mode":true}}},"#,
