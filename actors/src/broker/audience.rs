@@ -2,7 +2,7 @@
 
 use crate::{
     collections::Set,
-    message::{Options, PublishOptions, id::SessionId},
+    message::{PublishOptions, Sparse, id::SessionId},
     roster::Member,
 };
 use indexmap::Equivalent;
@@ -51,8 +51,8 @@ impl<T: Clone + Hash + Eq> Choice<T> {
 
 impl Audience {
     /// Those whom the options of a publication name.
-    pub(crate) fn new(options: &PublishOptions) -> Self {
-        if *options == *PublishOptions::empty() {
+    pub(crate) fn new(options: &Sparse<PublishOptions>) -> Self {
+        if options.is_empty() {
             return Self::default();
         }
         let lists = Lists {

@@ -32,7 +32,7 @@ impl Broker {
         step: &mut Step<'_>,
     ) -> Result<PublicationId, Fault> {
         let details = authorize(member, message, rules)?;
-        let options = &*message.options;
+        let options = &message.options;
         let (topic, content) = (&message.topic, Content::Closed(&message.payload));
         let publication = Publication { topic, content, details };
         let audience = Audience::new(options);
