@@ -37,10 +37,13 @@ impl Broker {
         let publication = Publication { topic, content, details };
         let audience = Audience::new(options);
         let excluded = (options.exclude_me != Some(false)).then_some(member.id);
-        let is_admitted = |session| {
-            audience.is_everybody() || roster.get(session).is_some_and(|member| audience.admits(member))
+        // Without lists nobody has to be looked up.
+        let receiving = if audience.is_everybody() {
+            self.receiving(topic, |session, _| Some(session) != excluded)
+        } else {
+            let is_admitted = |session| roster.get(session).is_some_and(|member| audience.admits(member));
+            self.receiving(topic, |session, _| Some(session) != excluded && is_admitted(session))
         };
-        let receiving = self.receiving(topic, |session, _| Some(session) != excluded && is_admitted(session));
         let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer))?;
         let id = step.publication_id();
         self.keep(&publication, id, audience, options.retain == Some(true), step)?;
