@@ -54,8 +54,9 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        // Neither fails but for a program that has ended already, which is what is wanted.
-        let _ = self.0.kill();
+        // Told to terminate it ends its workers as well. Neither fails but for a program that has ended already, which
+        // is what is wanted.
+        let _ = Command::new("kill").args(["-s", "TERM", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
     }
 }
