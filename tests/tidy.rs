@@ -104,6 +104,20 @@ fn only_the_ticket_knows_hashes() {
     only_in(&["argon2", "sha2", "subtle"], |place| place == "session/auth/ticket.rs");
 }
 
+/// What the broker and the dealer may use.
+const ROUTING: &[&str] = &[
+    "message",
+    "codec",
+    "collections",
+    "limit",
+    "pattern",
+    "permission",
+    "roster",
+    "step",
+    "refusal",
+    "cause",
+];
+
 /// Which modules of the core each may use; `crate::` paths to others are refused.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("message/", &["message", "codec"]),
@@ -119,36 +133,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("refusal.rs", &["message", "codec", "limit"]),
     ("cause.rs", &["message", "codec", "refusal", "label"]),
     ("step.rs", &["message", "codec", "cause", "roster", "refusal", "label", "limit"]),
-    (
-        "broker/",
-        &[
-            "message",
-            "codec",
-            "collections",
-            "limit",
-            "pattern",
-            "permission",
-            "roster",
-            "step",
-            "refusal",
-            "cause",
-        ],
-    ),
-    (
-        "dealer/",
-        &[
-            "message",
-            "codec",
-            "collections",
-            "limit",
-            "pattern",
-            "permission",
-            "roster",
-            "step",
-            "refusal",
-            "cause",
-        ],
-    ),
+    ("broker/", ROUTING),
+    ("dealer/", ROUTING),
     ("transport/", &["message", "codec", "refusal", "cause", "transport"]),
 ];
 

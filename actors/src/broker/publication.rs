@@ -67,13 +67,8 @@ pub(crate) fn authorize(
         publisher: publisher.map(|publisher| publisher.id),
         publisher_authid: publisher.map(|publisher| (&*publisher.authid).into()),
         publisher_authrole: publisher.map(|publisher| (&**publisher.authrole()).into()),
-        topic: None,
         trustlevel: permission.trustlevel,
-        retained: None,
-        ppt_scheme: options.ppt_scheme.clone(),
-        ppt_serializer: options.ppt_serializer.clone(),
-        ppt_cipher: options.ppt_cipher.clone(),
-        ppt_keyid: options.ppt_keyid.clone(),
+        ..options.packing()
     };
     Ok(details.into())
 }

@@ -1,7 +1,7 @@
 //! Messages of publish and subscribe (section "Publish and Subscribe").
 
 use super::{
-    field::{Sparse, message, options, passthru, revocable},
+    field::{Sparse, message, options, packing, passthru, revocable},
     id::{PublicationId, RequestId, SessionId, SubscriptionId},
     uri::{Match, Uri},
 };
@@ -139,6 +139,10 @@ options! {
 
 passthru! {
     PublishOptions "PUBLISH.Options"
+}
+
+packing! {
+    PublishOptions => EventDetails
 }
 
 impl EventDetails {
