@@ -87,7 +87,7 @@ fn a_ticket_in_a_variable_is_taken_if_it_is_set() {
     let args = ["check", "--config", "config/production.toml"];
     let ok = "config/production.toml: ok: 1 listener, 1 realm, 3 roles, 2 principals\n".to_owned();
     assert_eq!(run(&args, &[("SHOP_BACKEND_TICKET", "s3cret")]), (Some(0), ok, String::new()));
-    let place = "config/production.toml:103:14: realms[0].principals[0].ticket_env";
+    let place = "config/production.toml:104:14: realms[0].principals[0].ticket_env";
     let unset = format!(
         "{place}: names no environment variable that is set to a text; must be the name of one with the ticket\n"
     );

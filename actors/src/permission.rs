@@ -90,6 +90,23 @@ pub struct Permission {
     pub trustlevel: Option<u64>,
 }
 
+/// What the session meta API tells of a session (section "Session Meta API").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionDetails {
+    /// Its id.
+    Ids,
+    /// Who it is, and how it is connected, without addresses.
+    #[default]
+    Standard,
+    /// Where it is connected from as well.
+    Full,
+}
+
+impl SessionDetails {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Ids, Self::Standard, Self::Full];
+}
+
 /// A role: what those who have it may do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Role {
@@ -99,6 +116,8 @@ pub struct Role {
     pub permissions: Permissions,
     /// Whether they may take a procedure from those who have registered it: the option `force_reregister`.
     pub takes_over: bool,
+    /// What they are told of sessions.
+    pub session_details: SessionDetails,
 }
 
 /// The permissions of a role, indexed.
@@ -118,6 +137,12 @@ pub struct Decision<'a> {
 }
 
 impl Role {
+    /// A role that may do what these permissions allow, and nothing special.
+    pub fn new(name: &str, permissions: Permissions) -> Self {
+        let session_details = SessionDetails::default();
+        Self { name: name.into(), permissions, takes_over: false, session_details }
+    }
+
     /// The permission by which its sessions may do something with a URI or pattern.
     pub(crate) fn authorize(
         &self,
@@ -166,7 +191,7 @@ impl Role {
         }
     }
 
-    /// A role that may do everything, ending other sessions included.
+    /// A role that may do everything, ending other sessions included, and is told all of sessions.
     pub fn unrestricted(name: &str) -> Self {
         let everything = |prefix: &str| Permission {
             uri: prefix.into(),
@@ -177,7 +202,7 @@ impl Role {
             trustlevel: None,
         };
         let permissions = Permissions::new(vec![everything(""), everything("wamp.")]);
-        Self { name: name.into(), permissions, takes_over: false }
+        Self { session_details: SessionDetails::Full, ..Self::new(name, permissions) }
     }
 }
 

@@ -89,6 +89,9 @@ pub enum Refusal {
         /// With which URI.
         uri: Uri,
     },
+    /// The role of the session is told ids of sessions only, not their roles.
+    #[error("the role {0:?} is not told the roles of sessions, so that it cannot filter by them")]
+    RolesNotTold(Arc<str>),
     /// The role of the session may not be disclosed, or not ask for it.
     #[error("the role {role:?} may not have {whom} disclosed for {uri:?}")]
     DisclosureNotAllowed {
@@ -140,7 +143,7 @@ impl Refusal {
             | Self::NoSuchCallee(_) => "wamp.error.no_such_session",
             Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
-            Self::NotAuthorized { .. } => "wamp.error.not_authorized",
+            Self::NotAuthorized { .. } | Self::RolesNotTold(_) => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
@@ -170,6 +173,7 @@ impl Refusal {
             | Self::NoHistory(_)
             | Self::InvalidArgument(_)
             | Self::NotAuthorized { .. }
+            | Self::RolesNotTold(_)
             | Self::DisclosureNotAllowed { .. }
             | Self::CalleeGone
             | Self::Stopping

@@ -8,7 +8,7 @@ use crate::{
         id::{RequestId, SessionId},
         value::{Dict, Value},
     },
-    permission::Role,
+    permission::{Role, SessionDetails},
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -43,18 +43,20 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// The dict `transport` of session details.
-    fn details(&self) -> Dict {
-        let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
+    /// The dict `transport` of session details, with the addresses if they are told.
+    fn details(&self, has_addresses: bool) -> Dict {
+        let peer = Some(&*self.peer).filter(|_| has_addresses);
+        let via = self.via.as_deref().filter(|_| has_addresses);
         let told = [
-            ("channel_type", Value::from(if self.is_secure { "tls" } else { "tcp" })),
-            ("channel_framing", "websocket".into()),
-            ("channel_serializer", self.serializer.name().into()),
-            ("peer", (&*self.peer).into()),
-            ("is_secure", self.is_secure.into()),
-            ("websocket_protocol", self.serializer.subprotocol().into()),
+            Some(("channel_type", Value::from(if self.is_secure { "tls" } else { "tcp" }))),
+            Some(("channel_framing", "websocket".into())),
+            Some(("channel_serializer", self.serializer.name().into())),
+            peer.map(|peer| ("peer", peer.into())),
+            Some(("is_secure", self.is_secure.into())),
+            Some(("websocket_protocol", self.serializer.subprotocol().into())),
+            via.map(|via| ("via", via.into())),
         ];
-        told.into_iter().chain(via).collect()
+        told.into_iter().flatten().collect()
     }
 }
 
@@ -107,16 +109,22 @@ impl Member {
         self.roles.callee.unwrap_or_default()
     }
 
-    /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`).
-    pub(crate) fn details(&self, realm: &str) -> Dict {
+    /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`) where so much is told.
+    pub(crate) fn details(&self, realm: &str, level: SessionDetails) -> Dict {
+        let session = ("session", self.id.get().into());
+        let has_addresses = match level {
+            SessionDetails::Ids => return Dict::from([session]),
+            SessionDetails::Standard => false,
+            SessionDetails::Full => true,
+        };
         Dict::from([
-            ("session", self.id.get().into()),
+            session,
             ("authid", Value::from(&*self.authid)),
             ("authrole", (&**self.authrole()).into()),
             ("authmethod", self.authmethod.into()),
             ("authprovider", self.authprovider.into()),
             ("realm", realm.into()),
-            ("transport", self.transport.details().into()),
+            ("transport", self.transport.details(has_addresses).into()),
         ])
     }
 }
@@ -127,6 +135,8 @@ pub(crate) struct Roster {
     members: Map<SessionId, Member>,
     by_authid: Map<Arc<str>, Set<SessionId>>,
     by_authrole: Map<Arc<str>, Set<SessionId>>,
+    /// How many are told so much of sessions, by [`SessionDetails`].
+    by_level: [usize; SessionDetails::ALL.len()],
 }
 
 impl Roster {
@@ -145,6 +155,7 @@ impl Roster {
     pub(crate) fn insert(&mut self, member: Member) {
         self.by_authid.entry(member.authid.clone()).or_default().insert(member.id);
         self.by_authrole.entry(member.authrole().clone()).or_default().insert(member.id);
+        self.by_level[member.role.session_details as usize] += 1;
         self.members.insert(member.id, member);
     }
 
@@ -152,7 +163,13 @@ impl Roster {
         let member = self.members.swap_remove(&session)?;
         forget(&mut self.by_authid, &member.authid, session);
         forget(&mut self.by_authrole, member.authrole(), session);
+        self.by_level[member.role.session_details as usize] -= 1;
         Some(member)
+    }
+
+    /// How much members are told of sessions: each level that one of them has.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = SessionDetails> {
+        SessionDetails::ALL.into_iter().filter(|level| self.by_level[*level as usize] > 0)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -189,8 +206,12 @@ impl Roster {
                     index.get(key(member)).is_some_and(|sessions| sessions.contains(id)) && member.id == *id
                 })
         };
+        let of_level = |level: SessionDetails| {
+            self.members.values().filter(|member| member.role.session_details == level).count()
+        };
         agrees(&self.by_authid, |member| &member.authid)
             && agrees(&self.by_authrole, |member| member.authrole())
+            && SessionDetails::ALL.map(of_level) == self.by_level
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
-    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
+    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, SessionDetails, UriRule},
 };
 use realmkeeper_actors::session;
 use schemars::JsonSchema;
@@ -263,6 +263,9 @@ pub struct Role {
     /// force_reregister.
     #[serde(default)]
     pub force_reregister: bool,
+    /// What they are told of sessions, by wamp.session.on_join, on_leave and get.
+    #[serde(default)]
+    pub session_details: SessionDetails,
     /// The permissions. The most specific that matches a URI decides about it.
     #[serde(default)]
     pub permissions: Vec<Permission>,

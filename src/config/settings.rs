@@ -7,7 +7,7 @@ use super::{
     },
     validate::Tickets,
     value::{Address, Network, Octets, Origin, Time},
-    word::{ListenerKind, Match, RequestIds, UriRule},
+    word::{ListenerKind, Match, RequestIds, SessionDetails, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
@@ -104,9 +104,9 @@ impl Realm {
     fn settings(&self, tickets: Vec<Ticket>) -> RealmSettings {
         let roles = self.roles.iter().map(|role| {
             Arc::new(permission::Role {
-                name: role.name.as_str().into(),
-                permissions: role.permissions(),
                 takes_over: role.force_reregister,
+                session_details: role.session_details.into(),
+                ..permission::Role::new(&role.name, role.permissions())
             })
         });
         let roles = roles.collect::<Vec<_>>();
@@ -203,6 +203,7 @@ impl Default for Config {
         let role = Role {
             name: "anonymous".into(),
             force_reregister: false,
+            session_details: SessionDetails::Full,
             permissions: vec![everything(""), everything("wamp.")],
         };
         let realm = Realm {

@@ -85,6 +85,16 @@ words! {
         /// Subscribe to a topic.
         Subscribe is Subscribe,
     }
+
+    /// What is told of a session.
+    SessionDetails is permission::SessionDetails {
+        /// Its id.
+        Ids is Ids,
+        /// Who it is, and how it is connected, without addresses.
+        Standard is Standard,
+        /// Where it is connected from as well.
+        Full is Full,
+    }
 }
 
 /// The form of a log line.
@@ -128,6 +138,12 @@ impl Default for UriRule {
 impl Default for RequestIds {
     fn default() -> Self {
         realm::RequestIds::default().into()
+    }
+}
+
+impl Default for SessionDetails {
+    fn default() -> Self {
+        permission::SessionDetails::default().into()
     }
 }
 

@@ -5,28 +5,34 @@ use crate::{
     cause::Kill,
     codec::Arguments,
     message::{id::SessionId, value::Value},
+    permission::SessionDetails,
     refusal::Refusal,
 };
 
 /// How many sessions there are, those only that have one of the given roles.
 pub(super) fn count(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    let count = match given.strings(0, "filter_authroles")? {
+    let count = match asked_roles(given, lent)? {
         None => lent.roster.len(),
-        Some(_) => filtered(given, lent)?.len(),
+        Some(roles) => having(&roles, lent).count(),
     };
     Ok(Outcome::Answer(single(count as u64)))
 }
 
 /// Their ids.
 pub(super) fn list(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    Ok(Outcome::Answer(single(ids(filtered(given, lent)?))))
+    let sessions = match asked_roles(given, lent)? {
+        None => ids(lent.roster.ids()),
+        Some(roles) => ids(having(&roles, lent)),
+    };
+    Ok(Outcome::Answer(single(sessions)))
 }
 
 /// What is known of one of them.
 pub(super) fn get(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let session = given.session()?;
     let member = lent.roster.get(session).ok_or(Refusal::NoSuchSession(session.get()))?;
-    Ok(Outcome::Answer(single(member.details(lent.realm))))
+    let level = lent.caller.role.session_details;
+    Ok(Outcome::Answer(single(member.details(lent.realm, level))))
 }
 
 /// Ends one session, not the caller's own.
@@ -65,14 +71,21 @@ pub(super) fn kill_all(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Re
     Ok(Outcome::Kill { victims, kill, all: true, answer })
 }
 
-/// The sessions whose role is among those asked for; all, if none is asked for.
-fn filtered(given: &Given<'_>, lent: &Lent<'_>) -> Result<Vec<SessionId>, Refusal> {
-    let Some(mut roles) = given.strings(0, "filter_authroles")? else {
-        return Ok(lent.roster.ids().collect());
-    };
+/// The roles that are asked for, each once. Who is told ids only may not find out by them what role a session has.
+fn asked_roles<'a>(given: &'a Given<'_>, lent: &Lent<'_>) -> Result<Option<Vec<&'a str>>, Refusal> {
+    let Some(mut roles) = given.strings(0, "filter_authroles")? else { return Ok(None) };
+    let asking = &lent.caller.role;
+    if asking.session_details == SessionDetails::Ids && !roles.is_empty() {
+        return Err(Refusal::RolesNotTold(asking.name.clone()));
+    }
     roles.sort_unstable();
     roles.dedup();
-    Ok(roles.into_iter().flat_map(|role| lent.roster.with_authrole(role)).collect())
+    Ok(Some(roles))
+}
+
+/// The sessions that have one of these roles.
+fn having(roles: &[&str], lent: &Lent<'_>) -> impl Iterator<Item = SessionId> {
+    roles.iter().flat_map(|role| lent.roster.with_authrole(role))
 }
 
 fn others(lent: &Lent<'_>, sessions: impl Iterator<Item = SessionId>) -> Vec<SessionId> {

@@ -210,8 +210,8 @@ impl Realm {
         if self.options.session_meta_api
             && let Some(member) = self.roster.get(id)
         {
-            let args = || meta::on_join(member, &self.name);
-            self.broker.publish_meta("wamp.session.on_join", args, &self.roster, step);
+            let args = |level| meta::on_join(member, &self.name, level);
+            self.broker.publish_session_meta("wamp.session.on_join", args, &self.roster, step);
         }
         Ok(id)
     }
@@ -263,8 +263,8 @@ impl Realm {
             let rules = self.uri_rules();
             self.testaments.carry_out(&member, &mut self.broker, rules, &self.roster, step);
             if self.options.session_meta_api {
-                let args = || meta::on_leave(&member);
-                self.broker.publish_meta("wamp.session.on_leave", args, &self.roster, step);
+                let args = |level| meta::on_leave(&member, level);
+                self.broker.publish_session_meta("wamp.session.on_leave", args, &self.roster, step);
             }
         } else {
             self.testaments.forget(session);
