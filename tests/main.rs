@@ -18,6 +18,7 @@ mod metrics;
 mod namespace;
 mod official_vectors;
 mod permissions;
+mod policies;
 mod program;
 mod readme;
 mod real_clients;

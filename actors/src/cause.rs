@@ -34,6 +34,11 @@ pub enum Cause {
     SlowConsumer,
     /// The client did not answer a ping.
     PingTimeout,
+    /// A newer session of its authid took its place, as its role says.
+    Replaced {
+        /// The newer session.
+        by: SessionId,
+    },
     /// The session may not go on by a rule of this router. The text says by which.
     Policy(String),
     /// The realm failed. Not announced: nobody remains.
@@ -68,6 +73,7 @@ labels! {
         Self::KilledAll(_) => "killed_all",
         Self::SlowConsumer => "slow_consumer",
         Self::PingTimeout => "ping_timeout",
+        Self::Replaced { .. } => "replaced",
         Self::Policy(_) => "policy",
         Self::RealmClosed => "realm_closed",
         Self::Shutdown => "shutdown",
@@ -94,6 +100,7 @@ impl Cause {
                 Goodbye::new(kill.reason.clone(), kill.message.as_deref()).into()
             }
             Self::SlowConsumer => Goodbye::new("realmkeeper.close.slow_consumer", None).into(),
+            Self::Replaced { .. } => Goodbye::new("realmkeeper.close.replaced", None).into(),
             Self::Policy(text) => Goodbye::new("wamp.error.not_authorized", Some(text)).into(),
             Self::RealmClosed => Goodbye::new("wamp.close.close_realm", None).into(),
             Self::Shutdown => Goodbye::new("wamp.close.system_shutdown", None).into(),
@@ -122,7 +129,7 @@ impl Cause {
             Self::RealmClosed | Self::Shutdown => Some(1001),
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::SlowConsumer | Self::Policy(_) => Some(1008),
+            Self::SlowConsumer | Self::Replaced { .. } | Self::Policy(_) => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
@@ -148,6 +155,7 @@ impl fmt::Display for Cause {
             Self::ProtocolViolation(violation) => write!(f, ": {violation}"),
             Self::MessageTooBig(text) | Self::Policy(text) => write!(f, ": {text}"),
             Self::Killed(kill) | Self::KilledAll(kill) => write!(f, " by {} with {}", kill.by, kill.reason),
+            Self::Replaced { by } => write!(f, " by {by}"),
             Self::Goodbye
             | Self::TransportClosed
             | Self::TransportLost

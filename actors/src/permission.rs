@@ -107,6 +107,25 @@ impl SessionDetails {
     pub const ALL: [Self; 3] = [Self::Ids, Self::Standard, Self::Full];
 }
 
+/// How many sessions one authid may have in a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionsPerAuthid {
+    /// How many; at least 1.
+    pub most: usize,
+    /// What happens to one more.
+    pub beyond: Beyond,
+}
+
+/// What happens to a session that would be one too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The oldest is ended for it.
+    Replace,
+}
+
 /// A role: what those who have it may do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Role {
@@ -118,6 +137,8 @@ pub struct Role {
     pub takes_over: bool,
     /// What they are told of sessions.
     pub session_details: SessionDetails,
+    /// How many sessions one authid may have in it; `None` for any number.
+    pub sessions_per_authid: Option<SessionsPerAuthid>,
 }
 
 /// The permissions of a role, indexed.
@@ -140,7 +161,7 @@ impl Role {
     /// A role that may do what these permissions allow, and nothing special.
     pub fn new(name: &str, permissions: Permissions) -> Self {
         let session_details = SessionDetails::default();
-        Self { name: name.into(), permissions, takes_over: false, session_details }
+        Self { name: name.into(), permissions, takes_over: false, session_details, sessions_per_authid: None }
     }
 
     /// The permission by which its sessions may do something with a URI or pattern.

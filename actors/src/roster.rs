@@ -188,10 +188,6 @@ impl Roster {
         self.by_authid.get(authid).into_iter().flatten().copied()
     }
 
-    pub(crate) fn count_of_authid(&self, authid: &str) -> usize {
-        self.by_authid.get(authid).map_or(0, Set::len)
-    }
-
     pub(crate) fn with_authrole(&self, authrole: &str) -> impl Iterator<Item = SessionId> {
         self.by_authrole.get(authrole).into_iter().flatten().copied()
     }

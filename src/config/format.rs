@@ -2,7 +2,7 @@
 
 use super::{
     value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
-    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, SessionDetails, UriRule},
+    word::{Action, Beyond, ListenerKind, LogFormat, Match, RequestIds, Serializer, SessionDetails, UriRule},
 };
 use realmkeeper_actors::session;
 use schemars::JsonSchema;
@@ -266,9 +266,24 @@ pub struct Role {
     /// What they are told of sessions, by wamp.session.on_join, on_leave and get.
     #[serde(default)]
     pub session_details: SessionDetails,
+    /// How many sessions one authid may have in the role. Without it any number.
+    #[serde(default)]
+    pub sessions_per_authid: Option<SessionsPerAuthid>,
     /// The permissions. The most specific that matches a URI decides about it.
     #[serde(default)]
     pub permissions: Vec<Permission>,
+}
+
+/// How many sessions one authid may have in a role.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsPerAuthid {
+    /// How many.
+    #[schemars(range(min = 1))]
+    pub most: usize,
+    /// What happens to one more.
+    #[serde(default)]
+    pub beyond: Beyond,
 }
 
 /// What may be done with some URIs.

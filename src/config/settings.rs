@@ -106,6 +106,10 @@ impl Realm {
             Arc::new(permission::Role {
                 takes_over: role.force_reregister,
                 session_details: role.session_details.into(),
+                sessions_per_authid: role.sessions_per_authid.map(|limit| permission::SessionsPerAuthid {
+                    most: limit.most,
+                    beyond: limit.beyond.into(),
+                }),
                 ..permission::Role::new(&role.name, role.permissions())
             })
         });
@@ -204,6 +208,7 @@ impl Default for Config {
             name: "anonymous".into(),
             force_reregister: false,
             session_details: SessionDetails::Full,
+            sessions_per_authid: None,
             permissions: vec![everything(""), everything("wamp.")],
         };
         let realm = Realm {

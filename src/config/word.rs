@@ -86,6 +86,14 @@ words! {
         Subscribe is Subscribe,
     }
 
+    /// What happens to a session that would be one too many.
+    Beyond is permission::Beyond {
+        /// It is refused.
+        Reject is Reject,
+        /// The oldest is ended for it.
+        Replace is Replace,
+    }
+
     /// What is told of a session.
     SessionDetails is permission::SessionDetails {
         /// Its id.
@@ -138,6 +146,12 @@ impl Default for UriRule {
 impl Default for RequestIds {
     fn default() -> Self {
         realm::RequestIds::default().into()
+    }
+}
+
+impl Default for Beyond {
+    fn default() -> Self {
+        permission::Beyond::default().into()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         uri::{Match, Uri, UriRule, UriRules},
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
-    permission::Action,
+    permission::{Action, Beyond, SessionsPerAuthid},
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::{CallOutcome, Step},
@@ -193,12 +193,16 @@ impl Realm {
         UriRules { characters: self.options.uris, longest: self.options.limits.uri_length }
     }
 
-    /// Admits a session, if there is room for it: welcomes it, counts it among the members, announces it.
+    /// Admits a session, if there is room for it: ends those whose place it takes, welcomes it, counts it among the
+    /// members, announces it.
     pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> Result<SessionId, Refusal> {
-        self.check_room(newcomer.authid.as_deref())?;
+        let replaced = self.find_room(&newcomer)?;
         let mut id = step.session_id();
         while self.roster.contains(id) {
             id = step.session_id();
+        }
+        for session in replaced {
+            self.leave(session, Cause::Replaced { by: id }, step);
         }
         let Newcomer { authid, role, authmethod, authprovider, transport, roles } = newcomer;
         let authid = authid.unwrap_or_else(|| step.authid().into());
@@ -216,19 +220,33 @@ impl Realm {
         Ok(id)
     }
 
-    /// Refuses one more session, of this authid, where there are as many as may be.
-    fn check_room(&self, authid: Option<&str>) -> Result<(), Refusal> {
+    /// Finds room for one more session: gives those that have to go for it, or refuses it where there are as many as
+    /// may be.
+    fn find_room(&self, newcomer: &Newcomer) -> Result<Vec<SessionId>, Refusal> {
         let RealmLimits { sessions, sessions_per_authid, .. } = self.options.limits;
-        if let Some(most) = sessions.filter(|most| self.roster.len() >= *most) {
+        let of_authid = || newcomer.authid.iter().flat_map(|authid| self.roster.with_authid(authid));
+        let mut going = Vec::new();
+        if let Some(SessionsPerAuthid { most, beyond }) = newcomer.role.sessions_per_authid {
+            let members = of_authid().filter_map(|session| self.roster.get(session));
+            let mut held: Vec<_> = members.filter(|held| held.role.name == newcomer.role.name).collect();
+            if held.len() >= most && beyond == Beyond::Reject {
+                let what = "the authid has too many sessions in its role";
+                return Err(Refusal::TooMany { limit: Limit::SessionsPerAuthid, what, most });
+            }
+            held.sort_by_key(|member| member.since);
+            let excess = (held.len() + 1).saturating_sub(most);
+            going.extend(held[..excess.min(held.len())].iter().map(|member| member.id));
+        }
+        let is_full = |held: usize, most: &usize| held - going.len() >= *most;
+        if let Some(most) = sessions.filter(|most| is_full(self.roster.len(), most)) {
             let what = "the realm has too many sessions";
             return Err(Refusal::TooMany { limit: Limit::SessionsPerRealm, what, most });
         }
-        let held = authid.map_or(0, |authid| self.roster.count_of_authid(authid));
-        if let Some(most) = sessions_per_authid.filter(|most| held >= *most) {
+        if let Some(most) = sessions_per_authid.filter(|most| is_full(of_authid().count(), most)) {
             let what = "the authid has too many sessions in this realm";
             return Err(Refusal::TooMany { limit: Limit::SessionsPerAuthid, what, most });
         }
-        Ok(())
+        Ok(going)
     }
 
     fn welcome(&self, member: &Member) -> Welcome {

@@ -209,6 +209,7 @@ impl Refused {
             | Cause::KilledAll(_)
             | Cause::SlowConsumer
             | Cause::PingTimeout
+            | Cause::Replaced { .. }
             | Cause::Policy(_)
             | Cause::RealmClosed
             | Cause::Shutdown => None,

@@ -11,6 +11,7 @@ mod meta;
 mod model;
 mod passthru;
 mod permissions;
+mod policies;
 mod progress;
 mod pubsub;
 mod registration_meta;
