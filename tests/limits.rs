@@ -250,6 +250,30 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "bans",
+        table: "realms.limits",
+        keys: "bans = 1",
+        run: |scene| {
+            let (mut peer, mut joe, mut anonymous) = (scene.join(), scene.connect(), scene.join());
+            joe.prove("realm1", "joe", "secret123");
+            for (victim, ban) in [(&mut joe, 1000), (&mut anonymous, 2000)] {
+                let killed = peer.call("wamp.session.kill", &json!([victim.session]), &json!({"ban": ban}));
+                assert_eq!(killed, json!([50, killed[1], {}]));
+                let told = Received::Message(json!([6, {}, "wamp.close.killed"]));
+                assert_eq!(victim.rest(), [told, Received::Close(Some(1000)), Received::End]);
+            }
+            // The ban of the address goes on, and that of the authid has ended.
+            let mut banned = scene.connect();
+            banned.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+            let told = abort("wamp.error.not_authorized", "this client is banned from the realm");
+            assert_eq!(banned.rest(), [told, Received::Close(Some(1008)), Received::End]);
+            let mut joe = Peer::connect_to(scene.router.addresses()[1], scene.serializer);
+            joe.prove("realm1", "joe", "secret123");
+            joe.leave();
+            peer.leave();
+        },
+    },
+    Case {
         limit: "retention",
         table: "realms.limits",
         keys: "retained_events = 1",
@@ -418,6 +442,9 @@ impl Scene {
             uri = ""
             match = "prefix"
             allow = ["call", "register", "publish", "subscribe"]
+            [[realms.roles.permissions]]
+            uri = "wamp.session.kill"
+            allow = ["call"]
             [[realms.principals]]
             authid = "joe"
             role = "anonymous"

@@ -1,8 +1,8 @@
 //! How many sessions one authid may have in a role, and who is banned, as a configuration file says it and as the wire
 //! shows it.
 
-use crate::support::{Peer, Router, log, peer::Received};
-use realmkeeper_actors::codec::Serializer;
+use crate::support::{Peer, Router, log, peer::Received, principal::backend};
+use realmkeeper_actors::{codec::Serializer, session::access::Ticket};
 use serde_json::{Value as Json, json};
 
 const CONFIG: &str = r#"
@@ -28,6 +28,23 @@ sessions_per_authid = { most = 1 }
 name = "newest"
 sessions_per_authid = { most = 1, beyond = "replace" }
 
+[[realms.bans]]
+authid = "mallory"
+
+[[realms.bans]]
+authid = "past"
+until = "2001-01-01T00:00:00Z"
+
+[[realms.principals]]
+authid = "mallory"
+role = "single"
+ticket = "secret123"
+
+[[realms.principals]]
+authid = "past"
+role = "single"
+ticket = "secret123"
+
 [[realms.principals]]
 authid = "sid"
 role = "single"
@@ -37,6 +54,12 @@ ticket = "secret123"
 authid = "ned"
 role = "newest"
 ticket = "secret123"
+
+[[realms]]
+name = "realm2"
+anonymous = "guest"
+bans = [{ network = "127.0.0.0/8" }]
+roles = [{ name = "guest" }]
 "#;
 
 fn abort(reason: &str, text: &str) -> [Received; 3] {
@@ -106,4 +129,43 @@ fn a_newer_session_takes_the_place_of_one_whose_client_does_nothing_any_more() {
         second.leave();
         guest.leave();
     }
+}
+
+#[test]
+fn who_is_banned_by_the_file_is_asked_for_nothing() {
+    let router = Router::configured(CONFIG);
+    let told = abort("wamp.error.not_authorized", "this client is banned from the realm");
+    for serializer in Serializer::ALL {
+        for (realm, authid) in [("realm1", "mallory"), ("realm2", "sid"), ("realm2", "nobody")] {
+            let mut peer = Peer::connect(&router, serializer);
+            let details = json!({"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": authid});
+            peer.send(&json!([1, realm, details]));
+            assert_eq!(peer.rest(), told, "{realm} {authid}");
+        }
+        let mut anonymous = Peer::connect(&router, serializer);
+        anonymous.send(&json!([1, "realm2", {"roles": {"caller": {}}}]));
+        assert_eq!(anonymous.rest(), told);
+        let mut past = Peer::connect(&router, serializer);
+        past.prove("realm1", "past", "secret123");
+        past.leave();
+    }
+}
+
+#[test]
+fn a_ban_outlives_the_realm_that_failed() {
+    let router = Router::with(|settings| {
+        settings.realms[0].door.principals.push(backend("joe", Ticket::plain("secret123")));
+    });
+    let mut ann = Peer::join(&router, Serializer::Json);
+    let mut joe = Peer::connect(&router, Serializer::Json);
+    joe.prove("realm1", "joe", "secret123");
+    let killed = ann.call("wamp.session.kill", &json!([joe.session]), &json!({"ban": 3600}));
+    assert_eq!(killed, json!([50, 1, {}]));
+    ann.send(&json!([16, 2, {}, "realmkeeper.fault.realm"]));
+    assert_eq!(ann.message(), json!([6, {}, "wamp.close.close_realm"]));
+    let mut joe = Peer::connect(&router, Serializer::Json);
+    let details = json!({"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "joe"});
+    joe.send(&json!([1, "realm1", details]));
+    assert_eq!(joe.rest(), abort("wamp.error.not_authorized", "this client is banned from the realm"));
+    Peer::join(&router, Serializer::Json).leave();
 }

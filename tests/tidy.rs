@@ -95,7 +95,9 @@ fn sockets_are_known_only_to_the_transport_and_the_session() {
     let is_session = |place: &str| place == "session/actor.rs";
     only_in(&["AsyncRead", "AsyncWrite"], |place| place.starts_with("transport/") || is_session(place));
     only_in(&["tokio::"], |place| {
-        place.starts_with("transport/") || is_session(place) || place == "session/verification.rs"
+        place.starts_with("transport/")
+            || is_session(place)
+            || matches!(place, "session/verification.rs" | "shared.rs")
     });
 }
 

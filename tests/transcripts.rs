@@ -78,6 +78,7 @@ transcripts! {
     a_hello_that_cannot_join_is_told_why
     a_hello_with_a_detail_of_the_wrong_type_is_not_announced
     a_join_is_announced_to_the_others
+    a_kill_may_ban_whom_it_ends
     a_killed_client_that_never_answers_is_disconnected
     a_killed_session_takes_all_that_it_held_with_it
     a_late_answer_has_no_effect

@@ -33,6 +33,8 @@ pub enum Limit {
     Registrations,
     /// The calls of a session that are not answered yet.
     Calls,
+    /// The bans of a realm that procedures made.
+    Bans,
     /// The octets of past events in one answer.
     History,
     /// The retained events of a realm, and their octets.
@@ -65,6 +67,7 @@ labels! {
         Self::Subscriptions => "subscriptions",
         Self::Registrations => "registrations",
         Self::Calls => "calls",
+        Self::Bans => "bans",
         Self::History => "history",
         Self::Retention => "retention",
         Self::Testaments => "testaments",

@@ -102,6 +102,9 @@ pub enum Refusal {
         /// For which URI.
         uri: Uri,
     },
+    /// Who wants to join is banned.
+    #[error("this client is banned from the realm")]
+    Banned,
     /// There would be more than may be.
     #[error("{what}: at most {most}")]
     TooMany {
@@ -143,7 +146,7 @@ impl Refusal {
             | Self::NoSuchCallee(_) => "wamp.error.no_such_session",
             Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
-            Self::NotAuthorized { .. } | Self::RolesNotTold(_) => "wamp.error.not_authorized",
+            Self::NotAuthorized { .. } | Self::RolesNotTold(_) | Self::Banned => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
@@ -174,6 +177,7 @@ impl Refusal {
             | Self::InvalidArgument(_)
             | Self::NotAuthorized { .. }
             | Self::RolesNotTold(_)
+            | Self::Banned
             | Self::DisclosureNotAllowed { .. }
             | Self::CalleeGone
             | Self::Stopping

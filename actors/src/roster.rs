@@ -10,7 +10,7 @@ use crate::{
     },
     permission::{Role, SessionDetails},
 };
-use std::{sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 /// Who wants to join, as far as the handshake has found out.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Newcomer {
 pub struct Transport {
     /// How the messages are encoded.
     pub serializer: Serializer,
+    /// Where the client is, without its port.
+    pub address: IpAddr,
     /// The address of the client, as `tcp4:127.0.0.1:48638`.
     pub peer: Box<str>,
     /// The address of the balancer through which it came, if it came through one.
@@ -67,6 +69,8 @@ pub struct Member {
     pub id: SessionId,
     /// Who it is.
     pub authid: Arc<str>,
+    /// Whether it is anonymous: its authid was made up for it.
+    pub is_anonymous: bool,
     /// The role it has.
     pub role: Arc<Role>,
     /// How it was authenticated.

@@ -178,6 +178,11 @@ impl<'a> Step<'a> {
         self.tally.limits.extend(refusal.limit());
     }
 
+    /// Counts a limit that was run into without a request being refused.
+    pub(crate) fn run_into(&mut self, limit: Limit) {
+        self.tally.limits.push(limit);
+    }
+
     /// Lets go of a former member, with the farewell that its cause asks for.
     pub(crate) fn let_go(&mut self, member: Member, cause: Cause) {
         let farewell = cause.farewell();

@@ -1,7 +1,7 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
+    value::{Address, Age, LogLevel, Moment, Network, Octets, Origin, Time},
     word::{Action, Beyond, ListenerKind, LogFormat, Match, RequestIds, Serializer, SessionDetails, UriRule},
 };
 use realmkeeper_actors::session;
@@ -196,6 +196,9 @@ pub struct Realm {
     /// What there can be at most in the realm.
     #[serde(default)]
     pub limits: RealmLimits,
+    /// Who may not join.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bans: Vec<Ban>,
     /// Which past events are kept.
     #[serde(default)]
     pub history: Vec<History>,
@@ -223,6 +226,8 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// Bans by wamp.session.kill and its like that last. Of more the one that would end first ends at once.
+    pub bans: usize,
     /// Events that are retained, those of all topics together.
     pub retained_events: usize,
     /// Octets of the retained events together.
@@ -230,6 +235,21 @@ pub struct RealmLimits {
     /// Octets of a URI.
     #[schemars(range(min = 64))]
     pub uri_length: usize,
+}
+
+/// Somebody who may not join, with exactly one of authid and network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ban {
+    /// Who it is.
+    #[serde(default)]
+    pub authid: Option<String>,
+    /// Where it is.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// When the ban ends. Without it it does not.
+    #[serde(default)]
+    pub until: Option<Moment>,
 }
 
 /// Past events that are kept, for wamp.subscription.get_events. Those beyond a bound go, the oldest first.

@@ -2,7 +2,7 @@
 
 use super::{
     format::{
-        Admin, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
+        Admin, Ban, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
         RealmLimits, Role, SessionLimits, Shutdown, Tls,
     },
     validate::Tickets,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
+    ban::{self, Banned},
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
     session::{
@@ -124,6 +125,7 @@ impl Realm {
                 uris: self.uris.into(),
                 request_ids: self.request_ids.into(),
                 session_meta_api: self.session_meta_api,
+                bans: self.bans.iter().filter_map(Ban::settings).collect(),
                 histories: self.history.iter().map(History::settings).collect(),
                 limits: self.limits.settings(),
             },
@@ -143,10 +145,20 @@ impl RealmLimits {
             subscriptions: self.subscriptions,
             registrations: self.registrations,
             calls: self.calls,
+            bans: self.bans,
             retained: self.retained_events,
             retained_octets: self.retained_bytes.0,
             uri_length: self.uri_length,
         }
+    }
+}
+
+impl Ban {
+    /// `None` if it says not whom it means.
+    fn settings(&self) -> Option<ban::Ban> {
+        let authid = self.authid.as_deref().map(|authid| Banned::Authid(authid.into()));
+        let whom = authid.or(self.network.map(|network| Banned::Network(network.0)))?;
+        Some(ban::Ban { whom, until: self.until.map(|until| until.0) })
     }
 }
 
@@ -218,6 +230,7 @@ impl Default for Config {
             session_meta_api: true,
             anonymous: Some(role.name.clone()),
             limits: RealmLimits::default(),
+            bans: Vec::new(),
             history: Vec::new(),
             roles: vec![role],
             principals: Vec::new(),
@@ -292,6 +305,7 @@ impl Default for RealmLimits {
             subscriptions: limits.subscriptions,
             registrations: limits.registrations,
             calls: limits.calls,
+            bans: limits.bans,
             retained_events: limits.retained,
             retained_bytes: Octets(limits.retained_octets),
             uri_length: limits.uri_length,

@@ -191,12 +191,30 @@ impl Validation<'_, '_, '_> {
         for (index, role) in realm.roles.iter().enumerate() {
             self.role(role, realm, &roles.item(index));
         }
+        self.bans(realm, &place.at("bans"));
         self.histories(realm, &place.at("history"));
         // Where something has been taken out, it could be what is missed here.
         if self.problems.is_sound(place.key()) {
             self.nobody(realm, place);
         }
         tickets
+    }
+
+    fn bans(&mut self, realm: &Realm, place: &Place<'_, '_>) {
+        for (index, ban) in realm.bans.iter().enumerate() {
+            let place = place.item(index);
+            if !self.is_sound(&place, &["authid", "network"]) {
+                continue;
+            }
+            match (&ban.authid, &ban.network) {
+                (Some(_), Some(_)) => self.error(&place, "has authid and network; must have one of them"),
+                (None, None) => self.error(&place, "has neither authid nor network; must have one of them"),
+                (Some(authid), None) if authid.is_empty() => {
+                    self.error(&place.at("authid"), "is empty; must name somebody");
+                }
+                (Some(_), None) | (None, Some(_)) => {}
+            }
+        }
     }
 
     fn histories(&mut self, realm: &Realm, place: &Place<'_, '_>) {

@@ -102,7 +102,7 @@ impl Clients {
         let router = self.router.get_or_init(|| {
             self.doorkeeper.keep_sweeping();
             let realms = self.realms.iter().map(|realm| (realm.name.clone(), realm.options.clone()));
-            Router::new(realms, self.metrics.clone()).start()
+            Router::new(realms, &self.access, self.metrics.clone()).start()
         });
         // If nobody waits any more, all have been up before, or the start was given up.
         let _ = self.up.send(router.clone());

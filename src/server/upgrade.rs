@@ -259,6 +259,7 @@ impl Entrance {
         let address = |hop: Hop| hop.to_string().into_boxed_str();
         let transport = Transport {
             serializer,
+            address: route.client.address,
             peer: address(route.client),
             via: route.via.map(address),
             is_secure: framed.io_ref().is_secure(),

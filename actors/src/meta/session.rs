@@ -2,12 +2,14 @@
 
 use super::{Lent, Outcome, arguments::Given, single};
 use crate::{
+    ban::LONGEST_BAN,
     cause::Kill,
     codec::Arguments,
     message::{id::SessionId, value::Value},
     permission::SessionDetails,
     refusal::Refusal,
 };
+use std::time::Duration;
 
 /// How many sessions there are, those only that have one of the given roles.
 pub(super) fn count(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
@@ -38,37 +40,37 @@ pub(super) fn get(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal
 /// Ends one session, not the caller's own.
 pub(super) fn kill(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let session = given.session()?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     if session == lent.caller.id || !lent.roster.contains(session) {
         return Err(Refusal::NoOtherSession(session.get()));
     }
-    Ok(Outcome::Kill { victims: vec![session], kill, all: false, answer: Arguments::default() })
+    Ok(Outcome::Kill { victims: vec![session], kill, ban, all: false, answer: Arguments::default() })
 }
 
 /// Ends the sessions of one authid but the caller's own; answers which.
 pub(super) fn kill_by_authid(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let authid = given.string(0, "authid")?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.with_authid(authid));
     let answer = single(ids(victims.iter().copied()));
-    Ok(Outcome::Kill { victims, kill, all: false, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: false, answer })
 }
 
 /// Ends the sessions of one authrole but the caller's own; answers how many.
 pub(super) fn kill_by_authrole(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let authrole = given.string(0, "authrole")?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.with_authrole(authrole));
     let answer = single(victims.len() as u64);
-    Ok(Outcome::Kill { victims, kill, all: false, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: false, answer })
 }
 
 /// Ends all sessions but the caller's own; answers how many.
 pub(super) fn kill_all(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.ids());
     let answer = single(victims.len() as u64);
-    Ok(Outcome::Kill { victims, kill, all: true, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: true, answer })
 }
 
 /// The roles that are asked for, each once. Who is told ids only may not find out by them what role a session has.
@@ -96,9 +98,10 @@ pub(super) fn ids(sessions: impl IntoIterator<Item = SessionId>) -> Vec<Value> {
     sessions.into_iter().map(|session| Value::from(session.get())).collect()
 }
 
-/// The keywords that all kinds of kill share; the message is checked before the reason.
-fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<Kill, Refusal> {
+/// The keywords that all kinds of kill share; the reason is checked last.
+fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<(Kill, Option<Duration>), Refusal> {
     let message = given.short_text("message")?;
+    let ban = given.seconds("ban", LONGEST_BAN)?;
     let reason = given.reason(lent.uris)?;
-    Ok(Kill { by: lent.caller.id, reason, message })
+    Ok((Kill { by: lent.caller.id, reason, message }, ban))
 }

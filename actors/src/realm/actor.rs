@@ -3,6 +3,7 @@
 
 use super::{Realm, RealmOptions};
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::Serializer,
     collections::Map,
@@ -59,11 +60,17 @@ struct Peer {
 }
 
 impl RealmActor {
-    pub(crate) fn new(name: Uri, options: RealmOptions, router: Addr<Router>, metrics: RealmMetrics) -> Self {
+    pub(crate) fn new(
+        name: Uri,
+        options: RealmOptions,
+        bans: BanList,
+        router: Addr<Router>,
+        metrics: RealmMetrics,
+    ) -> Self {
         let mut chance = StdRng::from_rng(&mut rand::rng());
         let mut step = Step::new(SystemTime::now(), Duration::ZERO, &mut chance);
         Self {
-            realm: Realm::new(name.clone(), options, &mut step),
+            realm: Realm::new(name.clone(), options, bans, &mut step),
             name,
             peers: Map::default(),
             chance,

@@ -4,6 +4,7 @@
 //! there what is to be sent, in order.
 
 use crate::{
+    ban::{Ban, BanList, Culprit},
     broker::{Broker, RetentionLimits},
     cause::Cause,
     codec::{Arguments, Payload},
@@ -74,6 +75,8 @@ pub struct RealmOptions {
     pub request_ids: RequestIds,
     /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
     pub session_meta_api: bool,
+    /// Who may not join.
+    pub bans: Vec<Ban>,
     /// Which past events are kept. Of several with the same topic and match the first counts.
     pub histories: Vec<HistoryOptions>,
     /// What there can be at most.
@@ -86,6 +89,7 @@ impl Default for RealmOptions {
             uris: UriRule::default(),
             request_ids: RequestIds::default(),
             session_meta_api: true,
+            bans: Vec::new(),
             histories: Vec::new(),
             limits: RealmLimits::default(),
         }
@@ -115,6 +119,8 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// Bans that procedures made, besides those that the options name.
+    pub bans: usize,
     /// Events that are retained, those of all topics together.
     pub retained: usize,
     /// The octets of those.
@@ -131,6 +137,7 @@ impl Default for RealmLimits {
             subscriptions: 10_000,
             registrations: 10_000,
             calls: 10_000,
+            bans: 10_000,
             retained: 10_000,
             retained_octets: 1 << 20,
             uri_length: 1024,
@@ -165,13 +172,15 @@ pub struct Realm {
     broker: Broker,
     dealer: Dealer,
     testaments: Testaments,
+    bans: BanList,
     /// Whether no more calls are taken, since the router stops.
     is_draining: bool,
 }
 
 impl Realm {
-    /// A realm without members.
-    pub fn new(name: Uri, options: RealmOptions, step: &mut Step<'_>) -> Self {
+    /// A realm without members. The bans that there are from before go on.
+    pub fn new(name: Uri, options: RealmOptions, bans: BanList, step: &mut Step<'_>) -> Self {
+        bans.configure(options.bans.clone(), options.limits.bans);
         let broker = options.broker(step);
         Self {
             name,
@@ -180,6 +189,7 @@ impl Realm {
             broker,
             dealer: Dealer::default(),
             testaments: Testaments::default(),
+            bans,
             is_draining: false,
         }
     }
@@ -196,6 +206,9 @@ impl Realm {
     /// Admits a session, if there is room for it: ends those whose place it takes, welcomes it, counts it among the
     /// members, announces it.
     pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> Result<SessionId, Refusal> {
+        if self.bans.holds(newcomer.authid.as_deref(), newcomer.transport.address, step.now()) {
+            return Err(Refusal::Banned);
+        }
         let replaced = self.find_room(&newcomer)?;
         let mut id = step.session_id();
         while self.roster.contains(id) {
@@ -205,10 +218,21 @@ impl Realm {
             self.leave(session, Cause::Replaced { by: id }, step);
         }
         let Newcomer { authid, role, authmethod, authprovider, transport, roles } = newcomer;
+        let is_anonymous = authid.is_none();
         let authid = authid.unwrap_or_else(|| step.authid().into());
         let (since, next_request) = (step.now(), RequestId::FIRST);
-        let member =
-            Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
+        let member = Member {
+            id,
+            authid,
+            is_anonymous,
+            role,
+            authmethod,
+            authprovider,
+            transport,
+            roles,
+            since,
+            next_request,
+        };
         step.send(id, self.welcome(&member));
         self.roster.insert(member);
         if self.options.session_meta_api
@@ -510,8 +534,11 @@ impl Realm {
     fn carry_out(&mut self, caller: SessionId, outcome: Outcome, step: &mut Step<'_>) -> Arguments {
         match outcome {
             Outcome::Answer(answer) => return answer,
-            Outcome::Kill { victims, kill, all, answer } => {
+            Outcome::Kill { victims, kill, ban, all, answer } => {
                 for victim in victims {
+                    if let Some(ban) = ban {
+                        self.ban(victim, ban, step);
+                    }
                     let kill = kill.clone();
                     self.leave(victim, if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) }, step);
                 }
@@ -531,6 +558,18 @@ impl Realm {
             }
         }
         Arguments::default()
+    }
+
+    /// Bans a member for a time, by its authid or, as who is anonymous has another the next time, by its address.
+    fn ban(&self, member: SessionId, time: Duration, step: &mut Step<'_>) {
+        let Some(member) = self.roster.get(member) else { return };
+        let culprit = match member.is_anonymous {
+            true => Culprit::Network(member.transport.address.into()),
+            false => Culprit::Authid(member.authid.clone()),
+        };
+        if self.bans.ban(culprit, step.now() + time, step.now()) {
+            step.run_into(Limit::Bans);
+        }
     }
 
     /// Tells those who want to know what happened to registrations.

@@ -1,6 +1,7 @@
 //! The router as an actor: it starts the realms, replaces one that failed, and sends everybody away at the end.
 
 use crate::{
+    ban::BanList,
     collections::Map,
     message::uri::Uri,
     metrics::{Metrics, RealmMetrics},
@@ -8,7 +9,7 @@ use crate::{
         RealmOptions,
         actor::{Close, Drain, Join, Membership, RealmActor, Show},
     },
-    session::handshake::Refused,
+    session::{access::Access, handshake::Refused},
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Router {
 #[derive(Debug)]
 struct Hosted {
     options: RealmOptions,
+    bans: BanList,
     metrics: RealmMetrics,
     actor: Option<Addr<RealmActor>>,
 }
@@ -34,15 +36,21 @@ struct Hosted {
 impl Hosted {
     /// Starts the realm, or starts it again.
     fn start(&mut self, name: Uri, router: Addr<Router>) {
-        self.actor = Some(RealmActor::new(name, self.options.clone(), router, self.metrics.clone()).start());
+        let (options, bans, metrics) = (self.options.clone(), self.bans.clone(), self.metrics.clone());
+        self.actor = Some(RealmActor::new(name, options, bans, router, metrics).start());
     }
 }
 
 impl Router {
-    /// A router with these realms.
-    pub fn new(realms: impl IntoIterator<Item = (Uri, RealmOptions)>, metrics: Metrics) -> Self {
-        let host = |(name, options)| {
-            let hosted = Hosted { options, metrics: metrics.realm(&name), actor: None };
+    /// A router with these realms, whose doors are in `access`.
+    pub fn new(
+        realms: impl IntoIterator<Item = (Uri, RealmOptions)>,
+        access: &Access,
+        metrics: Metrics,
+    ) -> Self {
+        let host = |(name, options): (Uri, _)| {
+            let (bans, metrics) = (access.bans(&name), metrics.realm(&name));
+            let hosted = Hosted { options, bans, metrics, actor: None };
             (name, hosted)
         };
         let realms = realms.into_iter().map(host).collect();
@@ -193,7 +201,7 @@ mod tests {
         session::actor::Ended,
         transport::outbox::Outbox,
     };
-    use std::sync::Arc;
+    use std::{net::Ipv4Addr, sync::Arc};
 
     /// Stands where a session would.
     struct Anybody;
@@ -216,6 +224,7 @@ mod tests {
             authprovider: "static",
             transport: Transport {
                 serializer: Serializer::Json,
+                address: Ipv4Addr::LOCALHOST.into(),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 is_secure: false,
@@ -229,10 +238,13 @@ mod tests {
     fn who_asks_to_join_when_the_router_or_the_realm_stops_is_told_so() {
         actix::System::new().block_on(async {
             let name = || Uri::from("realm1");
-            let router = Router::new([(name(), RealmOptions::default())], Metrics::default()).start();
+            let router =
+                Router::new([(name(), RealmOptions::default())], &Access::default(), Metrics::default());
+            let router = router.start();
             let realm = RealmActor::new(
                 name(),
                 RealmOptions::default(),
+                BanList::default(),
                 router.clone(),
                 Metrics::default().realm(&name()),
             )

@@ -3,7 +3,7 @@
 pub use super::auth::ticket::{InvalidHash, Ticket};
 
 use super::auth::{Method, ticket};
-use crate::{collections::Map, message::uri::Uri, permission::Role};
+use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
 use std::sync::Arc;
 
 /// The doors of all realms.
@@ -38,6 +38,8 @@ pub(crate) struct Admission {
     /// The role of those who do not say who they are; `None` if they are not let in.
     pub(crate) anonymous: Option<Arc<Role>>,
     principals: Map<Arc<str>, Principal>,
+    /// Who is not let in.
+    pub(crate) bans: BanList,
     /// A hash to be computed for those who have none; `None` if nobody has one.
     pub(crate) decoy: Option<Arc<ticket::Hash>>,
 }
@@ -46,6 +48,11 @@ impl Access {
     /// The doors of these realms.
     pub fn new(realms: impl IntoIterator<Item = (Uri, Door)>) -> Self {
         Self { realms: realms.into_iter().map(|(realm, door)| (realm, Admission::new(door))).collect() }
+    }
+
+    /// Who is not let in to a realm.
+    pub(crate) fn bans(&self, realm: &str) -> BanList {
+        self.admission(realm).map(|admission| admission.bans.clone()).unwrap_or_default()
     }
 
     /// How a realm admits; `None` if there is no such realm.
@@ -61,7 +68,7 @@ impl Admission {
             known.entry(principal.authid.clone()).or_insert(principal);
         }
         let decoy = known.values().find_map(|principal| principal.ticket.hash()).cloned();
-        Self { anonymous, principals: known, decoy }
+        Self { anonymous, principals: known, bans: BanList::default(), decoy }
     }
 
     /// Whether somebody can join by this method.

@@ -41,7 +41,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -390,7 +390,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             (Phase::Handshake(handshake), Ok(message)) => {
                 let handshake = std::mem::take(handshake);
-                let next = handshake.receive(message, &self.transport, &self.environment.access);
+                let next =
+                    handshake.receive(message, &self.transport, &self.environment.access, SystemTime::now());
                 self.advance(next, context);
             }
         }

@@ -26,7 +26,7 @@ use crate::{
     refusal::{Refusal, Violation},
     roster::{Newcomer, Transport},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 /// Where a client stands that has not joined, and whose next message is due.
 #[derive(Debug, Default)]
@@ -113,9 +113,12 @@ pub(crate) enum Refused {
     /// It took too long.
     #[error("no session was joined within {0} ms")]
     Timeout(u128),
+    /// It is banned.
+    #[error(transparent)]
+    Banned(Refusal),
     /// The realm has no room for it.
     #[error(transparent)]
-    NoRoom(#[from] Refusal),
+    NoRoom(Refusal),
     /// The router stops.
     #[error("the router stops")]
     Stopping,
@@ -163,6 +166,7 @@ labels! {
         Self::AuthenticationFailed => "authentication_failed",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
+        Self::Banned(_) => "banned",
         Self::NoRoom(_) => "no_room",
         Self::Stopping => "shutdown",
         Self::RealmFailed => "realm_failed",
@@ -187,6 +191,7 @@ impl Refused {
             | Self::NoAuthid { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
+            | Self::Banned(_)
             | Self::Stopping
             | Self::RealmFailed
             | Self::Panic => None,
@@ -224,7 +229,7 @@ impl Refused {
             Self::InvalidRealm(_) => "wamp.error.invalid_uri",
             Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
             Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
-            Self::NoRoom(refusal) => refusal.uri(),
+            Self::Banned(refusal) | Self::NoRoom(refusal) => refusal.uri(),
             Self::AuthenticationRequired { .. } | Self::NoAuthid { .. } => {
                 "wamp.error.authentication_required"
             }
@@ -250,19 +255,32 @@ impl Refused {
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) => 1008,
+            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::Banned(_) | Self::NoRoom(_) => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::Panic => 1011,
         }
     }
 }
 
+impl From<Refusal> for Refused {
+    /// Why a realm lets somebody not join.
+    fn from(refusal: Refusal) -> Self {
+        if refusal == Refusal::Banned { Self::Banned(refusal) } else { Self::NoRoom(refusal) }
+    }
+}
+
 impl Handshake {
-    /// Takes the next message of the client.
-    pub(crate) fn receive(self, message: ClientMessage, transport: &Transport, access: &Access) -> Next {
+    /// Takes the next message of the client, which comes at `now`.
+    pub(crate) fn receive(
+        self,
+        message: ClientMessage,
+        transport: &Transport,
+        access: &Access,
+        now: SystemTime,
+    ) -> Next {
         match (self, message) {
             (Self::Opened, ClientMessage::Hello(hello)) => {
-                greet(&hello, transport, access).unwrap_or_else(Next::Refuse)
+                greet(&hello, transport, access, now).unwrap_or_else(Next::Refuse)
             }
             (
                 Self::Challenged { candidate, exchange },
@@ -293,7 +311,7 @@ fn unexpected(message: &'static str, problem: &'static str) -> Next {
     Next::Refuse(Violation::Unexpected { message, problem }.into())
 }
 
-fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, Refused> {
+fn greet(hello: &Hello, transport: &Transport, access: &Access, now: SystemTime) -> Result<Next, Refused> {
     if !hello.realm.is_valid(Match::Exact, UriRule::Loose) {
         return Err(Refused::InvalidRealm(hello.realm.clone()));
     }
@@ -303,6 +321,10 @@ fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, 
     }
     let admission =
         access.admission(&hello.realm).ok_or_else(|| Refused::NoSuchRealm(hello.realm.clone()))?;
+    let is_banned = |authid| admission.bans.holds(authid, transport.address, now);
+    if is_banned(None) {
+        return Err(Refusal::Banned.into());
+    }
     let offered: Vec<_> = match hello.details.authmethods.as_deref() {
         // Who offers nothing offers to be anonymous.
         None | Some([]) => vec![Some(Method::Anonymous)],
@@ -310,6 +332,10 @@ fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, 
     };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(next) = accepted().find_map(|method| begin(method, hello, transport, admission)) {
+        // Who is anonymous is not whom it says that it is.
+        if !matches!(next, Next::Join { .. }) && is_banned(hello.details.authid.as_deref()) {
+            return Err(Refusal::Banned.into());
+        }
         return Ok(next);
     }
     Err(match accepted().next() {
@@ -357,6 +383,7 @@ mod tests {
         session::access::{Door, Principal, Ticket},
     };
     use bytes::Bytes;
+    use std::net::Ipv4Addr;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -385,11 +412,12 @@ mod tests {
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let transport = Transport {
             serializer: Serializer::Json,
+            address: Ipv4Addr::LOCALHOST.into(),
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
             is_secure: false,
         };
-        handshake.receive(message, &transport, &access())
+        handshake.receive(message, &transport, &access(), SystemTime::UNIX_EPOCH)
     }
 
     fn hello(realm: &str, details: &str) -> Next {

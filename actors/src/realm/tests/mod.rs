@@ -24,6 +24,7 @@ mod timeouts;
 
 use super::{Realm, RealmOptions};
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::{Raw, Serializer},
     collections::{Map, Set},
@@ -40,7 +41,10 @@ use crate::{
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
-use std::time::{Duration, SystemTime};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, SystemTime},
+};
 
 /// A realm whose members have names. What it asks for is kept as lines, one an effect:
 ///
@@ -90,7 +94,7 @@ impl TestRealm {
         let mut chance = StdRng::seed_from_u64(1);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
         let mut realm = Self {
-            realm: Realm::new("realm1".into(), options, &mut step),
+            realm: Realm::new("realm1".into(), options, BanList::default(), &mut step),
             chance,
             uptime: Duration::ZERO,
             names: Map::default(),
@@ -136,6 +140,7 @@ impl TestRealm {
             authprovider: "static",
             transport: Transport {
                 serializer,
+                address: Ipv4Addr::LOCALHOST.into(),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 is_secure: false,

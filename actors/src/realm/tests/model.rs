@@ -1,6 +1,7 @@
 //! The dealer beside a small model of it: whatever happens at random, both ask for the same to be sent.
 
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::{Arguments, Payload, Serializer},
     message::{
@@ -17,6 +18,7 @@ use crate::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     time::{Duration, SystemTime},
 };
 
@@ -103,7 +105,7 @@ impl Model {
         let mut ids = StdRng::seed_from_u64(seed + 1000);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut ids);
         Self {
-            realm: Realm::new("realm1".into(), RealmOptions::default(), &mut step),
+            realm: Realm::new("realm1".into(), RealmOptions::default(), BanList::default(), &mut step),
             chance: StdRng::seed_from_u64(seed),
             ids,
             now: 0,
@@ -301,6 +303,7 @@ impl Model {
             authprovider: "static",
             transport: Transport {
                 serializer: Serializer::Json,
+                address: Ipv4Addr::LOCALHOST.into(),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 is_secure: false,
