@@ -3,8 +3,14 @@
 use tokio::sync::watch;
 
 /// The value. Its clones are the same one.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shared<T>(watch::Sender<T>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T> Shared<T> {
     /// Looks at the value. It must not be changed meanwhile by whoever looks.
