@@ -47,10 +47,12 @@ impl World {
 
     fn join(&mut self, serializer: Serializer) -> SessionId {
         let newcomer = Newcomer {
+            promised: None,
             authid: None,
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer,
                 address: Ipv4Addr::LOCALHOST.into(),

@@ -12,13 +12,17 @@ pub(crate) const HASH: &str =
 
 /// A principal with the role `backend`, which may do everything.
 pub(crate) fn backend(authid: &str, ticket: Ticket) -> Principal {
-    Principal { authid: authid.into(), role: Role::unrestricted("backend").into(), ticket }
+    Principal {
+        authid: authid.into(),
+        role: Role::unrestricted("backend").into(),
+        credentials: ticket.into(),
+    }
 }
 
 /// A principal with a role that may do everything, but is told only so much of sessions.
 pub(crate) fn told(authid: &str, session_details: SessionDetails, ticket: &str) -> Principal {
     let role = Role { session_details, ..Role::unrestricted("told") };
-    Principal { authid: authid.into(), role: role.into(), ticket: Ticket::plain(ticket) }
+    Principal { authid: authid.into(), role: role.into(), credentials: Ticket::plain(ticket).into() }
 }
 
 /// The role `anonymous`, which may do everything but end other sessions, and is trusted so far.

@@ -16,6 +16,7 @@ use crate::{
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
+        value::Dict,
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
     permission::{Action, Beyond, SessionsPerAuthid},
@@ -210,14 +211,14 @@ impl Realm {
             return Err(Refusal::Banned);
         }
         let replaced = self.find_room(&newcomer)?;
-        let mut id = step.session_id();
+        let mut id = newcomer.promised.unwrap_or_else(|| step.session_id());
         while self.roster.contains(id) {
             id = step.session_id();
         }
         for session in replaced {
             self.leave(session, Cause::Replaced { by: id }, step);
         }
-        let Newcomer { authid, role, authmethod, authprovider, transport, roles } = newcomer;
+        let Newcomer { authid, role, authmethod, authprovider, authextra, transport, roles, .. } = newcomer;
         let is_anonymous = authid.is_none();
         let authid = authid.unwrap_or_else(|| step.authid().into());
         let (since, next_request) = (step.now(), RequestId::FIRST);
@@ -233,7 +234,7 @@ impl Realm {
             since,
             next_request,
         };
-        step.send(id, self.welcome(&member));
+        step.send(id, self.welcome(&member, authextra));
         self.roster.insert(member);
         if self.options.session_meta_api
             && let Some(member) = self.roster.get(id)
@@ -273,7 +274,7 @@ impl Realm {
         Ok(going)
     }
 
-    fn welcome(&self, member: &Member) -> Welcome {
+    fn welcome(&self, member: &Member, authextra: Option<Dict>) -> Welcome {
         let offered = |features: Features| match self.options.session_meta_api {
             true => features,
             false => features.without(Feature::SessionMetaApi),
@@ -287,7 +288,7 @@ impl Realm {
             authrole: Some((&**member.authrole()).into()),
             authmethod: Some(member.authmethod.into()),
             authprovider: Some(member.authprovider.into()),
-            authextra: None,
+            authextra,
         };
         Welcome { session: member.id, details: details.into() }
     }

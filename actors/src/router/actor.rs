@@ -218,10 +218,12 @@ mod tests {
 
     fn join() -> Join {
         let newcomer = Newcomer {
+            promised: None,
             authid: None,
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
                 address: Ipv4Addr::LOCALHOST.into(),

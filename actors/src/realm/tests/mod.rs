@@ -134,10 +134,12 @@ impl TestRealm {
         serializer: Serializer,
     ) -> Result<SessionId, Refusal> {
         let newcomer = Newcomer {
+            promised: None,
             authid: authid.map(Into::into),
             role: role.into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer,
                 address: Ipv4Addr::LOCALHOST.into(),
