@@ -84,6 +84,31 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "lockout",
+        table: "lockout",
+        keys: "failures = 2\ndelay = \"1h\"\nmost = \"1h\"",
+        run: |scene| {
+            let (denied, locked) = (
+                abort("wamp.error.authentication_denied", "the authid or the proof is wrong"),
+                limit_exceeded("too many failed logins, try again later"),
+            );
+            for _ in 0..2 {
+                let mut peer = scene.connect();
+                say_who(&mut peer);
+                peer.send(&json!([5, "wrong", {}]));
+                assert_eq!(peer.rest(), [denied.clone(), Received::Close(Some(1000)), Received::End]);
+            }
+            let mut peer = scene.connect();
+            let details = json!({"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "joe"});
+            peer.send(&json!([1, "realm1", details]));
+            assert_eq!(peer.rest(), [locked, Received::Close(Some(1008)), Received::End]);
+            // From another address it may join, and here another authid may try.
+            let mut joe = Peer::connect_to(scene.router.addresses()[1], scene.serializer);
+            joe.prove("realm1", "joe", "secret123");
+            joe.leave();
+        },
+    },
+    Case {
         limit: "message_size",
         table: "listeners.limits",
         keys: r#"message_size = "1KiB""#,
@@ -420,6 +445,8 @@ impl Scene {
             r#"
             [limits]
             {}
+            [lockout]
+            {}
             [[listeners]]
             address = "127.0.0.1:0"
             [listeners.limits]
@@ -451,6 +478,7 @@ impl Scene {
             ticket = "secret123"
             "#,
             keys("limits"),
+            keys("lockout"),
             keys("listeners.limits"),
             keys("realms.limits")
         ));
@@ -584,9 +612,11 @@ fn the_readme_has_every_limit_with_its_key_and_its_label() {
 fn the_readme_has_every_key_of_a_limit_with_its_default() {
     let config = serde_json::to_value(Config::default()).expect("a configuration is data");
     let properties = &config::schema()["properties"];
+    let defaults = serde_json::to_value(Config::default().lockout).expect("a configuration is data");
     let mut expected = BTreeMap::new();
     for (table, schema, defaults) in [
         ("limits", &properties["limits"], &config["limits"]),
+        ("lockout", &properties["lockout"], &defaults),
         (
             "listeners.limits",
             &properties["listeners"]["items"]["properties"]["limits"],

@@ -9,6 +9,8 @@ pub enum Limit {
     HandshakeTimeout,
     /// The time to answer CHALLENGE.
     AuthenticationTimeout,
+    /// How often somebody fails to prove who it is.
+    Lockout,
     /// The octets of a message.
     MessageSize,
     /// How deep lists and dicts stand inside each other in a message.
@@ -55,6 +57,7 @@ labels! {
     pub Limit {
         Self::HandshakeTimeout => "handshake_timeout",
         Self::AuthenticationTimeout => "authentication_timeout",
+        Self::Lockout => "lockout",
         Self::MessageSize => "message_size",
         Self::NestingDepth => "nesting_depth",
         Self::UriLength => "uri_length",

@@ -22,6 +22,9 @@ pub struct Config {
     /// What there can be at most, over all listeners and realms.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
+    /// How often somebody may fail to prove who it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lockout: Lockout,
     /// How long the router takes that stops.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shutdown: Shutdown,
@@ -64,6 +67,20 @@ pub struct Limits {
     pub sessions_per_address: Option<usize>,
     /// How often such an address may connect. Without it as often as it likes.
     pub connection_rate: Option<Rate>,
+}
+
+/// How often somebody may fail to prove who it is, by realm, address and authid. An address is an IPv4 address or an IPv6
+/// network of 64 bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lockout {
+    /// After how many failures it has to wait: nothing is asked of it meanwhile.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub failures: NonZeroU32,
+    /// How long it has to wait then. Every further failure doubles the time.
+    pub delay: Time,
+    /// How long it has to wait at most; at least delay.
+    pub most: Time,
 }
 
 /// How long the router takes that stops.

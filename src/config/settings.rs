@@ -2,8 +2,8 @@
 
 use super::{
     format::{
-        Admin, Ban, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
-        RealmLimits, Role, SessionLimits, Shutdown, Tls,
+        Admin, Ban, Certificate, Config, Disclose, History, Limits, Listener, Lockout, Log, Permission, Rate,
+        Realm, RealmLimits, Role, SessionLimits, Shutdown, Tls,
     },
     validate::Tickets,
     value::{Address, Network, Octets, Origin, Time},
@@ -17,6 +17,7 @@ use realmkeeper_actors::{
     session::{
         self, SessionSettings,
         access::{Door, Principal, Ticket},
+        lockout::LockoutOptions,
     },
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ impl Config {
             admin: self.admin.address.map(|address| address.0),
             realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
             limits: self.limits.settings(),
+            lockout: self.lockout.settings(),
             shutdown: self.shutdown.settings(),
         }
     }
@@ -39,6 +41,19 @@ impl Shutdown {
     fn settings(&self) -> ShutdownTimes {
         let time = |time: Option<Time>| time.map_or(Duration::ZERO, |time| time.0);
         ShutdownTimes { wait: time(self.wait), calls: time(self.calls), spread: time(self.spread) }
+    }
+}
+
+impl Lockout {
+    fn settings(&self) -> LockoutOptions {
+        LockoutOptions { failures: self.failures, delay: self.delay.0, most: self.most.0 }
+    }
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        let LockoutOptions { failures, delay, most } = LockoutOptions::default();
+        Self { failures, delay: Time(delay), most: Time(most) }
     }
 }
 
@@ -243,6 +258,7 @@ impl Default for Config {
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
+            lockout: Lockout::default(),
             shutdown: Shutdown::default(),
             listeners: vec![Listener::default()],
             realms: vec![realm],

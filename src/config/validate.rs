@@ -1,7 +1,7 @@
 //! What has to hold between the values of a configuration, and what may not be meant as it stands.
 
 use super::{
-    format::{Config, History, Listener, Permission, Realm, Role, Tls},
+    format::{Config, History, Listener, Lockout, Permission, Realm, Role, Tls},
     problem::Problems,
     schema::one_of,
     structure::nearest,
@@ -49,6 +49,7 @@ pub(super) fn validate(
 ) -> Tickets {
     let mut validation = Validation { config, folder, problems };
     validation.listeners(&root.at("listeners"));
+    validation.lockout(&root.at("lockout"));
     if let Some(address) = config.admin.address
         && address.0.port() != 0
         && config.listeners.iter().any(|listener| listener.address == address)
@@ -145,6 +146,14 @@ impl Validation<'_, '_, '_> {
             let text = "pages of every origin can connect from every browser that reaches this listener; name the \
                         origins of your pages";
             self.warning(&place.at("allowed_origins"), text);
+        }
+    }
+
+    fn lockout(&mut self, place: &Place<'_, '_>) {
+        let Lockout { delay, most, .. } = &self.config.lockout;
+        if most.0 < delay.0 && self.is_sound(place, &["delay", "most"]) {
+            let text = format!("is {most}; must be at least delay, which is {delay}");
+            self.error(&place.at("most"), text);
         }
     }
 

@@ -28,7 +28,7 @@ use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
     router::actor::{FinishCalls, Router, Shutdown},
-    session::{Verifier, access::Access},
+    session::{Verifier, access::Access, lockout::Lockout},
     transport::sockets::OpenSockets,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -92,7 +92,7 @@ pub struct Service {
 impl Service {
     /// Starts to listen, on all addresses or on none. Has to be called in an actix system.
     pub async fn start(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { listeners, admin: admin_address, realms, limits, shutdown } = settings;
+        let Settings { listeners, admin: admin_address, realms, limits, lockout, shutdown } = settings;
         if listeners.is_empty() {
             return Err(ServiceError::NoListener);
         }
@@ -108,7 +108,7 @@ impl Service {
         let (up, mut started) = mpsc::unbounded_channel();
         let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
         let clients = Clients {
-            access: Arc::new(Access::new(doors, &rand::random())),
+            access: Arc::new(Access::new(doors, Lockout::new(lockout), &rand::random())),
             verifier: Verifier::default(),
             realms: realms.into(),
             metrics,

@@ -5,7 +5,10 @@ pub use super::auth::{
     ticket::{InvalidHash, Ticket},
 };
 
-use super::auth::{Decoy, Method, ticket};
+use super::{
+    auth::{Decoy, Method, ticket},
+    lockout::Lockout,
+};
 use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Access {
     realms: Map<Uri, Admission>,
+    /// Who has to wait.
+    pub(crate) lockout: Lockout,
 }
 
 /// The door of one realm.
@@ -96,12 +101,12 @@ pub(crate) struct Admission {
 impl Access {
     /// The doors of these realms. By the secret it is made up what those are asked who are not known; as long as it is
     /// the same, each is asked the same.
-    pub fn new(realms: impl IntoIterator<Item = (Uri, Door)>, secret: &[u8; 32]) -> Self {
+    pub fn new(realms: impl IntoIterator<Item = (Uri, Door)>, lockout: Lockout, secret: &[u8; 32]) -> Self {
         let admissions = realms.into_iter().map(|(realm, door)| {
             let decoy = Decoy::new(secret, &realm);
             (realm, Admission::new(door, decoy))
         });
-        Self { realms: admissions.collect() }
+        Self { realms: admissions.collect(), lockout }
     }
 
     /// Who is not let in to a realm.
@@ -192,7 +197,7 @@ mod tests {
             Principal { authid: "joe".into(), role, credentials: Ticket::plain("secret123").into() }
         });
         let door = Door { anonymous: None, principals: principals.into() };
-        let access = Access::new([("realm1".into(), door)], &[0; 32]);
+        let access = Access::new([("realm1".into(), door)], Lockout::default(), &[0; 32]);
         let joe = access.admission("realm1").and_then(|admission| admission.principal("joe"));
         assert_eq!(joe.map(|joe| &*joe.role.name), Some("first"));
     }

@@ -451,7 +451,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         if let Err(problem) = &outcome {
             error!(peer = %self.transport.peer, %problem, "a proof could not be checked");
         }
-        self.advance(verifying.conclude(outcome), context);
+        let next = verifying.conclude(outcome, &self.environment.access, SystemTime::now());
+        self.advance(next, context);
     }
 
     /// Takes the answer of the realm.

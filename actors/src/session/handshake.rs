@@ -17,6 +17,7 @@ use super::{
         cryptosign::{self, PublicKey},
         scram, ticket,
     },
+    lockout::{Lockout, Login},
 };
 use crate::{
     cause::Cause,
@@ -56,6 +57,8 @@ pub(crate) struct Verifying(Box<Candidate>);
 #[derive(Debug)]
 pub(crate) struct Candidate {
     realm: Uri,
+    /// Whose failure it is if it does not.
+    login: Login,
     /// `None` for an authid that nobody has: whatever the proof, it is not let in.
     newcomer: Option<Newcomer>,
 }
@@ -119,6 +122,9 @@ pub(crate) enum Refused {
     /// Its proof could not be checked.
     #[error("the proof could not be checked, try again")]
     AuthenticationFailed,
+    /// It has failed to prove who it is so often that it has to wait.
+    #[error("too many failed logins, try again later")]
+    LockedOut,
     /// It took too long to answer CHALLENGE.
     #[error("CHALLENGE was not answered within {0} ms")]
     AuthenticationTimeout(u128),
@@ -176,6 +182,7 @@ labels! {
         Self::Incomplete { .. } => "incomplete",
         Self::AuthenticationDenied => "authentication_denied",
         Self::AuthenticationFailed => "authentication_failed",
+        Self::LockedOut => "locked_out",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
         Self::Banned(_) => "banned",
@@ -191,6 +198,7 @@ impl Refused {
     pub(crate) fn limit(&self) -> Option<Limit> {
         match self {
             Self::Timeout(_) => Some(Limit::HandshakeTimeout),
+            Self::LockedOut => Some(Limit::Lockout),
             Self::AuthenticationTimeout(_) => Some(Limit::AuthenticationTimeout),
             Self::NoRoom(refusal) => refusal.limit(),
             Self::Violation(_)
@@ -245,6 +253,7 @@ impl Refused {
             Self::AuthenticationRequired { .. } | Self::Incomplete { .. } => {
                 "wamp.error.authentication_required"
             }
+            Self::LockedOut => "realmkeeper.error.limit_exceeded",
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
             Self::AuthenticationFailed | Self::AuthenticationTimeout(_) => "wamp.error.authentication_failed",
             Self::Timeout(_) => "wamp.error.timeout",
@@ -267,7 +276,11 @@ impl Refused {
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::Banned(_) | Self::NoRoom(_) => 1008,
+            Self::Timeout(_)
+            | Self::LockedOut
+            | Self::AuthenticationTimeout(_)
+            | Self::Banned(_)
+            | Self::NoRoom(_) => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::Panic => 1011,
         }
@@ -306,6 +319,11 @@ impl Handshake {
             (Self::Opened, ClientMessage::Hello(hello)) => {
                 greet(&hello, transport, access, lent).unwrap_or_else(Next::Refuse)
             }
+            (Self::Challenged { candidate, .. }, ClientMessage::Authenticate(_))
+                if access.lockout.is_locked(candidate.login, lent.now) =>
+            {
+                Next::Refuse(Refused::LockedOut)
+            }
             (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
                 Next::Verify { check: exchange.answer(authenticate), then: Verifying(candidate) }
             }
@@ -319,14 +337,22 @@ impl Handshake {
 }
 
 impl Verifying {
-    /// Takes the outcome of the check.
-    pub(crate) fn conclude(self, outcome: Checked) -> Next {
-        let Candidate { realm, newcomer } = *self.0;
+    /// Takes the outcome of the check. Who has to wait meanwhile, since others failed who said that they are the same,
+    /// does so even if it is right: many checks at once are not as many tries.
+    pub(crate) fn conclude(self, outcome: Checked, access: &Access, now: SystemTime) -> Next {
+        let Candidate { realm, login, newcomer } = *self.0;
+        if outcome.is_ok() && access.lockout.is_locked(login, now) {
+            return Next::Refuse(Refused::LockedOut);
+        }
         match (outcome, newcomer) {
             (Ok(Some(Proof { authextra })), Some(newcomer)) => {
+                access.lockout.succeed(login);
                 Next::Join { realm, newcomer: Newcomer { authextra, ..newcomer } }
             }
-            (Ok(_), _) => Next::Refuse(Refused::AuthenticationDenied),
+            (Ok(_), _) => {
+                access.lockout.fail(login, now);
+                Next::Refuse(Refused::AuthenticationDenied)
+            }
             (Err(_), _) => Next::Refuse(Refused::AuthenticationFailed),
         }
     }
@@ -360,13 +386,16 @@ fn greet(
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant = Applicant { hello, transport, admission };
+    let applicant = Applicant { hello, transport, admission, lockout: &access.lockout };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
         // Who is anonymous is not whom it says that it is.
         let known = applicant.principal(method).map(|known| &*known.authid);
         if method != Method::Anonymous && is_banned(known.or(applicant.authid())) {
             return Err(Refusal::Banned.into());
+        }
+        if method != Method::Anonymous && access.lockout.is_locked(applicant.login(), lent.now) {
+            return Err(Refused::LockedOut);
         }
         return Ok(applicant.begin(method, lent));
     }
@@ -385,6 +414,7 @@ struct Applicant<'a> {
     hello: &'a Hello,
     transport: &'a Transport,
     admission: &'a Admission,
+    lockout: &'a Lockout,
 }
 
 impl<'a> Applicant<'a> {
@@ -423,6 +453,13 @@ impl<'a> Applicant<'a> {
                 .is_none()
                 .then_some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits"),
         }
+    }
+
+    /// Whose failure it is if it does not prove who it is.
+    fn login(&self) -> Login {
+        let key = || self.extra("pubkey").and_then(Value::as_str);
+        let name = self.authid().or_else(key).unwrap_or_default();
+        self.lockout.login(&self.hello.realm, self.transport.address, name)
     }
 
     fn authid(&self) -> Option<&'a str> {
@@ -502,7 +539,7 @@ impl<'a> Applicant<'a> {
             ..self.newcomer(method, Some(known.authid.clone()), known.role.clone())
         });
         let challenge = exchange.challenge();
-        let candidate = Box::new(Candidate { realm: hello.realm.clone(), newcomer });
+        let candidate = Box::new(Candidate { realm: hello.realm.clone(), login: self.login(), newcomer });
         Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
     }
 
@@ -532,7 +569,7 @@ mod tests {
     };
     use bytes::Bytes;
     use rand::SeedableRng;
-    use std::net::Ipv4Addr;
+    use std::{net::Ipv4Addr, time::Duration};
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -554,12 +591,17 @@ mod tests {
                 ("both".into(), Door { anonymous, principals: joe(plain) }),
                 ("shut".into(), Door::default()),
             ],
+            Lockout::default(),
             &[7; 32],
         )
     }
 
     /// What a message leads to.
     fn receive(handshake: Handshake, message: &str) -> Next {
+        receive_at(handshake, message, &access(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn receive_at(handshake: Handshake, message: &str, access: &Access, now: SystemTime) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let transport = Transport {
@@ -569,8 +611,8 @@ mod tests {
             via: None,
             is_secure: false,
         };
-        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut StdRng::seed_from_u64(1) };
-        handshake.receive(message, &transport, &access(), lent)
+        let lent = &mut Lent { now, chance: &mut StdRng::seed_from_u64(1) };
+        handshake.receive(message, &transport, access, lent)
     }
 
     fn hello(realm: &str, details: &str) -> Next {
@@ -602,7 +644,7 @@ mod tests {
         let next = receive(challenged(realm, authid), &format!(r#"[5,"{ticket}",{{}}]"#));
         let Next::Verify { check, then } = next else { panic!("nothing is checked: {next:?}") };
         assert_eq!(check.is_costly(), realm == "hashed");
-        then.conclude(check.run())
+        then.conclude(check.run(), &access(), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -650,11 +692,52 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_too_often_is_asked_for_nothing_until_time_has_passed() {
+        let locked =
+            ("realmkeeper.error.limit_exceeded".into(), "too many failed logins, try again later".into());
+        for authid in ["joe", "nobody"] {
+            let (access, second) = (access(), |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            let hello = |now| {
+                let hello = format!(
+                    r#"[1,"plain",{{"roles":{{"caller":{{}}}},"authmethods":["ticket"],"authid":"{authid}"}}]"#
+                );
+                receive_at(Handshake::Opened, &hello, &access, second(now))
+            };
+            let answer = |next: Next, ticket: &str, now| {
+                let Next::Challenge { then, .. } = next else { panic!("it is not challenged: {next:?}") };
+                receive_at(then, &format!(r#"[5,"{ticket}",{{}}]"#), &access, second(now))
+            };
+            let conclude = |next: Next, now| {
+                let Next::Verify { check, then } = next else { panic!("nothing is checked: {next:?}") };
+                then.conclude(check.run(), &access, second(now))
+            };
+            // Three stand there while others fail: at the challenge, and with a right and a wrong proof.
+            let (challenged, right, wrong) =
+                (hello(0), answer(hello(0), "secret123", 0), answer(hello(0), "wrong", 0));
+            for _ in 0..5 {
+                let next = conclude(answer(hello(0), "wrong", 0), 0);
+                assert!(matches!(next, Next::Refuse(Refused::AuthenticationDenied)), "{next:?}");
+            }
+            for next in [hello(0), answer(challenged, "secret123", 0), conclude(right, 0), conclude(wrong, 0)]
+            {
+                assert_eq!(refused(next), locked, "{authid}");
+            }
+            let next = conclude(answer(hello(1), "secret123", 1), 1);
+            assert_eq!(matches!(next, Next::Join { .. }), authid == "joe", "{next:?}");
+            // The next failure is the first again, or the seventh.
+            conclude(answer(hello(5), "wrong", 5), 5);
+            let next = hello(5);
+            assert_eq!(matches!(next, Next::Challenge { .. }), authid == "joe", "{next:?}");
+        }
+    }
+
+    #[test]
     fn a_proof_that_cannot_be_checked_is_no_proof() {
         let next = receive(challenged("hashed", "joe"), r#"[5,"secret123",{}]"#);
         let Next::Verify { then, .. } = next else { panic!("nothing is checked: {next:?}") };
         let failed = ("wamp.error.authentication_failed", "the proof could not be checked, try again");
-        let (reason, text) = refused(then.conclude(Err(Unchecked("no memory".into()))));
+        let (reason, text) =
+            refused(then.conclude(Err(Unchecked("no memory".into())), &access(), SystemTime::UNIX_EPOCH));
         assert_eq!((&*reason, &*text), failed);
     }
 

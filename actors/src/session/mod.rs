@@ -5,6 +5,7 @@ pub mod actor;
 pub mod auth;
 mod clock;
 pub(crate) mod handshake;
+pub mod lockout;
 mod settings;
 pub(crate) mod verification;
 
