@@ -351,6 +351,37 @@ fn what_a_realm_without_the_session_meta_api_has_not_is_explained() {
 }
 
 #[test]
+fn what_a_component_decides_is_explained() {
+    let text = r#"
+        [[realms]]
+        name = "realm1"
+        roles = [
+            { name = "asked", authorizer = "com.example.authorize" },
+            { name = "user", permissions = [{ uri = "", match = "prefix", allow = ["register"] }] },
+            { name = "component", trusted = true,
+              permissions = [{ uri = "com.example.authorize", allow = ["register"] }] },
+        ]
+    "#;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with_components.toml");
+    fs::write(&file, text).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
+    let explain = |role: &str, question: [&str; 2]| {
+        let args =
+            ["explain", "--config", file, "--realm", "realm1", "--role", role, question[0], question[1]];
+        let (code, output, errors) = run(&args, &[]);
+        (code, output + &errors)
+    };
+    let text = "realmkeeper: the authorizer com.example.authorize decides about every action of role asked in realm \
+                realm1\n";
+    assert_eq!(explain("asked", ["call", "a.b"]), (Some(2), text.into()));
+    let question = ["register", "com.example.authorize"];
+    let text = "denied: register com.example.authorize for role user in realm realm1\n\
+                only roles with trusted = true register what the router asks\n";
+    assert_eq!(explain("user", question), (Some(1), text.into()));
+    assert_eq!(explain("component", question).0, Some(0));
+}
+
+#[test]
 fn a_realm_or_role_that_is_not_there_is_told_those_that_are() {
     for (realm, role, expected) in [
         ("realm1", "guest", "there is no realm realm1; known here: com.example.first, com.example.second"),

@@ -275,6 +275,23 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "component_timeout",
+        table: "realms.limits",
+        keys: r#"component_timeout = "200ms""#,
+        run: |scene| {
+            let (mut component, mut asked) = (scene.connect(), scene.connect());
+            component.prove("realm1", "cid", "secret123");
+            component.register("a.authorize", &json!({}));
+            asked.prove("realm1", "ann", "secret123");
+            asked.send(&json!([32, 1, {}, "a.b"]));
+            assert_eq!(component.message()[0], 68);
+            let text = "the authorizer of the role \"asked\" has not said whether this may be done";
+            assert_eq!(asked.message(), json!([8, 32, 1, {}, "wamp.error.authorization_failed", [text]]));
+            asked.leave();
+            component.leave();
+        },
+    },
+    Case {
         limit: "bans",
         table: "realms.limits",
         keys: "bans = 1",
@@ -472,9 +489,26 @@ impl Scene {
             [[realms.roles.permissions]]
             uri = "wamp.session.kill"
             allow = ["call"]
+            [[realms.roles]]
+            name = "asked"
+            authorizer = "a.authorize"
+            [[realms.roles]]
+            name = "component"
+            trusted = true
+            [[realms.roles.permissions]]
+            uri = "a.authorize"
+            allow = ["register"]
             [[realms.principals]]
             authid = "joe"
             role = "anonymous"
+            ticket = "secret123"
+            [[realms.principals]]
+            authid = "ann"
+            role = "asked"
+            ticket = "secret123"
+            [[realms.principals]]
+            authid = "cid"
+            role = "component"
             ticket = "secret123"
             "#,
             keys("limits"),

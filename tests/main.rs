@@ -6,6 +6,7 @@ mod authentication;
 mod balancers;
 mod churn;
 mod codec_vectors;
+mod components;
 mod config;
 mod crossing;
 mod deployment;

@@ -39,6 +39,7 @@
 //! | [`codec`] | JSON, MessagePack and CBOR: checking, cutting, writing; payloads |
 //! | [`pattern`] | an index of URIs, prefixes and wildcards |
 //! | [`permission`] | what the sessions of a role may do |
+//! | [`verdict`] | what an authorizer has said about a session |
 //! | [`roster`] | the members of a realm |
 //! | [`ban`] | who may not join a realm |
 //! | [`refusal`], [`cause`], [`limit`] | why a request is turned down, why a session ends, what a client can run into |
@@ -94,3 +95,4 @@ pub mod session;
 mod shared;
 pub mod step;
 pub mod transport;
+mod verdict;

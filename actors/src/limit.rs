@@ -35,6 +35,8 @@ pub enum Limit {
     Registrations,
     /// The calls of a session that are not answered yet.
     Calls,
+    /// The time for a component to answer the router.
+    ComponentTimeout,
     /// The bans of a realm that procedures made.
     Bans,
     /// The octets of past events in one answer.
@@ -70,6 +72,7 @@ labels! {
         Self::Subscriptions => "subscriptions",
         Self::Registrations => "registrations",
         Self::Calls => "calls",
+        Self::ComponentTimeout => "component_timeout",
         Self::Bans => "bans",
         Self::History => "history",
         Self::Retention => "retention",

@@ -11,7 +11,7 @@ use crate::{
 use std::{cmp::Ordering, sync::Arc};
 
 /// What can be done with a URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Call a procedure.
     Call,
@@ -139,6 +139,10 @@ pub struct Role {
     pub session_details: SessionDetails,
     /// How many sessions one authid may have in it; `None` for any number.
     pub sessions_per_authid: Option<SessionsPerAuthid>,
+    /// The procedure that is asked what its sessions may do. Without one the permissions say so.
+    pub authorizer: Option<Uri>,
+    /// Whether its sessions may carry out the procedures that the router asks. They are not asked about themselves.
+    pub is_trusted: bool,
 }
 
 /// The permissions of a role, indexed.
@@ -160,8 +164,15 @@ pub struct Decision<'a> {
 impl Role {
     /// A role that may do what these permissions allow, and nothing special.
     pub fn new(name: &str, permissions: Permissions) -> Self {
-        let session_details = SessionDetails::default();
-        Self { name: name.into(), permissions, takes_over: false, session_details, sessions_per_authid: None }
+        Self {
+            name: name.into(),
+            permissions,
+            takes_over: false,
+            session_details: SessionDetails::default(),
+            sessions_per_authid: None,
+            authorizer: None,
+            is_trusted: false,
+        }
     }
 
     /// The permission by which its sessions may do something with a URI or pattern.
@@ -178,6 +189,11 @@ impl Role {
                 Err(Refusal::NotAuthorized { role, action: action.name(), uri })
             }
         }
+    }
+
+    /// The procedure that is asked about its sessions. Those that are trusted to answer are not asked about.
+    pub(crate) fn asks(&self) -> Option<&Uri> {
+        self.authorizer.as_ref().filter(|_| !self.is_trusted)
     }
 
     /// Whether a caller is disclosed to its callee, where `is_asked` says whether one of the two asks for it.
@@ -286,6 +302,12 @@ impl Permissions {
 }
 
 impl Permission {
+    /// A permission for these actions, and nothing else.
+    pub(crate) fn bare(uri: Uri, matching: Match, allow: Actions) -> Self {
+        let (discloses_caller, discloses_publisher) = Default::default();
+        Self { uri, matching, allow, discloses_caller, discloses_publisher, trustlevel: None }
+    }
+
     /// Which of two permissions decides about a URI that both match: the greater.
     fn precedence(&self, other: &Self) -> Ordering {
         pattern::precedence((&self.uri, self.matching), (&other.uri, other.matching))

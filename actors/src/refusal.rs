@@ -89,6 +89,12 @@ pub enum Refusal {
         /// With which URI.
         uri: Uri,
     },
+    /// The authorizer of the session's role did not say whether it may.
+    #[error("the authorizer of the role {role:?} has not said whether this may be done")]
+    AuthorizationFailed {
+        /// The role.
+        role: Arc<str>,
+    },
     /// The role of the session is told ids of sessions only, not their roles.
     #[error("the role {0:?} is not told the roles of sessions, so that it cannot filter by them")]
     RolesNotTold(Arc<str>),
@@ -147,6 +153,7 @@ impl Refusal {
             Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
             Self::NotAuthorized { .. } | Self::RolesNotTold(_) | Self::Banned => "wamp.error.not_authorized",
+            Self::AuthorizationFailed { .. } => "wamp.error.authorization_failed",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
@@ -176,6 +183,7 @@ impl Refusal {
             | Self::NoHistory(_)
             | Self::InvalidArgument(_)
             | Self::NotAuthorized { .. }
+            | Self::AuthorizationFailed { .. }
             | Self::RolesNotTold(_)
             | Self::Banned
             | Self::DisclosureNotAllowed { .. }

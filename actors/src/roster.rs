@@ -6,9 +6,12 @@ use crate::{
     message::{
         feature::{Features, Roles},
         id::{RequestId, SessionId},
+        uri::{Match, Uri},
         value::{Dict, Value},
     },
-    permission::{Role, SessionDetails},
+    permission::{Action, Permission, Role, SessionDetails},
+    refusal::Refusal,
+    verdict::{Verdicts, Wish},
 };
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
@@ -87,6 +90,8 @@ pub struct Member {
     pub roles: Roles,
     /// When it joined.
     pub since: SystemTime,
+    /// What its authorizer said, where its role has one.
+    pub(crate) verdicts: Verdicts,
     /// The id that its next request has to have where the realm is strict.
     pub(crate) next_request: RequestId,
 }
@@ -95,6 +100,22 @@ impl Member {
     /// The name of its role.
     pub fn authrole(&self) -> &Arc<str> {
         &self.role.name
+    }
+
+    /// The permission by which it may do something with a URI or pattern.
+    pub(crate) fn authorize(
+        &self,
+        action: Action,
+        uri: &Uri,
+        matching: Match,
+    ) -> Result<&Permission, Refusal> {
+        match self.role.asks() {
+            None => self.role.authorize(action, uri, matching),
+            Some(_) => {
+                let wish = Wish { action, uri: uri.clone(), matching };
+                self.verdicts.authorize(self.authrole(), &wish)
+            }
+        }
     }
 
     /// How messages to and from it are encoded.

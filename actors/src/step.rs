@@ -8,6 +8,7 @@ use crate::{
     message::{
         RequestType, RouterMessage,
         id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
+        uri::Uri,
     },
     refusal::Refusal,
     roster::Member,
@@ -52,6 +53,18 @@ pub enum Effect {
         /// What stands in the way.
         problem: String,
     },
+    /// Note that a component of a role that the router asked gave no answer that can be used.
+    Unanswered {
+        /// The procedure that was asked.
+        procedure: Uri,
+        /// Why not.
+        problem: String,
+    },
+    /// Take it that all messages of a session have had their effect, which had to wait.
+    Released {
+        /// The session.
+        session: SessionId,
+    },
     /// Let go of a session: it is no member any more, and gets nothing after what is queued.
     Left {
         /// The former member.
@@ -75,6 +88,36 @@ pub struct Tally {
     pub answered: SmallVec<[(Duration, u64); 2]>,
     /// The limits that members ran into.
     pub limits: Vec<Limit>,
+    /// The questions to components that ended, by [`QuestionOutcome`].
+    pub questions: [u64; QuestionOutcome::LABELS.len()],
+}
+
+/// What becomes of a question of the router to a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuestionOutcome {
+    /// It is answered.
+    Answered,
+    /// It is answered with an error.
+    Error,
+    /// It is answered with what makes no sense.
+    Unusable,
+    /// There is nobody to be asked.
+    Absent,
+    /// Who was asked leaves.
+    Left,
+    /// The time for it is over.
+    Late,
+}
+
+labels! {
+    pub QuestionOutcome {
+        Self::Answered => "answered",
+        Self::Error => "error",
+        Self::Unusable => "unusable",
+        Self::Absent => "absent",
+        Self::Left => "left",
+        Self::Late => "late",
+    }
 }
 
 /// How the call of a procedure that a session registered ends.
@@ -139,6 +182,11 @@ impl<'a> Step<'a> {
     /// Counts a publication.
     pub(crate) fn published(&mut self) {
         self.tally.publications += 1;
+    }
+
+    /// Counts a question to a component that has ended.
+    pub(crate) fn asked(&mut self, outcome: QuestionOutcome) {
+        self.tally.questions[outcome as usize] += 1;
     }
 
     /// Counts a call that has ended.
@@ -247,6 +295,12 @@ mod tests {
         let outcomes = [O::Answered, O::Error, O::Canceled, O::Timeout, O::CallerGone, O::Refused];
         assert_eq!(
             outcomes.map(|outcome| CallOutcome::LABELS[outcome as usize]),
+            outcomes.map(|o| o.label())
+        );
+        use QuestionOutcome as Q;
+        let outcomes = [Q::Answered, Q::Error, Q::Unusable, Q::Absent, Q::Left, Q::Late];
+        assert_eq!(
+            outcomes.map(|outcome| QuestionOutcome::LABELS[outcome as usize]),
             outcomes.map(|o| o.label())
         );
     }

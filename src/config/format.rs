@@ -243,6 +243,8 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// How long a component may take to answer what the router asks it.
+    pub component_timeout: Time,
     /// Bans by wamp.session.kill and its like that last. Of more the one that would end first ends at once.
     pub bans: usize,
     /// Events that are retained, those of all topics together.
@@ -306,6 +308,12 @@ pub struct Role {
     /// How many sessions one authid may have in the role. Without it any number.
     #[serde(default)]
     pub sessions_per_authid: Option<SessionsPerAuthid>,
+    /// The procedure that is asked what they may do. Without it the permissions say so.
+    #[serde(default)]
+    pub authorizer: Option<String>,
+    /// Whether they may register the procedures that the router asks, such as authorizer.
+    #[serde(default)]
+    pub trusted: bool,
     /// The permissions. The most specific that matches a URI decides about it.
     #[serde(default)]
     pub permissions: Vec<Permission>,

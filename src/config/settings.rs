@@ -12,6 +12,7 @@ use super::{
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
     ban::{self, Banned},
+    message::uri::Uri,
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
     session::{
@@ -126,6 +127,8 @@ impl Realm {
                     most: limit.most,
                     beyond: limit.beyond.into(),
                 }),
+                authorizer: role.authorizer.as_deref().map(Into::into),
+                is_trusted: role.trusted,
                 ..permission::Role::new(&role.name, role.permissions())
             })
         });
@@ -144,6 +147,7 @@ impl Realm {
                 uris: self.uris.into(),
                 request_ids: self.request_ids.into(),
                 session_meta_api: self.session_meta_api,
+                components: self.components(),
                 bans: self.bans.iter().filter_map(Ban::settings).collect(),
                 histories: self.history.iter().map(History::settings).collect(),
                 limits: self.limits.settings(),
@@ -156,6 +160,17 @@ impl Realm {
     }
 }
 
+impl Realm {
+    /// The procedures that the router asks.
+    fn components(&self) -> Vec<Uri> {
+        let mut components: Vec<_> =
+            self.roles.iter().filter_map(|role| role.authorizer.as_deref()).collect();
+        components.sort_unstable();
+        components.dedup();
+        components.into_iter().map(Uri::from).collect()
+    }
+}
+
 impl RealmLimits {
     fn settings(&self) -> realm::RealmLimits {
         realm::RealmLimits {
@@ -164,6 +179,7 @@ impl RealmLimits {
             subscriptions: self.subscriptions,
             registrations: self.registrations,
             calls: self.calls,
+            component_timeout: self.component_timeout.0,
             bans: self.bans,
             retained: self.retained_events,
             retained_octets: self.retained_bytes.0,
@@ -240,6 +256,8 @@ impl Default for Config {
             force_reregister: false,
             session_details: SessionDetails::Full,
             sessions_per_authid: None,
+            authorizer: None,
+            trusted: false,
             permissions: vec![everything(""), everything("wamp.")],
         };
         let realm = Realm {
@@ -325,6 +343,7 @@ impl Default for RealmLimits {
             subscriptions: limits.subscriptions,
             registrations: limits.registrations,
             calls: limits.calls,
+            component_timeout: Time(limits.component_timeout),
             bans: limits.bans,
             retained_events: limits.retained,
             retained_bytes: Octets(limits.retained_octets),

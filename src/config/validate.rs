@@ -335,6 +335,17 @@ impl Validation<'_, '_, '_> {
         if role.name.is_empty() {
             self.error(&place.at("name"), "is empty; must be a name");
         }
+        if let Some(authorizer) = &role.authorizer {
+            self.component(authorizer, realm, &place.at("authorizer"));
+            if !role.permissions.is_empty() {
+                let text = "is asked what this role may do, which has permissions; must have one of the two";
+                self.error(&place.at("authorizer"), text);
+            }
+            if role.trusted {
+                let text = "is true, but this role has an authorizer; who is asked is not asked about itself";
+                self.error(&place.at("trusted"), text);
+            }
+        }
         let permissions = place.at("permissions");
         let sound = role.permissions.iter().enumerate();
         let sound = sound.map(|(index, permission)| (permission, permissions.item(index)));
@@ -345,6 +356,30 @@ impl Validation<'_, '_, '_> {
         }));
         for (permission, place) in sound {
             self.permission(permission, realm, &place);
+        }
+    }
+
+    /// Checks a procedure that the router asks.
+    fn component(&mut self, procedure: &str, realm: &Realm, place: &Place<'_, '_>) {
+        let (uri, rule) = (Uri::from(procedure), UriRule::from(realm.uris));
+        if !uri.is_valid(Match::Exact, rule) {
+            self.error(place, format!("is {procedure:?}; {}", valid_uri(Match::Exact, rule)));
+            return;
+        }
+        if uri.is_reserved() {
+            self.error(
+                place,
+                format!("is {procedure:?}; must not be below \"wamp.\", where nobody registers"),
+            );
+            return;
+        }
+        let may = |role: &Role| {
+            role.trusted && role.permissions().decide(permission::Action::Register, procedure).is_allowed
+        };
+        if !realm.roles.iter().any(may) {
+            let text =
+                format!("no role with trusted = true may register {procedure}, so that nobody is asked");
+            self.warning(place, text);
         }
     }
 

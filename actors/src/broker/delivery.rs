@@ -113,7 +113,7 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         step.published();
-        self.send_meta(topic, args, |_| true, &mut None, roster, step);
+        self.send_meta(&topic.into(), args, |_| true, &mut None, roster, step);
     }
 
     /// Publishes an event of the router itself about a session, of which each subscriber is told as much as its role
@@ -126,7 +126,7 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         step.published();
-        let mut id = None;
+        let (topic, mut id) = (&Uri::from(topic), None);
         let mut levels = roster.levels();
         match (levels.next(), levels.next()) {
             (None, _) => {}
@@ -145,7 +145,7 @@ impl Broker {
     /// Sends an event of the router to those for whom `is_meant` is true. Its id is drawn for the first of them.
     fn send_meta(
         &self,
-        topic: &'static str,
+        topic: &Uri,
         args: impl FnOnce() -> Arguments,
         is_meant: impl Fn(SessionId) -> bool,
         id: &mut Option<PublicationId>,
@@ -153,8 +153,8 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         let may_receive = |session| {
-            let role = roster.get(session).map(|member| &member.role);
-            role.is_some_and(|role| role.permissions.decide(Action::Subscribe, topic).is_allowed)
+            let member = roster.get(session);
+            member.is_some_and(|member| member.authorize(Action::Subscribe, topic, Match::Exact).is_ok())
         };
         let receiving = self.receiving(topic, |session, matching| {
             is_meant(session) && (matching == Match::Exact || may_receive(session))
@@ -162,9 +162,9 @@ impl Broker {
         if receiving.is_empty() {
             return;
         }
-        let (topic, args) = (Uri::from(topic), args());
+        let args = args();
         let (content, details) = (Content::Open(&args), Sparse::default());
-        let publication = Publication { topic: &topic, content, details };
+        let publication = Publication { topic, content, details };
         let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer));
         debug_assert!(forms.is_ok(), "values have no malformed form");
         let (forms, id) = (forms.unwrap_or_default(), *id.get_or_insert_with(|| step.publication_id()));

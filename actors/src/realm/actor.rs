@@ -57,6 +57,8 @@ struct Peer {
     serializer: Serializer,
     outbox: Arc<Outbox>,
     session: Recipient<Ended>,
+    /// How much of its credit is taken by messages that wait.
+    held: usize,
 }
 
 impl RealmActor {
@@ -178,6 +180,14 @@ impl RealmActor {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
                     sent.note_undeliverable(to.len());
                 }
+                Effect::Unanswered { procedure, problem } => {
+                    debug!(realm = %self.name, %procedure, problem, "a component gave no answer");
+                }
+                Effect::Released { session } => {
+                    if let Some(peer) = self.peers.get_mut(&session) {
+                        peer.outbox.give_back(std::mem::take(&mut peer.held));
+                    }
+                }
                 Effect::Left { member, cause, farewell } => {
                     self.log_leave(&member, &cause);
                     if let Some(peer) = self.peers.swap_remove(&member.id) {
@@ -242,7 +252,7 @@ impl Handler<Join> for RealmActor {
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
-        self.peers.insert(id, Peer { serializer, outbox, session });
+        self.peers.insert(id, Peer { serializer, outbox, session, held: 0 });
         self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {
             info!(
@@ -286,8 +296,13 @@ impl Handler<Inbound> for RealmActor {
         match stepped {
             Some(((), effects)) => {
                 // Before the effects: one of them may be that the session is let go of.
-                if let Some(peer) = self.peers.get(&from) {
-                    peer.outbox.give_back(credit);
+                let is_held = self.realm.is_holding(from);
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    if is_held {
+                        peer.held += credit;
+                    } else {
+                        peer.outbox.give_back(credit);
+                    }
                 }
                 self.carry_out(effects, context);
             }

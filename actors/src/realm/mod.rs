@@ -8,11 +8,12 @@ use crate::{
     broker::{Broker, RetentionLimits},
     cause::Cause,
     codec::{Arguments, Payload},
-    dealer::{Change, Changes, Dealer, Sequel},
+    collections::Map,
+    dealer::{Answer, Asker, Change, Changes, Dealer, Sequel},
     limit::Limit,
     message::{
-        Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, RouterMessage, Sparse,
-        Unregistered, Welcome, WelcomeDetails,
+        Call, ClientMessage, Published, Register, Registered, RequestType, Result as CallResult,
+        RouterMessage, Sparse, Unregistered, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
@@ -23,10 +24,13 @@ use crate::{
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::{CallOutcome, Step},
+    verdict::Verdicts,
 };
-use std::time::Duration;
+use asking::Held;
+use std::{collections::VecDeque, time::Duration};
 
 pub mod actor;
+mod asking;
 pub use crate::broker::HistoryOptions;
 #[cfg(test)]
 mod tests;
@@ -76,6 +80,8 @@ pub struct RealmOptions {
     pub request_ids: RequestIds,
     /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
     pub session_meta_api: bool,
+    /// The procedures that the router asks. Only sessions of trusted roles register them.
+    pub components: Vec<Uri>,
     /// Who may not join.
     pub bans: Vec<Ban>,
     /// Which past events are kept. Of several with the same topic and match the first counts.
@@ -90,6 +96,7 @@ impl Default for RealmOptions {
             uris: UriRule::default(),
             request_ids: RequestIds::default(),
             session_meta_api: true,
+            components: Vec::new(),
             bans: Vec::new(),
             histories: Vec::new(),
             limits: RealmLimits::default(),
@@ -120,6 +127,8 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// How long a component may take to answer what the router asks it.
+    pub component_timeout: Duration,
     /// Bans that procedures made, besides those that the options name.
     pub bans: usize,
     /// Events that are retained, those of all topics together.
@@ -138,6 +147,7 @@ impl Default for RealmLimits {
             subscriptions: 10_000,
             registrations: 10_000,
             calls: 10_000,
+            component_timeout: Duration::from_secs(5),
             bans: 10_000,
             retained: 10_000,
             retained_octets: 1 << 20,
@@ -174,6 +184,10 @@ pub struct Realm {
     dealer: Dealer,
     testaments: Testaments,
     bans: BanList,
+    /// The messages that wait for what an authorizer says, by their session.
+    held: Map<SessionId, Held>,
+    /// The questions that have ended in this step.
+    settled: VecDeque<(Asker, Answer)>,
     /// Whether no more calls are taken, since the router stops.
     is_draining: bool,
 }
@@ -191,6 +205,8 @@ impl Realm {
             dealer: Dealer::default(),
             testaments: Testaments::default(),
             bans,
+            held: Map::default(),
+            settled: VecDeque::new(),
             is_draining: false,
         }
     }
@@ -216,7 +232,7 @@ impl Realm {
             id = step.session_id();
         }
         for session in replaced {
-            self.leave(session, Cause::Replaced { by: id }, step);
+            self.part_with(session, Cause::Replaced { by: id }, step);
         }
         let Newcomer { authid, role, authmethod, authprovider, authextra, transport, roles, .. } = newcomer;
         let is_anonymous = authid.is_none();
@@ -232,6 +248,7 @@ impl Realm {
             transport,
             roles,
             since,
+            verdicts: Verdicts::default(),
             next_request,
         };
         step.send(id, self.welcome(&member, authextra));
@@ -242,6 +259,7 @@ impl Realm {
             let args = |level| meta::on_join(member, &self.name, level);
             self.broker.publish_session_meta("wamp.session.on_join", args, &self.roster, step);
         }
+        self.settle(step);
         Ok(id)
     }
 
@@ -295,9 +313,16 @@ impl Realm {
 
     /// Forgets a session, whatever ended it. For a session that is no member it does nothing.
     pub fn leave(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        self.part_with(session, cause, step);
+        self.settle(step);
+    }
+
+    /// Forgets a session; what that settles goes on later in the step.
+    fn part_with(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
         let Some(member) = self.roster.remove(session) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
+        self.abandon(session, step);
         let dropped = self.broker.forget(session);
         let changes = self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
         self.tell(&changes, step);
@@ -319,7 +344,7 @@ impl Realm {
         debug_assert!(!cause.is_announced(), "nobody remains to be told");
         let roster = std::mem::take(&mut self.roster);
         self.broker = self.options.broker(step);
-        (self.dealer, self.testaments) = Default::default();
+        (self.dealer, self.testaments, self.held, self.settled) = Default::default();
         for member in roster.into_members() {
             step.let_go(member, cause.clone());
         }
@@ -329,22 +354,37 @@ impl Realm {
     pub fn receive(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
         #[cfg(feature = "fault-injection")]
         crate::fault::inject(&message, crate::fault::REALM);
-        let end = match self.take(from, message, step) {
+        self.take_one(from, message, step);
+        self.settle(step);
+    }
+
+    /// Takes a message, or has it wait behind others of its session.
+    fn take_one(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
+        if let Some(message) = self.hold(from, message) {
+            let sequel = self.check_request(from, &message);
+            let acted = sequel.and_then(|sequel| self.consider(from, message, sequel, step));
+            self.conclude(from, acted, step);
+        }
+    }
+
+    /// Parts with a session if it ends by its message.
+    fn conclude(&mut self, from: SessionId, acted: Result<Option<Cause>, Violation>, step: &mut Step<'_>) {
+        let end = match acted {
             Ok(None) => return,
             Ok(Some(cause)) => cause,
             Err(violation) => Cause::ProtocolViolation(violation),
         };
-        self.leave(from, end, step);
+        self.part_with(from, end, step);
     }
 
     /// Does what a message asks for; gives the cause if the session ends by it.
-    fn take(
+    fn act(
         &mut self,
         from: SessionId,
         message: ClientMessage,
+        sequel: Sequel,
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
-        let sequel = self.check_request(from, &message)?;
         let Some(member) = self.roster.get(from) else { return Ok(None) };
         let (rules, limits) = (self.uri_rules(), self.options.limits);
         match message {
@@ -385,6 +425,11 @@ impl Realm {
                     refuse(refusal.into(), RequestType::Unsubscribe, request, member, step)
                 })?;
             }
+            ClientMessage::Register(message) if self.is_kept_from(member, &message) => {
+                let (role, uri) = (member.authrole().clone(), message.procedure);
+                let refusal = Refusal::NotAuthorized { role, action: Action::Register.name(), uri };
+                step.refuse(from, &refusal, RequestType::Register, message.request, member.serializer());
+            }
             ClientMessage::Register(message) => {
                 let request = message.request;
                 let (dealer, roster) = (&mut self.dealer, &self.roster);
@@ -416,12 +461,30 @@ impl Realm {
                 Sequel::Late => self.dealer.drop_part(from, &message),
             },
             ClientMessage::Cancel(message) => self.dealer.cancel(from, &message, &self.roster, step),
+            ClientMessage::Yield(message) if self.dealer.is_asked((from, message.request)) => {
+                // Nobody asks a component for parts.
+                if message.options.progress != Some(true) {
+                    self.take_answer((from, message.request), Answer::Result(message.payload));
+                }
+            }
+            ClientMessage::Error(message)
+                if message.request_type == RequestType::Invocation
+                    && self.dealer.is_asked((from, message.request)) =>
+            {
+                self.take_answer((from, message.request), Answer::Error(message.error, message.payload));
+            }
             ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
             ClientMessage::Error(message) => {
                 self.dealer.error(member, message, rules.characters, &self.roster, step)?;
             }
         }
         Ok(None)
+    }
+
+    /// Whether a procedure is one of those that the router asks, and not for this member to register.
+    fn is_kept_from(&self, member: &Member, message: &Register) -> bool {
+        let is_exact = message.options.r#match.unwrap_or_default() == Match::Exact;
+        is_exact && !member.role.is_trusted && self.options.components.contains(&message.procedure)
     }
 
     /// Checks the id of a request against those before it; tells how a CALL stands to them.
@@ -504,7 +567,7 @@ impl Realm {
     ) -> Result<(), Refusal> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
         let (serializer, options) = (member.serializer(), &message.options);
-        member.role.authorize(Action::Call, &message.procedure, Match::Exact)?;
+        member.authorize(Action::Call, &message.procedure, Match::Exact)?;
         for (is_used, feature) in [
             (options.progress == Some(true), Feature::ProgressiveCallInvocations),
             (options.passthru().is_some(), Feature::PayloadPassthruMode),
@@ -541,7 +604,11 @@ impl Realm {
                         self.ban(victim, ban, step);
                     }
                     let kill = kill.clone();
-                    self.leave(victim, if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) }, step);
+                    self.part_with(
+                        victim,
+                        if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) },
+                        step,
+                    );
                 }
                 return answer;
             }
@@ -584,6 +651,8 @@ impl Realm {
     /// Ends the calls whose time is over.
     pub fn expire(&mut self, step: &mut Step<'_>) {
         self.dealer.expire(&self.roster, step);
+        self.expire_questions(step);
+        self.settle(step);
     }
 
     /// When [`Realm::expire`] is to be called next, as [`Step::uptime`] counts.
@@ -619,6 +688,7 @@ impl Realm {
             && self.broker.is_sound(is_member)
             && self.dealer.is_sound(is_member)
             && self.testaments.is_sound(is_member)
+            && self.is_holding_soundly()
     }
 }
 

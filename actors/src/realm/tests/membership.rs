@@ -310,7 +310,11 @@ fn an_event_about_a_session_is_made_once_for_all_who_are_told_the_same() {
         realm.realm.leave(id, Cause::Goodbye, &mut step);
         let receivers = step.into_effects().into_iter().filter_map(|effect| match effect {
             Effect::Broadcast { to, .. } => Some(to.len()),
-            Effect::Send { .. } | Effect::Undeliverable { .. } | Effect::Left { .. } => None,
+            Effect::Send { .. }
+            | Effect::Undeliverable { .. }
+            | Effect::Unanswered { .. }
+            | Effect::Released { .. }
+            | Effect::Left { .. } => None,
         });
         receivers.collect::<Vec<_>>()
     };

@@ -1,5 +1,6 @@
 //! Tests of the core without a runtime: what goes in, and exactly what comes out, in order.
 
+mod authorizers;
 mod calls;
 mod canceling;
 mod churn;
@@ -279,6 +280,7 @@ impl TestRealm {
                         self.lines.push(line);
                     }
                 }
+                Effect::Unanswered { .. } | Effect::Released { .. } => {}
                 Effect::Left { member, cause, farewell } => {
                     if let Some(farewell) = farewell {
                         self.keep_message(member.id, &farewell);

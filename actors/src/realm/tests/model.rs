@@ -157,7 +157,11 @@ impl Model {
                         self.callees[place].push(to);
                     }
                 }
-                Effect::Send { .. } | Effect::Broadcast { .. } | Effect::Undeliverable { .. } => {}
+                Effect::Send { .. }
+                | Effect::Broadcast { .. }
+                | Effect::Undeliverable { .. }
+                | Effect::Unanswered { .. }
+                | Effect::Released { .. } => {}
             }
         }
         seen
