@@ -70,7 +70,7 @@ pub(crate) fn certificate(file: &str, names: &[&str]) -> Certificate {
     fs::write(&files.certificate, made.pem()).expect("the folder of tests can be written to");
     fs::write(&files.key, key.serialize_pem()).expect("the folder of tests can be written to");
     Certificate {
-        files: TlsFiles { certificates: vec![files], client_ca: None },
+        files: TlsFiles { certificates: vec![files], client_ca: None, allows_no_client_certificate: false },
         expiry,
         der: made.der().clone(),
     }

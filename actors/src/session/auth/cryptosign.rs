@@ -68,7 +68,7 @@ pub fn sign(private_key: &[u8; 32], challenge: &str) -> Option<String> {
 }
 
 /// What of these hexadecimal digits is written.
-fn octets<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn octets<const N: usize>(text: &str) -> Option<[u8; N]> {
     let text = text.as_bytes();
     if text.len() != 2 * N {
         return None;
