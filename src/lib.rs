@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod config;
 mod server;
+pub mod user;
 
 pub use server::{Service, ServiceError};
 

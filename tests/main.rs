@@ -31,3 +31,4 @@ mod tidy;
 mod tls;
 mod transcripts;
 mod upgrade;
+mod users;

@@ -72,13 +72,13 @@ fn counts(loaded: &Loaded) -> String {
 }
 
 /// Prints an answer.
-pub(super) fn answer(text: &str) -> ExitCode {
+pub(crate) fn answer(text: &str) -> ExitCode {
     say(&mut io::stdout(), &[text.to_owned()]);
     ExitCode::SUCCESS
 }
 
 /// Prints why there is none.
-pub(super) fn refuse(text: &str) -> ExitCode {
+pub(crate) fn refuse(text: &str) -> ExitCode {
     say(&mut io::stderr(), &[text.to_owned()]);
     ExitCode::from(UNUSABLE)
 }

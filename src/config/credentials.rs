@@ -112,12 +112,10 @@ where
 {
     let mut found = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match text.parse() {
+        match text.parse::<T>() {
             Ok(one) => found.push(one),
-            Err(error) => {
-                let text = format!("is {text:?}; {error}");
-                wrong.push(Wrong { key, index: Some(index), text });
-            }
+            // The text is not shown: it could be a private key that stands in the wrong place.
+            Err(error) => wrong.push(Wrong { key, index: Some(index), text: error.to_string() }),
         }
     }
     found

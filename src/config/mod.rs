@@ -19,6 +19,7 @@ mod value;
 mod word;
 
 pub use command::{CheckArgs, check, print_schema};
+pub(crate) use command::{answer, refuse};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Certificate, Config, Cra, Disclose, Jwt, Limits, Listener, Log, Permission, Principal, Rate,
@@ -34,12 +35,14 @@ pub use word::{
 use crate::Settings;
 use problem::Problems;
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
 use tree::{Place, Tree};
 use validate::Admitted;
+pub(crate) use validate::Known;
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -95,6 +98,21 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
         (Some((config, settings, lines)), Ok(warnings)) => Ok(Loaded { config, settings, warnings, lines }),
         (_, Ok(problems) | Err(problems)) => Err(ConfigError::Wrong(problems)),
     }
+}
+
+/// Reads a users file; gives its text, and who stands in it: authids, names of roles, credentials.
+pub(crate) fn load_users(file: &Path) -> Result<(String, Vec<Known>), ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let known = read_users(file, &text)?;
+    Ok((text, known))
+}
+
+/// Reads the text of a users file.
+pub(crate) fn read_users(file: &Path, text: &str) -> Result<Vec<Known>, ConfigError> {
+    let mut problems = Problems::new(file.display().to_string(), text);
+    let known = validate::validate_users(text, file, &mut HashMap::new(), None, &mut problems);
+    problems.into_result().map(|_| known).map_err(ConfigError::Wrong)
 }
 
 /// Reads a text; `None` if nothing of it can be understood.

@@ -47,11 +47,11 @@ pub(super) struct Admitted {
 
 /// A principal with what was read for it.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) authid: String,
+pub(crate) struct Known {
+    pub(crate) authid: String,
     /// The name of its role.
-    pub(super) role: String,
-    pub(super) credentials: Credentials,
+    pub(crate) role: String,
+    pub(crate) credentials: Credentials,
 }
 
 /// Checks a configuration at its place in the file; gives who is admitted, by realm, all of them if there is no error.
@@ -71,6 +71,27 @@ pub(super) fn validate(
         validation.error(&root.at("admin").at("address"), "is the address of a listener; must be another");
     }
     validation.realms(&root.at("realms"))
+}
+
+/// Checks the text of a users file, beside other principals of which it is known where they stand, and against these
+/// roles if there are any to check against. Gives those in it.
+pub(super) fn validate_users(
+    text: &str,
+    file: &Path,
+    first: &mut HashMap<Identity, String>,
+    roles: Option<&[&str]>,
+    problems: &mut Problems<'_>,
+) -> Vec<Known> {
+    let Some(mut tree) = super::parse(text, problems) else { return Vec::new() };
+    let Some(Users { principals }) = structure::read(&mut tree, problems) else { return Vec::new() };
+    let list = tree.place().at("principals");
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut validation = Validation { config: &Config::default(), folder, problems };
+    let known = validation.principals(&principals, &list, first);
+    for (index, principal) in principals.iter().enumerate() {
+        validation.one_of_roles(&principal.role, roles, &list.item(index).at("role"));
+    }
+    known
 }
 
 struct Validation<'c, 'p, 'a> {
@@ -339,20 +360,10 @@ impl Validation<'_, '_, '_> {
         let mut problems = Problems::new(path.display().to_string(), &text);
         let main = self.problems.file().to_owned();
         first.values_mut().for_each(|key| *key = format!("{key} of {main}"));
-        let known_roles = self.known_roles(realm, &place.at("roles"));
-        let known = super::parse(&text, &mut problems).and_then(|mut tree| {
-            let users: Users = structure::read(&mut tree, &mut problems)?;
-            let list = tree.place().at("principals");
-            let folder = path.parent().unwrap_or(Path::new(""));
-            let mut inner = Validation { config: self.config, folder, problems: &mut problems };
-            let known = inner.principals(&users.principals, &list, &mut first);
-            for (index, principal) in users.principals.iter().enumerate() {
-                inner.one_of_roles(&principal.role, known_roles.as_deref(), &list.item(index).at("role"));
-            }
-            Some(known)
-        });
+        let roles = self.known_roles(realm, &place.at("roles"));
+        let known = validate_users(&text, &path, &mut first, roles.as_deref(), &mut problems);
         self.problems.include(problems);
-        known.unwrap_or_default()
+        known
     }
 
     /// Checks by which tokens a realm is joined; gives the keys.
@@ -388,8 +399,8 @@ impl Validation<'_, '_, '_> {
         for (key, secret) in secrets {
             let Some(secret) = secret else { continue };
             let found = secret.and_then(|secret| {
-                jwt::Key::secret(secret.as_bytes())
-                    .map_err(|error| format!("holds a secret that is too short: {error}"))
+                let short = "holds a secret that is too short; must be one of at least 32 octets";
+                jwt::Key::secret(secret.as_bytes()).map_err(|_| short.to_owned())
             });
             match found {
                 Ok(found) => keys.push(found),
@@ -488,7 +499,7 @@ impl Validation<'_, '_, '_> {
 
 /// What only one principal of a realm can have.
 #[derive(PartialEq, Eq, Hash)]
-enum Identity {
+pub(super) enum Identity {
     Authid(String),
     PublicKey(PublicKey),
     Certificate(CertificateName),

@@ -58,6 +58,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The methods that somebody can use with them.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        Method::ALL.into_iter().filter(|method| self.serve(*method))
+    }
+
     /// Whether somebody can use this method with them.
     pub(crate) fn serve(&self, method: Method) -> bool {
         match method {

@@ -20,7 +20,9 @@ pub enum CertificateName {
 
 /// Why a text names no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be sha256: and 64 hexadecimal digits, or uri:, dns: or cn: and the name in the certificate")]
+#[error(
+    "names no certificate; must be sha256: and 64 hexadecimal digits, or uri:, dns: or cn: and the name in the certificate"
+)]
 pub struct InvalidName;
 
 impl CertificateName {
