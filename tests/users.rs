@@ -107,12 +107,15 @@ fn what_somebody_has_written_stays_as_it_was() {
     symlink("real.toml", folder.join("u.toml")).expect("the link can be made");
     let environment = |args: &str| {
         let args = ["user"].into_iter().chain(args.split(' ')).collect::<Vec<_>>();
-        let output = program(&args).current_dir(&folder).env("JOE", "x").output().expect("the program starts");
+        let output =
+            program(&args).current_dir(&folder).env("JOE", "x").output().expect("the program starts");
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     };
     environment(&format!("key joe --file u.toml --add {OTHER_KEY}"));
-    let expected =
-        text.replace("ticket_env = \"JOE\"\n", &format!("ticket_env = \"JOE\"\npublic_keys = [\"{OTHER_KEY}\"]\n"));
+    let expected = text.replace(
+        "ticket_env = \"JOE\"\n",
+        &format!("ticket_env = \"JOE\"\npublic_keys = [\"{OTHER_KEY}\"]\n"),
+    );
     assert_eq!(fs::read_to_string(&real).expect("the file is there"), expected);
     assert!(fs::symlink_metadata(folder.join("u.toml")).expect("it is there").is_symlink());
     environment(&format!("key joe --file u.toml --remove {OTHER_KEY}"));

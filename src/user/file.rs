@@ -83,7 +83,8 @@ impl UsersFile {
         let mut user = Table::new();
         user.insert("authid", value(authid));
         user.insert("role", value(role));
-        let is_first = self.document.is_empty() && self.document.trailing().as_str().is_none_or(str::is_empty);
+        let is_first =
+            self.document.is_empty() && self.document.trailing().as_str().is_none_or(str::is_empty);
         user.decor_mut().set_prefix(if is_first { format!("{HEAD}\n") } else { "\n".into() });
         self.list()?.push(user);
         Ok(())
