@@ -11,11 +11,11 @@
 //! what it takes, so that one AUTHENTICATE answers one CHALLENGE.
 
 use super::{
-    access::{Access, Admission, Principal},
+    access::{Access, Admission, CertificateName, Principal},
     auth::{
-        Check, Checked, Exchange, Method, Proof, cra,
+        Check, Checked, Claims, Exchange, Method, Proof, cra,
         cryptosign::{self, PublicKey},
-        scram, ticket,
+        jwt, scram, ticket,
     },
     lockout::{Lockout, Login},
 };
@@ -25,9 +25,10 @@ use crate::{
     limit::Limit,
     message::{
         Abort, Challenge, ClientMessage, Hello,
+        feature::Roles,
         id::{MAX_ID, SessionId},
         uri::{Match, Uri, UriRule},
-        value::Value,
+        value::{Dict, Value},
     },
     permission::Role,
     refusal::{Refusal, Violation},
@@ -53,21 +54,27 @@ pub(crate) enum Handshake {
 #[derive(Debug)]
 pub(crate) struct Verifying(Box<Candidate>);
 
-/// What a client becomes if it proves who it is.
+/// Who wants to join, and who it is if it proves that.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     realm: Uri,
     /// Whose failure it is if it does not.
     login: Login,
-    /// `None` for an authid that nobody has: whatever the proof, it is not let in.
-    newcomer: Option<Newcomer>,
+    method: Method,
+    /// The id that CHALLENGE has told.
+    promised: Option<SessionId>,
+    /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
+    /// proof tells who it is.
+    identity: Option<(Arc<str>, Arc<Role>)>,
+    transport: Transport,
+    roles: Roles,
 }
 
 /// What comes next for a client that has not joined.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It may join this realm.
-    Join { realm: Uri, newcomer: Newcomer },
+    /// It may join this realm, and stay until this time if there is one.
+    Join { realm: Uri, newcomer: Newcomer, expiry: Option<SystemTime> },
     /// It is asked for a proof; `then` takes the answer.
     Challenge { challenge: Challenge, then: Handshake },
     /// The check is to be run; `then` takes its outcome.
@@ -236,6 +243,7 @@ impl Refused {
             | Cause::PingTimeout
             | Cause::Replaced { .. }
             | Cause::Policy(_)
+            | Cause::Expired
             | Cause::RealmClosed
             | Cause::Shutdown => None,
         }
@@ -294,10 +302,13 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// The time and the chance that the handshake may use.
+/// What the handshake is lent for a message of the client: the time, the chance, and what its connection proves.
 pub(crate) struct Lent<'a> {
     pub(crate) now: SystemTime,
     pub(crate) chance: &'a mut StdRng,
+    /// The names in the certificate with which the connection was opened, in the order in which they are looked up; none
+    /// if there is no certificate.
+    pub(crate) certificate: &'a [CertificateName],
 }
 
 impl Lent<'_> {
@@ -325,7 +336,7 @@ impl Handshake {
                 Next::Refuse(Refused::LockedOut)
             }
             (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
-                Next::Verify { check: exchange.answer(authenticate), then: Verifying(candidate) }
+                Next::Verify { check: exchange.answer(authenticate, lent.now), then: Verifying(candidate) }
             }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
@@ -340,21 +351,49 @@ impl Verifying {
     /// Takes the outcome of the check. Who has to wait meanwhile, since others failed who said that they are the same,
     /// does so even if it is right: many checks at once are not as many tries.
     pub(crate) fn conclude(self, outcome: Checked, access: &Access, now: SystemTime) -> Next {
-        let Candidate { realm, login, newcomer } = *self.0;
+        let login = self.0.login;
         if outcome.is_ok() && access.lockout.is_locked(login, now) {
             return Next::Refuse(Refused::LockedOut);
         }
-        match (outcome, newcomer) {
-            (Ok(Some(Proof { authextra })), Some(newcomer)) => {
-                access.lockout.succeed(login);
-                Next::Join { realm, newcomer: Newcomer { authextra, ..newcomer } }
-            }
-            (Ok(_), _) => {
-                access.lockout.fail(login, now);
-                Next::Refuse(Refused::AuthenticationDenied)
-            }
-            (Err(_), _) => Next::Refuse(Refused::AuthenticationFailed),
+        let next = match outcome {
+            Ok(Some(proof)) => self.0.admit(proof),
+            Ok(None) => Next::Refuse(Refused::AuthenticationDenied),
+            Err(_) => Next::Refuse(Refused::AuthenticationFailed),
+        };
+        match &next {
+            Next::Join { .. } => access.lockout.succeed(login),
+            Next::Refuse(Refused::AuthenticationDenied) => access.lockout.fail(login, now),
+            Next::Refuse(_) | Next::Challenge { .. } | Next::Verify { .. } | Next::Close => {}
         }
+        next
+    }
+}
+
+impl Candidate {
+    /// Lets it in as who it is by a right proof; nobody is not let in.
+    fn admit(mut self, Proof { authextra, claims }: Proof) -> Next {
+        match (claims, self.identity.take()) {
+            (Some(Claims { authid, role, expiry }), _) => {
+                self.join(Some(authid), role, authextra, Some(expiry))
+            }
+            (None, Some((authid, role))) => self.join(Some(authid), role, authextra, None),
+            (None, None) => Next::Refuse(Refused::AuthenticationDenied),
+        }
+    }
+
+    fn join(
+        self,
+        authid: Option<Arc<str>>,
+        role: Arc<Role>,
+        authextra: Option<Dict>,
+        expiry: Option<SystemTime>,
+    ) -> Next {
+        let Self { realm, login: _, method, promised, identity: _, transport, roles } = self;
+        let authmethod = method.name();
+        let authprovider = PROVIDER;
+        let newcomer =
+            Newcomer { promised, authid, role, authmethod, authprovider, authextra, transport, roles };
+        Next::Join { realm, newcomer, expiry }
     }
 }
 
@@ -386,7 +425,8 @@ fn greet(
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant = Applicant { hello, transport, admission, lockout: &access.lockout };
+    let applicant =
+        Applicant { hello, transport, certificate: lent.certificate, admission, lockout: &access.lockout };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
         // Who is anonymous is not whom it says that it is.
@@ -413,6 +453,7 @@ fn greet(
 struct Applicant<'a> {
     hello: &'a Hello,
     transport: &'a Transport,
+    certificate: &'a [CertificateName],
     admission: &'a Admission,
     lockout: &'a Lockout,
 }
@@ -423,7 +464,7 @@ impl<'a> Applicant<'a> {
     fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
         let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
         let first = usable.next()?;
-        let serves = |method: &Method| self.principal(*method).is_some();
+        let serves = |method: &Method| *method == Method::Jwt || self.principal(*method).is_some();
         if first == Method::Anonymous || serves(&first) {
             return Some(first);
         }
@@ -433,7 +474,11 @@ impl<'a> Applicant<'a> {
     /// What the client has left out that a method needs; `None` if it is all there.
     fn lacks(&self, method: Method) -> Option<&'static str> {
         match method {
-            Method::Anonymous => None,
+            Method::Anonymous | Method::Jwt => None,
+            Method::Tls => self
+                .certificate
+                .is_empty()
+                .then_some("the connection was opened without a client certificate"),
             Method::Ticket | Method::WampCra | Method::WampScram if self.authid().is_none() => {
                 Some("HELLO.Details.authid is missing")
             }
@@ -486,25 +531,34 @@ impl<'a> Applicant<'a> {
         let principal = match (self.authid(), method) {
             (Some(authid), _) => self.admission.principal(authid)?,
             (None, Method::Cryptosign) => self.admission.owner(&self.announced_key()?)?,
-            (None, Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram) => return None,
+            (None, Method::Tls) => self.admission.holder(self.certificate)?,
+            (
+                None,
+                Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram | Method::Jwt,
+            ) => return None,
         };
         principal.credentials.serve(method).then_some(principal)
     }
 
+    /// Whether the connection was opened with a certificate of somebody.
+    fn shows_certificate_of(&self, principal: &Principal) -> bool {
+        self.certificate.iter().any(|name| principal.credentials.certificates.contains(name))
+    }
+
     /// Begins a method that lacks nothing.
     fn begin(&self, method: Method, lent: &mut Lent<'_>) -> Next {
-        let Self { hello, admission, .. } = *self;
+        let admission = self.admission;
         let authid = self.authid().unwrap_or_default();
         let principal = self.principal(method);
         let credentials = principal.map(|known| &known.credentials);
         let mut promised = None;
         let exchange = match method {
             Method::Anonymous => {
-                let newcomer = admission.anonymous.clone().map(|role| self.newcomer(method, None, role));
-                return newcomer.map_or(Next::Refuse(Refused::AuthenticationDenied), |newcomer| Next::Join {
-                    realm: hello.realm.clone(),
-                    newcomer,
-                });
+                let candidate = self.candidate(method, None, None);
+                let Some(role) = admission.anonymous.clone() else {
+                    return candidate.admit(Proof::default());
+                };
+                return candidate.join(None, role, None, None);
             }
             Method::Ticket => {
                 let expected = credentials.and_then(|known| known.ticket.as_ref());
@@ -528,29 +582,34 @@ impl<'a> Applicant<'a> {
                 let nonce = self.client_nonce().unwrap_or_default();
                 Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
             }
+            Method::Tls => {
+                let shown = principal.filter(|known| self.shows_certificate_of(known));
+                return self.candidate(method, shown, None).admit(Proof::default());
+            }
+            Method::Jwt => Exchange::Jwt(jwt::Exchange::begin(admission.jwt.clone(), self.authid())),
             Method::Cryptosign => {
                 let keys = credentials.map_or(&[][..], |known| &known.public_keys);
                 let announced = self.announced_key().unwrap_or_default();
                 Exchange::Cryptosign(cryptosign::Exchange::begin(keys, announced, lent.chance.random()))
             }
         };
-        let newcomer = principal.map(|known| Newcomer {
-            promised,
-            ..self.newcomer(method, Some(known.authid.clone()), known.role.clone())
-        });
         let challenge = exchange.challenge();
-        let candidate = Box::new(Candidate { realm: hello.realm.clone(), login: self.login(), newcomer });
+        let candidate = Box::new(self.candidate(method, principal, promised));
         Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
     }
 
-    fn newcomer(&self, method: Method, authid: Option<Arc<str>>, role: Arc<Role>) -> Newcomer {
-        Newcomer {
-            promised: None,
-            authid,
-            role,
-            authmethod: method.name(),
-            authprovider: PROVIDER,
-            authextra: None,
+    fn candidate(
+        &self,
+        method: Method,
+        principal: Option<&Principal>,
+        promised: Option<SessionId>,
+    ) -> Candidate {
+        Candidate {
+            realm: self.hello.realm.clone(),
+            login: self.login(),
+            method,
+            promised,
+            identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
             transport: self.transport.clone(),
             roles: self.hello.details.roles.unwrap_or_default(),
         }
@@ -563,13 +622,14 @@ mod tests {
     use crate::{
         codec::Serializer,
         session::{
-            access::{Door, Principal, Ticket},
+            access::{Credentials, Door, Principal, Ticket},
             auth::Unchecked,
+            lockout::LockoutOptions,
         },
     };
     use bytes::Bytes;
     use rand::SeedableRng;
-    use std::{net::Ipv4Addr, time::Duration};
+    use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -585,10 +645,10 @@ mod tests {
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
         Access::new(
             [
-                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new() }),
-                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()) }),
-                ("hashed".into(), Door { anonymous: None, principals: joe(hashed) }),
-                ("both".into(), Door { anonymous, principals: joe(plain) }),
+                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
+                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
+                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
+                ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
                 ("shut".into(), Door::default()),
             ],
             Lockout::default(),
@@ -611,7 +671,8 @@ mod tests {
             via: None,
             is_secure: false,
         };
-        let lent = &mut Lent { now, chance: &mut StdRng::seed_from_u64(1) };
+        let mut chance = StdRng::seed_from_u64(1);
+        let lent = &mut Lent { now, chance: &mut chance, certificate: &[] };
         handshake.receive(message, &transport, access, lent)
     }
 
@@ -621,7 +682,7 @@ mod tests {
 
     /// Who is let in where.
     fn joined(next: Next) -> (Uri, Newcomer) {
-        let Next::Join { realm, newcomer } = next else { panic!("it is not let in: {next:?}") };
+        let Next::Join { realm, newcomer, expiry: None } = next else { panic!("it is not let in: {next:?}") };
         (realm, newcomer)
     }
 
@@ -859,5 +920,200 @@ mod tests {
                 assert!(!shown.contains("secret123") && !shown.contains("cmVhbG1r"), "{shown}");
             }
         }
+    }
+
+    /// A realm `all` where ann can use a ticket and a public key, bob wampcra and wamp-scram, eve a public key, and a
+    /// client whose certificate says `cn:eve` is eve; and where those are let in who do not say who they are.
+    fn everybody() -> Access {
+        let role = || Arc::new(Role::unrestricted("member"));
+        let principal =
+            |authid: &str, credentials| Principal { authid: authid.into(), role: role(), credentials };
+        let key = |octet| cryptosign::public_key(&[octet; 32]);
+        let scram = scram::Keys::derive("secret123", &[1; 16], scram::Kdf::Pbkdf2 { iterations: 1 }).unwrap();
+        let none = Credentials::default;
+        let principals = vec![
+            principal(
+                "ann",
+                Credentials { ticket: Some(Ticket::plain("secret123")), public_keys: vec![key(1)], ..none() },
+            ),
+            principal(
+                "bob",
+                Credentials { cra: Some(cra::Key::plain("secret123")), scram: Some(scram), ..none() },
+            ),
+            principal(
+                "eve",
+                Credentials {
+                    public_keys: vec![key(2)],
+                    certificates: vec!["cn:eve".parse().unwrap()],
+                    ..none()
+                },
+            ),
+        ];
+        let rules = jwt::Rules {
+            keys: vec![jwt::Key::secret(&[1; 32]).unwrap()],
+            issuer: None,
+            audience: None,
+            authid: "sub".into(),
+            role: jwt::Grant::Fixed(role()),
+        };
+        Access::new(
+            [("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })],
+            Lockout::new(LockoutOptions { failures: NonZeroU32::MAX, ..LockoutOptions::default() }),
+            &[7; 32],
+        )
+    }
+
+    /// What a message leads to, on a connection with a certificate of these names.
+    fn at_the_door(
+        access: &Access,
+        handshake: Handshake,
+        message: &str,
+        certificate: &[CertificateName],
+        seed: u64,
+    ) -> Next {
+        let frame = Bytes::copy_from_slice(message.as_bytes());
+        let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
+        let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
+        let address = Ipv4Addr::LOCALHOST.into();
+        let transport = Transport { serializer, address, peer, via: None, is_secure: true };
+        let mut chance = StdRng::seed_from_u64(seed);
+        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };
+        handshake.receive(message, &transport, access, lent)
+    }
+
+    #[test]
+    fn a_principal_is_asked_by_the_first_method_that_it_can_use_and_others_by_the_first() {
+        let everybody = everybody();
+        let authextra = |key: u8| {
+            let key = cryptosign::public_key(&[key; 32]);
+            format!(r#""authextra":{{"pubkey":"{key}","nonce":"abc"}}"#)
+        };
+        let (ann, eve, nobody) = (authextra(1), authextra(2), authextra(9));
+        for (authid, extra, offered, expected) in [
+            ("ann", &ann, r#""wampcra","ticket","cryptosign""#, "ticket"),
+            ("ann", &ann, r#""wampcra","cryptosign","ticket""#, "cryptosign"),
+            ("ann", &ann, r#""wampcra","wamp-scram""#, "wampcra"),
+            ("ann", &ann, r#""wampcra","anonymous""#, "wampcra"),
+            ("ann", &ann, r#""wampcra","jwt","ticket""#, "jwt"),
+            ("bob", &ann, r#""ticket","cryptosign","wamp-scram","wampcra""#, "wamp-scram"),
+            ("bob", &ann, r#""anonymous","wampcra""#, "anonymous"),
+            ("eve", &nobody, r#""ticket","cryptosign""#, "cryptosign"),
+            ("nobody", &nobody, r#""wampcra","ticket","cryptosign""#, "wampcra"),
+            ("nobody", &ann, r#""cryptosign","ticket""#, "cryptosign"),
+            ("nobody", &ann, r#""ticket","anonymous""#, "ticket"),
+            ("", &eve, r#""cryptosign","anonymous""#, "cryptosign"),
+        ] {
+            let hello = format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authid":"{authid}",{extra}}}]"#
+            );
+            let used = match at_the_door(&everybody, Handshake::Opened, &hello, &[], 1) {
+                Next::Challenge { challenge, .. } => challenge.method,
+                next => joined(next).1.authmethod.into(),
+            };
+            assert_eq!(&*used, expected, "{hello}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_say_who_it_is_is_who_has_the_key_or_the_certificate() {
+        let everybody = everybody();
+        let own = ["cn:nobody", "cn:eve"].map(|name| name.parse().unwrap());
+        let foreign = ["cn:nobody".parse().unwrap()];
+        let hello = |offered: &str| {
+            let key = cryptosign::public_key(&[2; 32]);
+            format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authextra":{{"pubkey":"{key}"}}}}]"#
+            )
+        };
+        for (offered, certificate, expected) in [
+            (r#""tls""#, &own[..], "tls eve"),
+            (r#""ticket","tls","anonymous""#, &own, "tls eve"),
+            (r#""tls","cryptosign""#, &foreign, "cryptosign eve"),
+            (r#""tls","anonymous""#, &foreign, "authentication_denied"),
+            (r#""tls","anonymous""#, &[], "anonymous"),
+            (r#""tls""#, &[], "incomplete"),
+            (r#""cryptosign""#, &[], "cryptosign eve"),
+        ] {
+            let found = match at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1) {
+                Next::Challenge { challenge, then: Handshake::Challenged { candidate, .. } } => {
+                    format!("{} {}", challenge.method, candidate.identity.unwrap().0)
+                }
+                Next::Refuse(refused) => refused.label().to_owned(),
+                next => {
+                    let Newcomer { authid, authmethod, .. } = joined(next).1;
+                    [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+                }
+            };
+            assert_eq!(found, expected, "{offered} {certificate:?}");
+        }
+    }
+
+    /// Answers that are not right, made of parts that are.
+    #[test]
+    fn no_answer_made_at_random_lets_anybody_in() {
+        let everybody = everybody();
+        let mut chance = StdRng::seed_from_u64(7);
+        let mut challenged = 0;
+        let parts = [
+            "",
+            "secret12",
+            "AAAA",
+            "=",
+            ".",
+            "eyJhbGciOiJIUzI1NiJ9",
+            "a\\u0000",
+            "\u{e9}",
+            "ff",
+            "{}",
+            "[1",
+        ];
+        for seed in 0..4_000 {
+            let mut pick = |from: &[&str]| from[chance.random_range(0..from.len())].to_owned();
+            let method = pick(&["ticket", "wampcra", "wamp-scram", "cryptosign", "jwt"]);
+            let authid = pick(&[r#""ann""#, r#""bob""#, r#""eve""#, r#""nobody""#, r#""""#, "null"]);
+            let octet: u8 = pick(&["1", "2", "9"]).parse().unwrap();
+            let key = cryptosign::public_key(&[octet; 32]);
+            let nonce = pick(&["abc", "a,b", "", "n="]);
+            let hello = format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":["{method}"],"authid":{authid},"authextra":{{"pubkey":"{key}","nonce":"{nonce}"}}}}]"#
+            );
+            let Next::Challenge { challenge, then } =
+                at_the_door(&everybody, Handshake::Opened, &hello, &[], seed)
+            else {
+                continue;
+            };
+            challenged += 1;
+            let told =
+                |key: &str| challenge.extra.value(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (asked, nonce) = (told("challenge"), told("nonce"));
+            let signature = match chance.random_range(0..4) {
+                0 => cra::sign("secret12", &asked),
+                1 => cryptosign::sign(&[8; 32], &asked).unwrap_or_default(),
+                2 => {
+                    let mut octets = [0; 96];
+                    chance.fill(&mut octets);
+                    cryptosign::hex(&octets)
+                }
+                _ => (0..chance.random_range(0..6))
+                    .map(|_| parts[chance.random_range(0..parts.len())])
+                    .collect(),
+            };
+            let extra = [
+                "{}".to_owned(),
+                format!(r#"{{"nonce":"{nonce}"}}"#),
+                format!(r#"{{"nonce":["{nonce}"],"channel_binding":7,"cbind_data":{{}}}}"#),
+            ][chance.random_range(0..3)]
+            .clone();
+            let answer = format!(r#"[5,"{signature}",{extra}]"#);
+            let Next::Verify { check, then } = at_the_door(&everybody, then, &answer, &[], seed) else {
+                panic!("it is not checked: {answer}")
+            };
+            let next = then.conclude(check.run(), &everybody, SystemTime::UNIX_EPOCH);
+            assert!(
+                matches!(next, Next::Refuse(Refused::AuthenticationDenied)),
+                "{hello} {answer}: {next:?}"
+            );
+        }
+        assert!(challenged > 2_000, "{challenged}");
     }
 }
