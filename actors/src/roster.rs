@@ -53,7 +53,7 @@ pub struct Transport {
 
 impl Transport {
     /// The dict `transport` of session details, with the addresses if they are told.
-    fn details(&self, has_addresses: bool) -> Dict {
+    pub(crate) fn details(&self, has_addresses: bool) -> Dict {
         let peer = Some(&*self.peer).filter(|_| has_addresses);
         let via = self.via.as_deref().filter(|_| has_addresses);
         let told = [

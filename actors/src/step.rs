@@ -2,7 +2,7 @@
 
 use crate::{
     cause::Cause,
-    codec::Serializer,
+    codec::{Payload, Serializer},
     label::labels,
     limit::Limit,
     message::{
@@ -60,6 +60,13 @@ pub enum Effect {
         /// Why not.
         problem: String,
     },
+    /// Tell who wants to join, and has had a component asked, what it answered.
+    Settled {
+        /// Who had it asked, by the number that it was given.
+        newcomer: u64,
+        /// The answer.
+        reply: Reply,
+    },
     /// Take it that all messages of a session have had their effect, which had to wait.
     Released {
         /// The session.
@@ -74,6 +81,17 @@ pub enum Effect {
         /// The last message that it gets.
         farewell: Option<RouterMessage>,
     },
+}
+
+/// What a component answers the router.
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    /// This.
+    Result(Payload),
+    /// This error.
+    Error(Uri, Payload),
+    /// Nothing, or not in time.
+    None,
 }
 
 /// What a step did, in numbers.

@@ -7,7 +7,7 @@ use super::{
         SessionDetails, UriRule,
     },
 };
-use realmkeeper_actors::session;
+use realmkeeper_actors::session::{self, auth::Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroU32, path::PathBuf};
@@ -216,6 +216,10 @@ pub struct Realm {
     /// The role of those who do not say who they are. Without it they are refused.
     #[serde(default)]
     pub anonymous: Option<String>,
+    /// The procedures that are asked who joins that is no principal, by the method of authentication. Without one
+    /// nobody else joins by it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub authenticators: Authenticators,
     /// What there can be at most in the realm.
     #[serde(default)]
     pub limits: RealmLimits,
@@ -267,6 +271,38 @@ pub struct RealmLimits {
     /// Octets of a URI.
     #[schemars(range(min = 64))]
     pub uri_length: usize,
+}
+
+/// The procedures that are asked who joins a realm, by the method of authentication.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Authenticators {
+    /// About those who do not say who they are.
+    pub anonymous: Option<String>,
+    /// About those who show a ticket.
+    pub ticket: Option<String>,
+    /// About those who sign with a secret.
+    pub wampcra: Option<String>,
+    /// About those who prove that they have a password.
+    #[serde(rename = "wamp-scram")]
+    pub wamp_scram: Option<String>,
+    /// About those who sign with a private key.
+    pub cryptosign: Option<String>,
+}
+
+impl Authenticators {
+    /// Those that there are, with their methods.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Method, &str)> {
+        let Self { anonymous, ticket, wampcra, wamp_scram, cryptosign } = self;
+        let each = [
+            (Method::Anonymous, anonymous),
+            (Method::Ticket, ticket),
+            (Method::WampCra, wampcra),
+            (Method::WampScram, wamp_scram),
+            (Method::Cryptosign, cryptosign),
+        ];
+        each.into_iter().filter_map(|(method, procedure)| Some((method, procedure.as_deref()?)))
+    }
 }
 
 /// Somebody who may not join, with exactly one of authid and network.

@@ -2,8 +2,8 @@
 
 use super::{
     format::{
-        Admin, Ban, Certificate, Config, Disclose, History, Limits, Listener, Lockout, Log, Permission, Rate,
-        Realm, RealmLimits, Role, SessionLimits, Shutdown, Tls,
+        Admin, Authenticators, Ban, Certificate, Config, Disclose, History, Limits, Listener, Lockout, Log,
+        Permission, Rate, Realm, RealmLimits, Role, SessionLimits, Shutdown, Tls,
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
@@ -169,6 +169,12 @@ impl Realm {
             door: Door {
                 anonymous: self.anonymous.as_deref().and_then(role),
                 principals: principals.collect(),
+                authenticators: self
+                    .authenticators
+                    .each()
+                    .map(|(method, procedure)| (method, procedure.into()))
+                    .collect(),
+                roles: roles.clone(),
                 jwt,
             },
         }
@@ -178,8 +184,9 @@ impl Realm {
 impl Realm {
     /// The procedures that the router asks.
     fn components(&self) -> Vec<Uri> {
-        let mut components: Vec<_> =
-            self.roles.iter().filter_map(|role| role.authorizer.as_deref()).collect();
+        let authorizers = self.roles.iter().filter_map(|role| role.authorizer.as_deref());
+        let authenticators = self.authenticators.each().map(|(_, procedure)| procedure);
+        let mut components: Vec<_> = authorizers.chain(authenticators).collect();
         components.sort_unstable();
         components.dedup();
         components.into_iter().map(Uri::from).collect()
@@ -282,6 +289,7 @@ impl Default for Config {
             session_meta_api: true,
             anonymous: Some(role.name.clone()),
             limits: RealmLimits::default(),
+            authenticators: Authenticators::default(),
             bans: Vec::new(),
             history: Vec::new(),
             roles: vec![role],

@@ -243,6 +243,14 @@ impl Validation<'_, '_, '_> {
             self.reference(anonymous, realm, &place.at("anonymous"), &roles);
             self.anonymous(anonymous, realm, &place.at("anonymous"));
         }
+        let authenticators = place.at("authenticators");
+        for (method, procedure) in realm.authenticators.each() {
+            self.component(procedure, realm, &authenticators.at(method.name()));
+        }
+        if realm.anonymous.is_some() && realm.authenticators.anonymous.is_some() {
+            let text = "is asked who joins without saying who it is, for whom there is anonymous; must be one of them";
+            self.error(&authenticators.at("anonymous"), text);
+        }
         let principals = place.at("principals");
         let mut first = HashMap::new();
         let mut known = self.principals(&realm.principals, &principals, &mut first);
@@ -313,7 +321,11 @@ impl Validation<'_, '_, '_> {
 
     /// Looks for what nobody can use.
     fn nobody(&mut self, realm: &Realm, known: &[Known], place: &Place<'_, '_>) {
-        let Realm { anonymous, users, jwt, .. } = realm;
+        let Realm { anonymous, users, jwt, authenticators, .. } = realm;
+        // Components can let everybody in, and name every role.
+        if authenticators.each().next().is_some() {
+            return;
+        }
         if anonymous.is_none() && known.is_empty() && users.is_none() && jwt.is_none() {
             self.warning(place, "nobody can join; name a role at anonymous, or principals");
         }

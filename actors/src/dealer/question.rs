@@ -36,6 +36,8 @@ struct Question {
 pub(crate) enum Asker {
     /// A member that wants to do something.
     Member(SessionId),
+    /// Somebody who wants to join, by the number that it was given.
+    Newcomer(u64),
 }
 
 /// What became of a question.

@@ -5,14 +5,17 @@ use super::{Realm, RealmOptions};
 use crate::{
     ban::BanList,
     cause::Cause,
-    codec::Serializer,
+    codec::{Arguments, Serializer},
     collections::Map,
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
     metrics::{Figures, Mailbox, RealmMetrics, Sent, Waiting},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
-    session::{actor::Ended, handshake::Refused},
-    step::{Effect, Step},
+    session::{
+        actor::{Answered, Ended},
+        handshake::Refused,
+    },
+    step::{Effect, Reply, Step},
     transport::{outbox::Outbox, websocket::Framer},
 };
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
@@ -47,6 +50,10 @@ pub struct RealmActor {
     effects: Vec<Effect>,
     router: Addr<Router>,
     metrics: RealmMetrics,
+    /// Who wants to join and waits for the answer of a component, by number.
+    asking: Map<u64, Recipient<Answered>>,
+    /// The number of the next of them.
+    newcomer: u64,
     /// Whether everybody is sent away, since the router stops.
     is_closed: bool,
 }
@@ -82,6 +89,8 @@ impl RealmActor {
             effects: Vec::new(),
             router,
             metrics,
+            asking: Map::default(),
+            newcomer: 0,
             is_closed: false,
         }
     }
@@ -143,6 +152,9 @@ impl RealmActor {
             peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer, &mut sent);
         }
         self.metrics.sent(&sent);
+        for (_, session) in self.asking.drain(..) {
+            session.do_send(Answered { reply: Reply::None });
+        }
         self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
         context.stop();
     }
@@ -179,6 +191,11 @@ impl RealmActor {
                 Effect::Undeliverable { to, problem } => {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
                     sent.note_undeliverable(to.len());
+                }
+                Effect::Settled { newcomer, reply } => {
+                    if let Some(session) = self.asking.swap_remove(&newcomer) {
+                        session.do_send(Answered { reply });
+                    }
                 }
                 Effect::Unanswered { procedure, problem } => {
                     debug!(realm = %self.name, %procedure, problem, "a component gave no answer");
@@ -268,6 +285,34 @@ impl Handler<Join> for RealmActor {
         self.carry_out(effects, context);
         let (realm, mailbox) = (context.address(), self.metrics.mailbox().clone());
         Ok(Membership { session: id, realm, mailbox, cause: Cause::TransportLost })
+    }
+}
+
+/// Somebody who wants to join has a component asked about it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask {
+    pub(crate) procedure: Uri,
+    pub(crate) arguments: Arguments,
+    pub(crate) session: Recipient<Answered>,
+}
+
+impl Handler<Ask> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, context: &mut Self::Context) {
+        let Ask { procedure, arguments, session } = ask;
+        if self.is_closed {
+            return session.do_send(Answered { reply: Reply::None });
+        }
+        let newcomer = self.newcomer;
+        self.newcomer += 1;
+        self.asking.insert(newcomer, session);
+        let stepped =
+            self.step(context, |realm, step| realm.ask_about(newcomer, &procedure, &arguments, step));
+        if let Some(((), effects)) = stepped {
+            self.carry_out(effects, context);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the realm asks components before something happens: whether a session may do what it wants.
+//! What the realm asks components before something happens: whether a session may do what it wants, and who somebody is
+//! who wants to join.
 //!
 //! While its authorizer is asked about a message of a session, what it sends after that waits. Nobody else does.
 
@@ -8,11 +9,16 @@ use crate::{
     codec::{Arguments, options_value},
     dealer::{Answer, Asked, Asker, Sequel, Unanswered},
     limit::Limit,
-    message::{ClientMessage, id::SessionId, uri::Match, value::Value},
+    message::{
+        ClientMessage,
+        id::SessionId,
+        uri::{Match, Uri},
+        value::Value,
+    },
     permission::{Action, Actions, Disclosure, Permission, SessionDetails},
     refusal::{Violation, check_not_reserved, check_uri},
     roster::Member,
-    step::{Effect, QuestionOutcome, Step},
+    step::{Effect, QuestionOutcome, Reply, Step},
     verdict::{Verdict, Wish},
 };
 use std::collections::VecDeque;
@@ -84,6 +90,15 @@ impl Realm {
         }
     }
 
+    /// Asks a component about somebody who wants to join, and whom the answer is told under this number.
+    pub fn ask_about(&mut self, newcomer: u64, procedure: &Uri, arguments: &Arguments, step: &mut Step<'_>) {
+        let (limit, asker) = (self.options.limits.component_timeout, Asker::Newcomer(newcomer));
+        if let Err(unanswered) = self.dealer.ask(procedure, arguments, asker, limit, &self.roster, step) {
+            self.settled.push_back((asker, Answer::None(unanswered)));
+        }
+        self.settle(step);
+    }
+
     /// What a message wants to do, with its options. What is refused without asking is no wish.
     fn wish(&self, message: &ClientMessage, sequel: Sequel) -> Option<(Wish, Value)> {
         let (action, uri, matching, options) = match message {
@@ -149,6 +164,15 @@ impl Realm {
         while let Some((asker, answer)) = self.settled.pop_front() {
             match asker {
                 Asker::Member(session) => self.resume(session, answer, step),
+                Asker::Newcomer(newcomer) => {
+                    step.asked(QuestionOutcome::of(&answer));
+                    let reply = match answer {
+                        Answer::Result(payload) => Reply::Result(payload),
+                        Answer::Error(error, payload) => Reply::Error(error, payload),
+                        Answer::None(_) => Reply::None,
+                    };
+                    step.ask(Effect::Settled { newcomer, reply });
+                }
             }
         }
     }

@@ -7,9 +7,10 @@ use crate::{
     metrics::{Metrics, RealmMetrics},
     realm::{
         RealmOptions,
-        actor::{Close, Drain, Join, Membership, RealmActor, Show},
+        actor::{Ask, Close, Drain, Join, Membership, RealmActor, Show},
     },
-    session::{access::Access, handshake::Refused},
+    session::{access::Access, actor::Answered, handshake::Refused},
+    step::Reply,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use std::time::Duration;
@@ -86,6 +87,25 @@ impl Handler<JoinRealm> for Router {
             Some(Hosted { actor: None, .. }) | None => Err(Refused::NoSuchRealm(realm)),
         };
         Box::pin(async move { found?.send(join).await.unwrap_or(Err(Refused::RealmFailed)) })
+    }
+}
+
+/// Somebody who wants to join a realm has a component of the realm asked about it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskRealm {
+    pub(crate) realm: Uri,
+    pub(crate) ask: Ask,
+}
+
+impl Handler<AskRealm> for Router {
+    type Result = ();
+
+    fn handle(&mut self, AskRealm { realm, ask }: AskRealm, _: &mut Self::Context) {
+        match self.realms.get(&realm) {
+            Some(Hosted { actor: Some(found), .. }) if !self.is_stopping => found.do_send(ask),
+            Some(_) | None => ask.session.do_send(Answered { reply: Reply::None }),
+        }
     }
 }
 

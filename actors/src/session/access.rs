@@ -29,6 +29,10 @@ pub struct Door {
     /// Those who prove who they are. Of two with the same authid the first counts, and so does the first of two with
     /// the same public key or certificate.
     pub principals: Vec<Principal>,
+    /// The procedures by which components say who else may join, by the method of authentication.
+    pub authenticators: Vec<(Method, Uri)>,
+    /// The roles that they can give.
+    pub roles: Vec<Arc<Role>>,
     /// The tokens that let others in; `None` if none do.
     pub jwt: Option<jwt::Rules>,
 }
@@ -95,6 +99,10 @@ pub(crate) struct Admission {
     /// The methods by which somebody can join.
     accepted: Vec<Method>,
     principals: Map<Arc<str>, Principal>,
+    /// The procedures that are asked about others, by method.
+    authenticators: Vec<(Method, Uri)>,
+    /// The roles that others can be given.
+    pub(super) roles: Vec<Arc<Role>>,
     /// Who is not let in.
     pub(crate) bans: BanList,
     /// The authids of those who have public keys.
@@ -136,7 +144,7 @@ impl Access {
 }
 
 impl Admission {
-    fn new(Door { anonymous, principals, jwt }: Door, decoy: Decoy) -> Self {
+    fn new(Door { anonymous, principals, jwt, authenticators, roles }: Door, decoy: Decoy) -> Self {
         let mut known = Map::<Arc<str>, Principal>::default();
         let (mut owners, mut holders) = (Map::default(), Map::default());
         for principal in principals {
@@ -163,12 +171,15 @@ impl Admission {
                 credentials.clone().any(|one| one.serve(*method))
             }
         };
-        let accepted = Method::ALL.into_iter().filter(accepts).collect();
+        let is_asked = |method: &Method| authenticators.iter().any(|(asked, _)| asked == method);
+        let accepted = Method::ALL.into_iter().filter(|method| accepts(method) || is_asked(method)).collect();
         let (jwt, principals) = (jwt.map(Arc::new), known);
         Self {
             anonymous,
             accepted,
             principals,
+            authenticators,
+            roles,
             bans: BanList::default(),
             owners,
             holders,
@@ -189,6 +200,11 @@ impl Admission {
     pub(crate) fn accepted(&self) -> String {
         let names: Vec<_> = self.accepted.iter().map(|method| method.name()).collect();
         if names.is_empty() { "none".into() } else { names.join(", ") }
+    }
+
+    /// The procedure that is asked about those who join by this method and are not known.
+    pub(crate) fn authenticator(&self, method: Method) -> Option<&Uri> {
+        self.authenticators.iter().find(|(asked, _)| *asked == method).map(|(_, procedure)| procedure)
     }
 
     /// Who has this authid.

@@ -17,6 +17,7 @@ use super::{
         cryptosign::{self, PublicKey},
         jwt, scram, ticket,
     },
+    authenticator::{self, Asking, Question},
     lockout::{Lockout, Login},
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(crate) enum Handshake {
     Opened,
     /// CHALLENGE was sent; AUTHENTICATE is due.
     Challenged { candidate: Box<Candidate>, exchange: Exchange },
+    /// CHALLENGE was sent; a ticket is due, about which a component is asked.
+    Showing(Box<Asking>),
 }
 
 /// A proof is being checked. No message is taken meanwhile.
@@ -57,16 +60,20 @@ pub(crate) struct Verifying(Box<Candidate>);
 /// Who wants to join, and who it is if it proves that.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    realm: Uri,
+    pub(super) realm: Uri,
     /// Whose failure it is if it does not.
-    login: Login,
-    method: Method,
-    /// The id that CHALLENGE has told.
-    promised: Option<SessionId>,
+    pub(super) login: Login,
+    pub(super) method: Method,
+    /// By whom it is known.
+    provider: &'static str,
+    /// The id that CHALLENGE, or a component, was told.
+    pub(super) promised: Option<SessionId>,
     /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
     /// proof tells who it is.
-    identity: Option<(Arc<str>, Arc<Role>)>,
-    transport: Transport,
+    pub(super) identity: Option<(Arc<str>, Arc<Role>)>,
+    /// What it is told in WELCOME by who knows it, unless its method tells something.
+    pub(super) extra: Option<Dict>,
+    pub(super) transport: Transport,
     roles: Roles,
 }
 
@@ -79,6 +86,8 @@ pub(crate) enum Next {
     Challenge { challenge: Challenge, then: Handshake },
     /// The check is to be run; `then` takes its outcome.
     Verify { check: Check, then: Verifying },
+    /// A component is to be asked; `then` takes the answer.
+    Ask { question: Question, then: Asking },
     /// It gave up.
     Close,
     /// It is sent away.
@@ -129,6 +138,12 @@ pub(crate) enum Refused {
     /// Its proof could not be checked.
     #[error("the proof could not be checked, try again")]
     AuthenticationFailed,
+    /// The component that is asked about it does not let it in. The text says why.
+    #[error("{0}")]
+    Vetoed(String),
+    /// The component that is asked about it gave no answer that can be used. The text, which it is not told, says why.
+    #[error("the authenticator of the realm has failed, try again")]
+    AuthenticatorFailed(String),
     /// It has failed to prove who it is so often that it has to wait.
     #[error("too many failed logins, try again later")]
     LockedOut,
@@ -189,6 +204,8 @@ labels! {
         Self::Incomplete { .. } => "incomplete",
         Self::AuthenticationDenied => "authentication_denied",
         Self::AuthenticationFailed => "authentication_failed",
+        Self::Vetoed(_) => "vetoed",
+        Self::AuthenticatorFailed(_) => "authenticator_failed",
         Self::LockedOut => "locked_out",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
@@ -218,6 +235,8 @@ impl Refused {
             | Self::Incomplete { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
+            | Self::Vetoed(_)
+            | Self::AuthenticatorFailed(_)
             | Self::Banned(_)
             | Self::Stopping
             | Self::RealmFailed
@@ -263,7 +282,10 @@ impl Refused {
             }
             Self::LockedOut => "realmkeeper.error.limit_exceeded",
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
-            Self::AuthenticationFailed | Self::AuthenticationTimeout(_) => "wamp.error.authentication_failed",
+            Self::AuthenticationFailed
+            | Self::AuthenticationTimeout(_)
+            | Self::Vetoed(_)
+            | Self::AuthenticatorFailed(_) => "wamp.error.authentication_failed",
             Self::Timeout(_) => "wamp.error.timeout",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::RealmFailed => "wamp.close.close_realm",
@@ -280,6 +302,7 @@ impl Refused {
             | Self::NoMatchingAuthMethod { .. }
             | Self::AuthenticationRequired { .. }
             | Self::Incomplete { .. }
+            | Self::Vetoed(_)
             | Self::AuthenticationDenied => 1000,
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
@@ -290,7 +313,7 @@ impl Refused {
             | Self::Banned(_)
             | Self::NoRoom(_) => 1008,
             Self::MessageTooBig(_) => 1009,
-            Self::AuthenticationFailed | Self::Panic => 1011,
+            Self::AuthenticationFailed | Self::AuthenticatorFailed(_) | Self::Panic => 1011,
         }
     }
 }
@@ -338,9 +361,17 @@ impl Handshake {
             (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
                 Next::Verify { check: exchange.answer(authenticate, lent.now), then: Verifying(candidate) }
             }
+            (Self::Showing(asking), ClientMessage::Authenticate(_))
+                if access.lockout.is_locked(asking.candidate.login, lent.now) =>
+            {
+                Next::Refuse(Refused::LockedOut)
+            }
+            (Self::Showing(asking), ClientMessage::Authenticate(authenticate)) => {
+                asking.ask(Some(&authenticate.signature))
+            }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
-            (Self::Challenged { .. }, message) => {
+            (Self::Challenged { .. } | Self::Showing(_), message) => {
                 unexpected(message.name(), "came where AUTHENTICATE was due")
             }
         }
@@ -363,7 +394,11 @@ impl Verifying {
         match &next {
             Next::Join { .. } => access.lockout.succeed(login),
             Next::Refuse(Refused::AuthenticationDenied) => access.lockout.fail(login, now),
-            Next::Refuse(_) | Next::Challenge { .. } | Next::Verify { .. } | Next::Close => {}
+            Next::Refuse(_)
+            | Next::Challenge { .. }
+            | Next::Verify { .. }
+            | Next::Ask { .. }
+            | Next::Close => {}
         }
         next
     }
@@ -381,16 +416,16 @@ impl Candidate {
         }
     }
 
-    fn join(
+    pub(super) fn join(
         self,
         authid: Option<Arc<str>>,
         role: Arc<Role>,
         authextra: Option<Dict>,
         expiry: Option<SystemTime>,
     ) -> Next {
-        let Self { realm, login: _, method, promised, identity: _, transport, roles } = self;
+        let Self { realm, method, provider, promised, extra, transport, roles, .. } = self;
         let authmethod = method.name();
-        let authprovider = PROVIDER;
+        let (authprovider, authextra) = (provider, authextra.or(extra));
         let newcomer =
             Newcomer { promised, authid, role, authmethod, authprovider, authextra, transport, roles };
         Next::Join { realm, newcomer, expiry }
@@ -464,7 +499,11 @@ impl<'a> Applicant<'a> {
     fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
         let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
         let first = usable.next()?;
-        let serves = |method: &Method| *method == Method::Jwt || self.principal(*method).is_some();
+        let serves = |method: &Method| {
+            *method == Method::Jwt
+                || self.admission.authenticator(*method).is_some()
+                || self.principal(*method).is_some()
+        };
         if first == Method::Anonymous || serves(&first) {
             return Some(first);
         }
@@ -550,6 +589,9 @@ impl<'a> Applicant<'a> {
         let admission = self.admission;
         let authid = self.authid().unwrap_or_default();
         let principal = self.principal(method);
+        if let Some(procedure) = admission.authenticator(method).filter(|_| principal.is_none()) {
+            return self.asking(method, procedure, lent).begin();
+        }
         let credentials = principal.map(|known| &known.credentials);
         let mut promised = None;
         let exchange = match method {
@@ -598,6 +640,21 @@ impl<'a> Applicant<'a> {
         Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
     }
 
+    /// Has a component say who it is.
+    fn asking(&self, method: Method, procedure: &Uri, lent: &mut Lent<'_>) -> Asking {
+        let promised = Some(lent.session_id());
+        let candidate =
+            Candidate { provider: authenticator::PROVIDER, ..self.candidate(method, None, promised) };
+        Asking {
+            candidate: Box::new(candidate),
+            procedure: procedure.clone(),
+            authid: self.authid().filter(|_| method != Method::Anonymous).map(Arc::from),
+            authextra: self.hello.details.authextra.clone(),
+            key: self.announced_key(),
+            nonce: self.client_nonce().map(str::to_owned),
+        }
+    }
+
     fn candidate(
         &self,
         method: Method,
@@ -608,7 +665,9 @@ impl<'a> Applicant<'a> {
             realm: self.hello.realm.clone(),
             login: self.login(),
             method,
+            provider: PROVIDER,
             promised,
+            extra: None,
             identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
             transport: self.transport.clone(),
             roles: self.hello.details.roles.unwrap_or_default(),
@@ -645,10 +704,13 @@ mod tests {
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
         Access::new(
             [
-                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
-                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
-                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
-                ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
+                (
+                    "open".into(),
+                    Door { anonymous: anonymous.clone(), principals: Vec::new(), ..Door::default() },
+                ),
+                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), ..Door::default() }),
+                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), ..Door::default() }),
+                ("both".into(), Door { anonymous, principals: joe(plain), ..Door::default() }),
                 ("shut".into(), Door::default()),
             ],
             Lockout::default(),
@@ -957,7 +1019,10 @@ mod tests {
             role: jwt::Grant::Fixed(role()),
         };
         Access::new(
-            [("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })],
+            [(
+                "all".into(),
+                Door { anonymous: Some(role()), principals, jwt: Some(rules), ..Door::default() },
+            )],
             Lockout::new(LockoutOptions { failures: NonZeroU32::MAX, ..LockoutOptions::default() }),
             &[7; 32],
         )

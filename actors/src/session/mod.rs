@@ -3,6 +3,7 @@
 pub mod access;
 pub mod actor;
 pub mod auth;
+pub(crate) mod authenticator;
 mod clock;
 pub(crate) mod handshake;
 pub mod lockout;

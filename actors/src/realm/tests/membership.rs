@@ -324,6 +324,7 @@ fn an_event_about_a_session_is_made_once_for_all_who_are_told_the_same() {
             | Effect::Undeliverable { .. }
             | Effect::Unanswered { .. }
             | Effect::Released { .. }
+            | Effect::Settled { .. }
             | Effect::Left { .. } => None,
         });
         receivers.collect::<Vec<_>>()

@@ -280,7 +280,7 @@ impl TestRealm {
                         self.lines.push(line);
                     }
                 }
-                Effect::Unanswered { .. } | Effect::Released { .. } => {}
+                Effect::Unanswered { .. } | Effect::Released { .. } | Effect::Settled { .. } => {}
                 Effect::Left { member, cause, farewell } => {
                     if let Some(farewell) = farewell {
                         self.keep_message(member.id, &farewell);

@@ -161,7 +161,8 @@ impl Model {
                 | Effect::Broadcast { .. }
                 | Effect::Undeliverable { .. }
                 | Effect::Unanswered { .. }
-                | Effect::Released { .. } => {}
+                | Effect::Released { .. }
+                | Effect::Settled { .. } => {}
             }
         }
         seen
