@@ -155,6 +155,9 @@ impl Realm {
                 role: granted,
             })
         });
+        let authenticators = self.authenticators.each();
+        let authenticators: Vec<_> =
+            authenticators.map(|(method, procedure)| (method, procedure.into())).collect();
         RealmSettings {
             name: self.name.as_str().into(),
             options: RealmOptions {
@@ -169,12 +172,9 @@ impl Realm {
             door: Door {
                 anonymous: self.anonymous.as_deref().and_then(role),
                 principals: principals.collect(),
-                authenticators: self
-                    .authenticators
-                    .each()
-                    .map(|(method, procedure)| (method, procedure.into()))
-                    .collect(),
-                roles: roles.clone(),
+                // Nobody else gives roles.
+                roles: if authenticators.is_empty() { Vec::new() } else { roles.clone() },
+                authenticators,
                 jwt,
             },
         }
