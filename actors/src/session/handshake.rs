@@ -353,7 +353,9 @@ mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
+        roster::Channel,
         session::access::{Door, Principal, Ticket},
+        transport::framing::Framing,
     };
     use bytes::Bytes;
 
@@ -386,7 +388,8 @@ mod tests {
             serializer: Serializer::Json,
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
-            is_secure: false,
+            framing: Framing::WebSocket,
+            channel: Channel::Tcp,
         };
         handshake.receive(message, &transport, &access())
     }
