@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod config;
 mod server;
+pub mod user;
 
 pub use server::{Service, ServiceError};
 
@@ -73,6 +74,8 @@ pub struct TlsFiles {
     pub certificates: Vec<CertificateFiles>,
     /// The certificates of the authorities by one of which clients have to be certified; `None` if they need not be.
     pub client_ca: Option<PathBuf>,
+    /// Whether clients may come without a certificate all the same: those who show one still have to be certified.
+    pub allows_no_client_certificate: bool,
 }
 
 /// The PEM files of a certificate.
@@ -127,7 +130,7 @@ impl Default for Settings {
             realms: vec![RealmSettings {
                 name: "realm1".into(),
                 options: RealmOptions::default(),
-                door: Door { anonymous, principals: Vec::new() },
+                door: Door { anonymous, ..Door::default() },
             }],
             limits: NodeLimits::default(),
             shutdown: ShutdownTimes::default(),

@@ -10,6 +10,7 @@ use realmkeeper::{
     Service, Settings,
     bench::{self, BenchArgs},
     config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, Overrides, Problem},
+    user::{self, UserArgs},
 };
 use std::{
     io::{self, IsTerminal, Write},
@@ -72,6 +73,7 @@ enum Command {
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration file
     Schema,
+    User(UserArgs),
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
 }
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => config::check(&arguments),
         Some(Command::Explain(arguments)) => config::explain(&arguments),
         Some(Command::Schema) => config::print_schema(),
+        Some(Command::User(arguments)) => user::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         None => serve(&arguments.serve, &matches).unwrap_or_else(|text| refuse(&text)),
     }
