@@ -3,8 +3,10 @@
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
 pub mod bench;
+mod client;
 pub mod config;
 mod server;
+pub mod terminal;
 
 pub use server::{Service, ServiceError};
 

@@ -1,0 +1,134 @@
+//! With which router to speak, and as whom.
+
+use crate::client::{Address, Authorities, Credentials, Failure, Peer};
+use clap::Args;
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// With which router to speak, and as whom.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Router")]
+pub(super) struct Target {
+    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
+    /// socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "REALMKEEPER_URL",
+        hide_env_values = true,
+        default_value = "ws://127.0.0.1:8080/ws"
+    )]
+    url: Address,
+
+    /// The realm
+    #[arg(
+        long,
+        global = true,
+        value_name = "REALM",
+        env = "REALMKEEPER_REALM",
+        hide_env_values = true,
+        default_value = "realm1"
+    )]
+    realm: String,
+
+    /// The authorities that certify a router with wss:// or rss://, in a PEM file; without one those that this system
+    /// trusts
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+
+    /// As whom to join; without one anonymously. What proves it is asked for on a terminal if nothing else tells it
+    #[arg(long, global = true, value_name = "AUTHID", env = "REALMKEEPER_AUTHID", hide_env_values = true)]
+    authid: Option<String>,
+
+    /// The ticket; others on this machine can see it, but not where the variable or a file tells it
+    #[arg(
+        long,
+        global = true,
+        value_name = "TICKET",
+        env = "REALMKEEPER_TICKET",
+        hide_env_values = true,
+        conflicts_with = "ticket_file"
+    )]
+    ticket: Option<String>,
+
+    /// A file with the ticket
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_TICKET_FILE", hide_env_values = true)]
+    ticket_file: Option<PathBuf>,
+
+    /// How long the router may take for an answer
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "REALMKEEPER_TIMEOUT",
+        hide_env_values = true,
+        default_value = "10s",
+        value_parser = humantime::parse_duration
+    )]
+    timeout: Duration,
+}
+
+impl Target {
+    /// The realm.
+    pub(super) fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Reads the files that are named, and asks for what is not told.
+    pub(super) fn peer(&self) -> Result<Peer, Failure> {
+        let authorities = match &self.ca {
+            Some(file) => Authorities::File(file.as_path().into()),
+            None => Authorities::System,
+        };
+        Ok(Peer {
+            address: self.url.clone(),
+            authorities,
+            realm: self.realm.clone(),
+            credentials: self.credentials()?,
+            patience: self.timeout,
+        })
+    }
+
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        let ticket = match (&self.ticket, &self.ticket_file) {
+            (Some(ticket), _) => Some(ticket.clone()),
+            (None, Some(file)) => Some(secret(file)?),
+            (None, None) => None,
+        };
+        let ticket = match (&self.authid, ticket) {
+            (Some(authid), None) => Some(ask(authid)?),
+            (Some(_), ticket) => ticket,
+            (None, Some(_)) => {
+                let text = "a ticket proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            (None, None) => None,
+        };
+        Ok(Credentials { authid: self.authid.clone(), ticket })
+    }
+}
+
+/// The first line of a file.
+fn secret(file: &Path) -> Result<String, Failure> {
+    let cannot = |reason: &str| Failure::Usage(format!("cannot read {}: {reason}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| cannot(&error.to_string()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(cannot("its first line is empty")),
+    }
+}
+
+fn ask(authid: &str) -> Result<String, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::Usage(format!(
+            "nothing proves that this is {authid:?}; set REALMKEEPER_TICKET, or use --ticket-file FILE"
+        )));
+    }
+    rpassword::prompt_password(format!("Ticket of {}: ", super::text::word(authid)))
+        .map_err(|error| Failure::Usage(format!("no ticket was told: {error}")))
+}
