@@ -26,6 +26,7 @@ mod secrets;
 mod shutdown;
 mod subscribing;
 mod support;
+mod terminal;
 mod tidy;
 mod tls;
 mod transcripts;

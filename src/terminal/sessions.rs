@@ -64,7 +64,8 @@ enum What {
     /// End the sessions of an authid, but not that of this command
     KillByAuthid {
         /// The authid
-        authid: String,
+        #[arg(value_name = "AUTHID")]
+        whose: String,
         #[command(flatten)]
         how: How,
     },
@@ -109,9 +110,9 @@ pub(super) async fn run(args: SessionsArgs, interrupt: Interrupt) -> Result<Exit
         What::Get { session: id } => get(session, *id, json).await,
         What::Watch => Ok(ExitCode::SUCCESS),
         What::Kill { sessions, how } => kill(session, sessions, how, json).await,
-        What::KillByAuthid { authid, how } => {
-            let of = Many { procedure: "wamp.session.kill_by_authid", args: vec![authid.as_str().into()] };
-            kill_many(session, of, how, json, |details| details.authid == **authid).await
+        What::KillByAuthid { whose, how } => {
+            let of = Many { procedure: "wamp.session.kill_by_authid", args: vec![whose.as_str().into()] };
+            kill_many(session, of, how, json, |details| details.authid == **whose).await
         }
         What::KillByAuthrole { authrole, how } => {
             let of =

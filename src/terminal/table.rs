@@ -45,3 +45,69 @@ pub(super) fn lines(columns: &[Column], rows: Vec<Vec<String>>, width: Option<u1
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column { title: "ID", least: 5 },
+        Column { title: "NAME", least: 6 },
+        Column { title: "FROM", least: 10 },
+    ];
+
+    fn check(width: Option<u16>, names: &[&str], expected: &[&str]) {
+        let row = |name: &&str| vec!["12345".to_owned(), (*name).to_owned(), "somewhere".to_owned()];
+        assert_eq!(lines(&COLUMNS, names.iter().map(row).collect(), width), expected, "{width:?}");
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_cut() {
+        let long = "x".repeat(300);
+        let gap = " ".repeat(296);
+        check(
+            None,
+            &[&long, "bob"],
+            &[
+                &format!("ID     NAME{gap}  FROM"),
+                &format!("12345  {long}  somewhere"),
+                &format!("12345  bob{gap}   somewhere"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_what_has_no_room_left_out() {
+        let (long, wide) = ("abcdefghijklmnopqrstuvwxyz", "日本語日本語日本語日本語");
+        let names = [long, wide, "bob", "a b c d e f g h i j k"];
+        check(
+            Some(30),
+            &names,
+            &[
+                "ID     NAME          FROM",
+                "12345  abcdefghijk…  somewhere",
+                "12345  日本語日本…   somewhere",
+                "12345  bob           somewhere",
+                "12345  a b c d e f…  somewhere",
+            ],
+        );
+        check(
+            Some(20),
+            &names,
+            &[
+                "ID     NAME",
+                "12345  abcdefghijkl…",
+                "12345  日本語日本語…",
+                "12345  bob",
+                "12345  a b c d e f …",
+            ],
+        );
+        // An id is of no use if it is not whole.
+        check(Some(3), &["bob"], &["ID", "12345"]);
+    }
+
+    #[test]
+    fn an_empty_table_has_its_titles() {
+        check(Some(80), &[], &["ID  NAME  FROM"]);
+    }
+}
