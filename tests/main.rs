@@ -14,6 +14,7 @@ mod grafana;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod methods;
 mod metrics;
 mod namespace;
 mod official_vectors;

@@ -112,7 +112,11 @@ impl Realm {
         let roles = roles.collect::<Vec<_>>();
         let role = |name: &str| roles.iter().find(|role| &*role.name == name).cloned();
         let principals = self.principals.iter().zip(tickets).filter_map(|(principal, ticket)| {
-            Some(Principal { authid: principal.authid.as_str().into(), role: role(&principal.role)?, ticket })
+            Some(Principal {
+                authid: principal.authid.as_str().into(),
+                role: role(&principal.role)?,
+                credentials: ticket.into(),
+            })
         });
         RealmSettings {
             name: self.name.as_str().into(),

@@ -7,9 +7,9 @@
 use super::{
     Rate, SessionSettings, Verifier,
     access::Access,
-    auth::Unchecked,
+    auth::Checked,
     clock::{Clock, Due, Stage},
-    handshake::{Handshake, Next, Outcome, Refused, Verifying},
+    handshake::{Handshake, Lent, Next, Outcome, Refused, Verifying},
     verification::Verification,
 };
 use crate::{
@@ -34,6 +34,7 @@ use actix::{
 };
 use bytes::BytesMut;
 use governor::DefaultDirectRateLimiter;
+use rand::{SeedableRng, rngs::StdRng};
 use std::{
     future::Future,
     os::fd::AsFd,
@@ -41,7 +42,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -390,7 +391,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             (Phase::Handshake(handshake), Ok(message)) => {
                 let handshake = std::mem::take(handshake);
-                let next = handshake.receive(message, &self.transport, &self.environment.access);
+                let mut chance = StdRng::from_rng(&mut rand::rng());
+                let lent = &mut Lent { now: SystemTime::now(), chance: &mut chance };
+                let next = handshake.receive(message, &self.transport, &self.environment.access, lent);
                 self.advance(next, context);
             }
         }
@@ -434,7 +437,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     }
 
     /// Takes the outcome of a check that was waited for.
-    fn verified(&mut self, outcome: Result<bool, Unchecked>, context: &mut Context<Self>) {
+    fn verified(&mut self, outcome: Checked, context: &mut Context<Self>) {
         let verifying = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Verifying(verifying, _) = verifying {
             self.conclude(verifying, outcome, context);
@@ -444,12 +447,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         self.connection.release();
     }
 
-    fn conclude(
-        &mut self,
-        verifying: Verifying,
-        outcome: Result<bool, Unchecked>,
-        context: &mut Context<Self>,
-    ) {
+    fn conclude(&mut self, verifying: Verifying, outcome: Checked, context: &mut Context<Self>) {
         if let Err(problem) = &outcome {
             error!(peer = %self.transport.peer, %problem, "a proof could not be checked");
         }
