@@ -6,7 +6,15 @@ use crate::support::{
     principal::backend,
     program::{Serving, program},
 };
-use realmkeeper_actors::{codec::Serializer, session::access::Ticket};
+use realmkeeper_actors::{
+    codec::Serializer,
+    session::access::{
+        Credentials, Principal, Ticket,
+        cra::{self, Salting},
+        cryptosign,
+        scram::{self, Kdf},
+    },
+};
 use serde_json::{Value as Json, json};
 use std::{
     fs,
@@ -541,14 +549,15 @@ fn who_joins_is_told_by_variables_and_files() {
     let anonymous = "cannot join realm realm1: nobody may join anonymously; say who you are with --authid \
                      (wamp.error.authentication_required): nobody joins this realm anonymously; accepted: ticket";
     assert_eq!(ends(&|_| ()), told(1, anonymous));
-    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET, or use --ticket-file FILE";
+    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
+                    --secret-file or --key-file";
     assert_eq!(
         ends(&|command| {
             command.envs([authid]);
         }),
         told(2, unproved)
     );
-    let nobody = "a ticket proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
+    let nobody = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
     assert_eq!(
         ends(&|command| {
             command.envs([ticket]);
@@ -571,6 +580,61 @@ fn who_joins_is_told_by_variables_and_files() {
         }),
         told(2, &missing)
     );
+}
+
+#[test]
+fn who_joins_is_proved_by_every_method() {
+    const KEY: [u8; 32] = [3; 32];
+    let kdf = Kdf::Argon2id { iterations: 1, memory: 32 };
+    let salting = Salting { salt: "some salt".into(), iterations: 100, key_length: 32 };
+    let router = Router::with(|settings| {
+        let scram = scram::Keys::derive("of sam", &[7; 16], kdf).expect("the password is one");
+        let salted = cra::Key::salted(&cra::derive("of salty", &salting), salting);
+        let knows =
+            |authid: &str, credentials| Principal { credentials, ..backend(authid, Ticket::plain("")) };
+        let plain = cra::Key::plain("of joe");
+        settings.realms[0].door.principals = vec![
+            knows("sam", Credentials { scram: Some(scram), ..Credentials::default() }),
+            knows("salty", Credentials { cra: Some(salted), ..Credentials::default() }),
+            knows("joe", Credentials { cra: Some(plain), ..Credentials::default() }),
+            knows(
+                "carol",
+                Credentials { public_keys: vec![cryptosign::public_key(&KEY)], ..Credentials::default() },
+            ),
+        ];
+    });
+    let list = ["sessions", "list", "--authrole", "backend"];
+    let listed = |authid: &str, method: &str| {
+        let table = format!(
+            "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+             ID  {authid}  backend  PEER  {method}  websocket json\n\
+             1 session in realm1, that of this command, ID, included\n"
+        );
+        Ended::new(0, &table, "")
+    };
+    let denied = "realmkeeper: cannot join realm realm1: what should prove the authid is not right \
+                  (wamp.error.authentication_denied): the authid or the proof is wrong\n";
+    for (authid, secret, method) in
+        [("sam", "of sam", "wamp-scram"), ("salty", "of salty", "wampcra"), ("joe", "of joe", "wampcra")]
+    {
+        let as_who = |secret| {
+            let mut command = command(&router, &list);
+            ended(command.envs([("REALMKEEPER_AUTHID", authid), ("REALMKEEPER_SECRET", secret)]), &[])
+        };
+        assert_eq!(as_who(secret), listed(authid, method));
+        assert_eq!(as_who("wrong"), Ended::new(1, "", denied));
+    }
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal-key");
+    let file_name = file.to_str().expect("it is text");
+    let mut with_key = command(&router, &[&list[..], &["--key-file", file_name]].concat());
+    let mut with_key = |key: &str| {
+        fs::write(&file, key).expect("it can be written");
+        ended(&mut with_key, &[])
+    };
+    assert_eq!(with_key(&format!("{}\n", cryptosign::hex(&KEY))), listed("carol", "cryptosign"));
+    assert_eq!(with_key(&cryptosign::hex(&[4; 32])), Ended::new(1, "", denied));
+    let no_key = format!("realmkeeper: {file_name}: a private key is 64 hexadecimal digits\n");
+    assert_eq!(with_key("0303"), Ended::new(2, "", &no_key));
 }
 
 #[test]

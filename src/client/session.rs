@@ -3,8 +3,9 @@
 //! A task of its own reads all that comes, so that pings are answered whatever else this program waits for.
 
 use super::{
-    Address, Authorities, Failure, Refused,
+    Address, Authorities, Credentials, Failure, Refused,
     connection::{Connection, Received},
+    credentials::Proof,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -35,39 +36,6 @@ pub(crate) struct Peer {
     pub(crate) credentials: Credentials,
     /// How long the router may take for an answer.
     pub(crate) patience: Duration,
-}
-
-/// Who joins, and how that is proved.
-#[derive(Clone, Default)]
-pub(crate) struct Credentials {
-    /// The name.
-    pub(crate) authid: Option<String>,
-    /// The ticket.
-    pub(crate) ticket: Option<String>,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("authid", &self.authid).finish_non_exhaustive()
-    }
-}
-
-impl Credentials {
-    /// What can be offered, the best first.
-    fn methods(&self) -> Vec<&'static str> {
-        match &self.ticket {
-            Some(_) => vec!["ticket"],
-            None => vec!["anonymous"],
-        }
-    }
-
-    /// The answer to CHALLENGE.
-    fn answer(&self, method: &str) -> Result<String, Failure> {
-        match (method, &self.ticket) {
-            ("ticket", Some(ticket)) => Ok(ticket.clone()),
-            _ => Err(Failure::Unexpected(format!("it asks for {method:?}, which was not offered"))),
-        }
-    }
 }
 
 /// Arguments, or the parts of an answer.
@@ -281,9 +249,11 @@ impl Reply {
 /// HELLO, CHALLENGE and AUTHENTICATE, WELCOME; gives the session id.
 async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
     let lost = |reason: String| Failure::Lost { url: peer.address.to_string(), reason };
+    let mut proof = Proof::new(&peer.credentials);
     let mut details = json!({
         "agent": concat!("realmkeeper/", env!("CARGO_PKG_VERSION")),
         "authmethods": peer.credentials.methods(),
+        "authextra": proof.extra(),
         "roles": {
             "caller": {},
             "callee": {},
@@ -304,10 +274,13 @@ async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Fail
             }
         };
         match (code(&message), &message[..]) {
-            (2, [_, session, ..]) => return session.as_u64().ok_or_else(|| unexpected(&message)),
-            (4, [_, Value::String(method), ..]) => {
-                let answer = peer.credentials.answer(method)?;
-                connection.send(json!([5, answer, {}]).to_string()).await.map_err(lost)?;
+            (2, [_, session, details, ..]) => {
+                proof.check(details)?;
+                return session.as_u64().ok_or_else(|| unexpected(&message));
+            }
+            (4, [_, Value::String(method), extra, ..]) => {
+                let (signature, extra) = proof.answer(method, extra)?;
+                connection.send(json!([5, signature, extra]).to_string()).await.map_err(lost)?;
             }
             (3, [_, details, Value::String(reason), ..]) => {
                 return Err(farewell(format!("cannot join realm {}", peer.realm), details, reason));

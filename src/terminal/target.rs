@@ -1,7 +1,9 @@
 //! With which router to speak, and as whom.
 
+use super::text;
 use crate::client::{Address, Authorities, Credentials, Failure, Peer};
 use clap::Args;
+use realmkeeper_actors::session::access::cryptosign;
 use std::{
     fs,
     io::{self, IsTerminal},
@@ -60,6 +62,25 @@ pub(super) struct Target {
     #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_TICKET_FILE", hide_env_values = true)]
     ticket_file: Option<PathBuf>,
 
+    /// The secret of WAMP-CRA or WAMP-SCRAM; others on this machine can see it as well
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECRET",
+        env = "REALMKEEPER_SECRET",
+        hide_env_values = true,
+        conflicts_with = "secret_file"
+    )]
+    secret: Option<String>,
+
+    /// A file with the secret
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_SECRET_FILE", hide_env_values = true)]
+    secret_file: Option<PathBuf>,
+
+    /// A file with the private key of WAMP-Cryptosign, in 64 hexadecimal digits
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_KEY_FILE", hide_env_values = true)]
+    key_file: Option<PathBuf>,
+
     /// How long the router may take for an answer
     #[arg(
         long,
@@ -95,26 +116,36 @@ impl Target {
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
-        let ticket = match (&self.ticket, &self.ticket_file) {
-            (Some(ticket), _) => Some(ticket.clone()),
-            (None, Some(file)) => Some(secret(file)?),
-            (None, None) => None,
+        let told = |text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
+            (Some(text), _) => Ok(Some(text.clone())),
+            (None, Some(file)) => first_line(file).map(Some),
+            (None, None) => Ok(None),
         };
-        let ticket = match (&self.authid, ticket) {
-            (Some(authid), None) => Some(ask(authid)?),
-            (Some(_), ticket) => ticket,
-            (None, Some(_)) => {
-                let text = "a ticket proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
+        let mut credentials = Credentials {
+            authid: self.authid.clone(),
+            ticket: told(&self.ticket, &self.ticket_file)?,
+            secret: told(&self.secret, &self.secret_file)?,
+            key: self.key_file.as_deref().map(key).transpose()?,
+        };
+        let shown = credentials.ticket.is_some() || credentials.secret.is_some();
+        match &self.authid {
+            Some(authid) if !shown && credentials.key.is_none() => {
+                let asked = ask(authid)?;
+                (credentials.ticket, credentials.secret) = (Some(asked.clone()), Some(asked));
+            }
+            None if shown => {
+                let text = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
                 return Err(Failure::Usage(text.to_owned()));
             }
-            (None, None) => None,
-        };
-        Ok(Credentials { authid: self.authid.clone(), ticket })
+            // A key may be all that the router knows of somebody.
+            Some(_) | None => {}
+        }
+        Ok(credentials)
     }
 }
 
 /// The first line of a file.
-fn secret(file: &Path) -> Result<String, Failure> {
+fn first_line(file: &Path) -> Result<String, Failure> {
     let cannot = |reason: &str| Failure::Usage(format!("cannot read {}: {reason}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| cannot(&error.to_string()))?;
     match text.lines().next() {
@@ -123,12 +154,19 @@ fn secret(file: &Path) -> Result<String, Failure> {
     }
 }
 
+fn key(file: &Path) -> Result<[u8; 32], Failure> {
+    let no_key = || Failure::Usage(format!("{}: a private key is 64 hexadecimal digits", file.display()));
+    cryptosign::private_key(first_line(file)?.trim()).ok_or_else(no_key)
+}
+
+/// Asks for what proves who somebody is.
 fn ask(authid: &str) -> Result<String, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::Usage(format!(
-            "nothing proves that this is {authid:?}; set REALMKEEPER_TICKET, or use --ticket-file FILE"
+            "nothing proves that this is {authid:?}; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
+             --secret-file or --key-file"
         )));
     }
-    rpassword::prompt_password(format!("Ticket of {}: ", super::text::word(authid)))
+    rpassword::prompt_password(format!("Ticket or secret of {}: ", text::word(authid)))
         .map_err(|error| Failure::Usage(format!("no ticket was told: {error}")))
 }
