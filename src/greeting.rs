@@ -24,11 +24,13 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
     let line = match realms.iter().find(|realm| is_open(realm)) {
         Some(RealmSettings { name, .. }) => {
-            format!("{program} bench rpc --url {url} --realm {name} --seconds 2")
+            Some(format!("{program} bench rpc --url {url} --realm {name} --seconds 2"))
         }
-        None => format!("curl http://{}/healthz", service.admin_address().unwrap_or(service.address())),
+        None => service.pages_address().map(|address| format!("curl http://{address}/healthz")),
     };
-    let _ = writeln!(text, "try: {line}");
+    if let Some(line) = line {
+        let _ = writeln!(text, "try: {line}");
+    }
     text
 }
 

@@ -47,9 +47,21 @@ pub struct ShutdownTimes {
     pub spread: Duration,
 }
 
+/// What clients speak to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// WAMP over WebSocket.
+    #[default]
+    WebSocket,
+    /// WAMP over RawSocket.
+    RawSocket,
+}
+
 /// Where and how WAMP clients connect.
 #[derive(Clone, Debug)]
 pub struct Listener {
+    /// What clients speak.
+    pub kind: ListenerKind,
     /// The address; port 0 takes any that is free.
     pub address: SocketAddr,
     /// Whether every connection begins with a header of the PROXY protocol.
@@ -140,6 +152,7 @@ impl Default for Settings {
 impl Default for Listener {
     fn default() -> Self {
         Self {
+            kind: ListenerKind::default(),
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             proxy_protocol: false,
             trusted_proxies: Vec::new(),

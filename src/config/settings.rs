@@ -7,7 +7,7 @@ use super::{
     },
     validate::Tickets,
     value::{Address, Network, Octets, Origin, Time},
-    word::{ListenerKind, Match, RequestIds, UriRule},
+    word::{Match, RequestIds, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
@@ -68,8 +68,8 @@ impl Tls {
 
 impl Listener {
     fn settings(&self, folder: &Path) -> crate::Listener {
-        let ListenerKind::WebSocket = self.kind;
         crate::Listener {
+            kind: self.kind.into(),
             address: self.address.0,
             proxy_protocol: self.proxy_protocol,
             trusted_proxies: self.trusted_proxies.iter().map(|network| network.0).collect(),
@@ -234,6 +234,7 @@ impl Default for Config {
 impl Default for Listener {
     fn default() -> Self {
         let crate::Listener {
+            kind,
             address,
             proxy_protocol,
             trusted_proxies,
@@ -244,7 +245,7 @@ impl Default for Listener {
             session,
         } = crate::Listener::default();
         Self {
-            kind: ListenerKind::default(),
+            kind: kind.into(),
             address: Address(address),
             proxy_protocol,
             trusted_proxies: trusted_proxies.into_iter().map(Network).collect(),

@@ -4,11 +4,13 @@ use super::{
     admin::Admin,
     connection::within,
     doorkeeper::Doorkeeper,
-    stream::Opening,
+    entrance::Entrance,
+    rawsocket::greet,
+    stream::{Opening, Stream},
     tls::Tls,
-    upgrade::{Entrance, no_upgrade, upgrade},
+    upgrade::{no_upgrade, upgrade},
 };
-use crate::{Listener, RealmSettings};
+use crate::{Listener, ListenerKind, RealmSettings};
 use actix::{Actor, Addr};
 use actix_http::{HttpService, KeepAlive, Protocol, error::DispatchError};
 use actix_rt::net::TcpStream;
@@ -68,6 +70,20 @@ impl Clients {
         tls: Option<Arc<Tls>>,
         admin: Option<Admin>,
     ) -> io::Result<ServerBuilder> {
+        match listener.kind {
+            ListenerKind::WebSocket => self.listen_for_websockets(server, socket, listener, tls, admin),
+            ListenerKind::RawSocket => self.listen_for_rawsockets(server, socket, listener, tls),
+        }
+    }
+
+    fn listen_for_websockets(
+        self,
+        server: ServerBuilder,
+        socket: TcpListener,
+        listener: Listener,
+        tls: Option<Arc<Tls>>,
+        admin: Option<Admin>,
+    ) -> io::Result<ServerBuilder> {
         server.listen("websocket", socket, move || {
             let entrance = self.entrance(&listener);
             let mut app = App::new().wrap(TracingLogger::default()).app_data(Data::from(entrance.clone()));
@@ -76,8 +92,7 @@ impl Clients {
             }
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
-            let (tls, metrics) = (tls.clone(), self.metrics.clone());
-            let opening = Arc::new(Opening { listener: listener.clone(), tls, metrics });
+            let opening = self.opening(&listener, tls.clone());
             let open = move |io: TcpStream| {
                 let opening = opening.clone();
                 async move {
@@ -94,6 +109,28 @@ impl Clients {
             // The answer may take as long again.
             within(2 * wait, fn_service(open).and_then(http))
         })
+    }
+
+    fn listen_for_rawsockets(
+        self,
+        server: ServerBuilder,
+        socket: TcpListener,
+        listener: Listener,
+        tls: Option<Arc<Tls>>,
+    ) -> io::Result<ServerBuilder> {
+        server.listen("rawsocket", socket, move || {
+            let (entrance, opening) = (self.entrance(&listener), self.opening(&listener, tls.clone()));
+            let open = move |io: TcpStream| {
+                let opening = opening.clone();
+                async move { opening.open(io).await }
+            };
+            let greet = move |stream: Stream| greet(stream, entrance.clone());
+            fn_service(open).and_then(fn_service(greet))
+        })
+    }
+
+    fn opening(&self, listener: &Listener, tls: Option<Arc<Tls>>) -> Arc<Opening> {
+        Arc::new(Opening { listener: listener.clone(), tls, metrics: self.metrics.clone() })
     }
 
     /// The router. The first listener to ask starts it on its arbiter, which thus carries the realms and all

@@ -11,18 +11,20 @@ pub(crate) mod certificates;
 mod clients;
 mod connection;
 mod doorkeeper;
+mod entrance;
 mod files;
 mod forwarded;
 mod listen;
 mod origin;
 mod proxy_protocol;
+mod rawsocket;
 mod route;
 mod stream;
 mod tls;
 mod upgrade;
 
 use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls};
-use crate::{Settings, ShutdownTimes};
+use crate::{ListenerKind, Settings, ShutdownTimes};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
@@ -67,6 +69,7 @@ pub enum ServiceError {
 /// Where clients connect.
 #[derive(Debug)]
 struct Listening {
+    kind: ListenerKind,
     address: SocketAddr,
     path: String,
     is_secure: bool,
@@ -80,6 +83,8 @@ pub struct Service {
     /// The TLS of the listeners that have it.
     tls: Vec<Arc<Tls>>,
     admin_address: Option<SocketAddr>,
+    /// Where `/metrics` and the like are answered, if anywhere.
+    pages: Option<SocketAddr>,
     router: Addr<Router>,
     sockets: OpenSockets,
     stopping: CancellationToken,
@@ -118,14 +123,17 @@ impl Service {
             up,
         };
         let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
+        // HTTP is spoken by the first of its kind, unless operators have an address of their own.
+        let answering = listeners.iter().position(|listener| listener.kind == ListenerKind::WebSocket);
+        let answering = answering.filter(|_| admin_socket.is_none());
         let (mut listening, mut tls) = (Vec::new(), Vec::new());
         let mut server = Server::build().workers(1).disable_signals();
         for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
-            let admin = (admin_socket.is_none() && listening.is_empty()).then(|| admin.clone());
+            let admin = (answering == Some(listening.len())).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
-            let (path, is_secure) = (listener.path.clone(), secured.is_some());
-            listening.push(Listening { address, path, is_secure });
+            let (kind, path, is_secure) = (listener.kind, listener.path.clone(), secured.is_some());
+            listening.push(Listening { kind, address, path, is_secure });
             tls.extend(secured.clone());
             server = clients
                 .clone()
@@ -160,10 +168,12 @@ impl Service {
             info!(%address, "answering operators");
         }
         tls.iter().for_each(Tls::keep_watching);
+        let pages = admin_address.or_else(|| Some(listening[answering?].address));
         Ok(Self {
             listening,
             tls,
             admin_address,
+            pages,
             router,
             sockets,
             stopping,
@@ -172,11 +182,6 @@ impl Service {
             shutdown,
             linger,
         })
-    }
-
-    /// The first of [`Service::addresses`].
-    pub fn address(&self) -> SocketAddr {
-        self.listening[0].address
     }
 
     /// The first of [`Service::urls`].
@@ -197,6 +202,12 @@ impl Service {
     /// Where it answers `/metrics` and the like, if that is an address of its own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Where it answers `/metrics` and the like, be it among WAMP clients. Nowhere if they all speak RawSocket and
+    /// there is no address for it.
+    pub fn pages_address(&self) -> Option<SocketAddr> {
+        self.pages
     }
 
     /// The count of open sockets of sessions.
@@ -231,9 +242,13 @@ impl Service {
     }
 }
 
-fn url(Listening { address, path, is_secure }: &Listening) -> String {
-    let scheme = if *is_secure { "wss" } else { "ws" };
-    format!("{scheme}://{address}{path}")
+fn url(Listening { kind, address, path, is_secure }: &Listening) -> String {
+    match (kind, is_secure) {
+        (ListenerKind::WebSocket, false) => format!("ws://{address}{path}"),
+        (ListenerKind::WebSocket, true) => format!("wss://{address}{path}"),
+        (ListenerKind::RawSocket, false) => format!("rs://{address}"),
+        (ListenerKind::RawSocket, true) => format!("rss://{address}"),
+    }
 }
 
 /// Runs a server until it is told to stop.

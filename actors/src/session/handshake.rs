@@ -503,10 +503,12 @@ mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
+        roster::Channel,
         session::{
             access::{Door, Principal, Ticket},
             auth::Unchecked,
         },
+        transport::framing::Framing,
     };
     use bytes::Bytes;
     use rand::SeedableRng;
@@ -543,7 +545,8 @@ mod tests {
             serializer: Serializer::Json,
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
-            is_secure: false,
+            framing: Framing::WebSocket,
+            channel: Channel::Tcp,
         };
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut StdRng::seed_from_u64(1) };
         handshake.receive(message, &transport, &access(), lent)
