@@ -6,6 +6,7 @@ use crate::support::{
     principal::backend,
     program::{Serving, program},
 };
+use realmkeeper::ListenerKind;
 use realmkeeper_actors::{
     codec::Serializer,
     session::access::{
@@ -18,10 +19,10 @@ use realmkeeper_actors::{
 use serde_json::{Value as Json, json};
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
 };
 
 /// Principals whom the tests know, each with the ticket `secret123`.
@@ -111,22 +112,33 @@ fn name(word: &str, known: &[&Peer]) -> String {
 /// A command that goes on until it is told to stop. It is killed on drop.
 struct Running {
     process: Child,
-    output: BufReader<ChildStdout>,
-    errors: BufReader<std::process::ChildStderr>,
+    output: Option<BufReader<ChildStdout>>,
+    errors: BufReader<ChildStderr>,
 }
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the program starts");
-        let output = BufReader::new(process.stdout.take().expect("it is piped"));
+        Self::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(command: &mut Command, output: Stdio) -> Self {
+        let mut process = command.stdout(output).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let output = process.stdout.take().map(BufReader::new);
         let errors = BufReader::new(process.stderr.take().expect("it is piped"));
         Self { process, output, errors }
     }
 
     /// The next line of its output, masked.
     fn line(&mut self, known: &[&Peer]) -> String {
-        masked(read_line(&mut self.output).trim_end_matches('\n'), known)
+        let output = self.output.as_mut().expect("the output is piped");
+        masked(read_line(output).trim_end_matches('\n'), known)
+    }
+
+    /// All that it prints, on both outputs, until it ends.
+    fn rest(mut self) -> Ended {
+        let output = io::read_to_string(self.output.as_mut().expect("the output is piped"));
+        let errors = io::read_to_string(&mut self.errors);
+        Ended { code: self.wait(), stdout: output.expect("it is text"), stderr: errors.expect("it is text") }
     }
 
     /// The next line of its errors.
@@ -380,66 +392,63 @@ fn a_watch_ends_where_it_is_not_wanted() {
     assert_eq!((watch.error().as_str(), watch.wait()), (told, Some(1)));
 }
 
+/// Calls `com.example.add` with these arguments and asserts that the callee gets `invoked`; it answers with `reply`, which
+/// begins behind the details.
+fn answered(router: &Router, callee: &mut Peer, args: &[&str], invoked: &[Json], reply: &[Json]) -> Ended {
+    let call = [&["call", "com.example.add"], args].concat();
+    let call = Running::start(&mut command(router, &call));
+    let invocation = callee.message();
+    let invocation = invocation.as_array().expect("a message is a list");
+    assert_eq!((&invocation[0], &invocation[4..]), (&json!(68), invoked));
+    let is_error = reply.first().is_some_and(Json::is_string);
+    let head = if is_error { json!([8, 68, invocation[1], {}]) } else { json!([70, invocation[1], {}]) };
+    callee.send(&json!([head.as_array().expect("it is a list"), reply].concat()));
+    call.rest()
+}
+
 #[test]
 fn a_procedure_is_called_with_what_is_json_and_what_is_text() {
     let router = router();
     let mut callee = join(&router, "alice");
     callee.register("com.example.add", &json!({}));
-    let mut answer =
-        |args: &[&str], arguments: Json, reply: &[Json], code: i32, stdout: &str, stderr: &str| {
-            let called = [&["call", "com.example.add"], args].concat();
-            let call = Running::start(&mut command(&router, &called));
-            let invocation = callee.message();
-            assert_eq!(
-                (&invocation[0], &invocation.as_array().expect("a list")[4..]),
-                (&json!(68), arguments.as_array().expect("a list").as_slice())
-            );
-            let request = &invocation[1];
-            let message = match code {
-                0 => [vec![json!(70), request.clone(), json!({})], reply.to_vec()].concat(),
-                _ => [vec![json!(8), json!(68), request.clone(), json!({})], reply.to_vec()].concat(),
-            };
-            callee.send(&json!(message));
-            let mut call = call;
-            let printed =
-                (std::io::read_to_string(&mut call.output), std::io::read_to_string(&mut call.errors));
-            assert_eq!(
-                (printed.0.expect("text"), printed.1.expect("text"), call.wait()),
-                (stdout.into(), stderr.into(), Some(code))
-            );
-        };
-    answer(&[], json!([]), &[json!([3])], 0, "3\n", "");
-    answer(
-        &["1", "-2.5", "two", "\"3\"", "[4]", "null"],
-        json!([[1, -2.5, "two", "3", [4], null]]),
-        &[],
-        0,
-        "",
-        "",
-    );
-    answer(
-        &["--kwargs", r#"{"a": 1}"#],
-        json!([[], {"a": 1}]),
-        &[json!(["plain\ntext", {"b": "\u{9b}"}]), json!({"k": null})],
-        0,
-        "plain\ntext\n{\"b\":\"\\u009b\"}\n{\"k\":null}\n",
-        "",
-    );
-    answer(&["--json"], json!([]), &[json!(["a"])], 0, "{\"args\":[\"a\"],\"kwargs\":{}}\n", "");
-    answer(
-        &["x"],
-        json!([["x"]]),
-        &[json!("com.example.error.no"), json!(["\u{1b}[2J", 5]), json!({"why": 1})],
-        1,
-        "",
-        "realmkeeper: cannot call com.example.add: com.example.error.no: \\u{1b}[2J: 5: {\"why\":1}\n",
-    );
-    let nobody = "realmkeeper: cannot call com.nobody: nobody has registered it (wamp.error.no_such_procedure): no callee has registered \"com.nobody\"\n";
-    check(&router, &["call", "com.nobody"], &[], 1, "", nobody);
-    let nobody = "realmkeeper: cannot call wamp.session.none: the router does not offer it (wamp.error.no_such_procedure): no callee has registered \"wamp.session.none\"\n";
-    check(&router, &["call", "wamp.session.none"], &[], 1, "", nobody);
-    let silent = "realmkeeper: no answer to com.example.add within 50ms\n";
-    check(&router, &["call", "com.example.add", "--timeout", "50ms"], &[], 2, "", silent);
+    let mut answered = |args: &[&str], invoked: &[Json], reply: &[Json]| {
+        answered(&router, &mut callee, args, invoked, reply)
+    };
+    assert_eq!(answered(&[], &[], &[json!([3])]), Ended::new(0, "3\n", ""));
+    let args = ["1", "-2.5", "two", "\"3\"", "[4]", "null"];
+    let invoked = [json!([1, -2.5, "two", "3", [4], null])];
+    assert_eq!(answered(&args, &invoked, &[]), Ended::new(0, "", ""));
+    let invoked = [json!([]), json!({"a": 1})];
+    let reply = [json!(["plain\ntext", {"b": "\u{9b}"}]), json!({"k": null})];
+    let printed = "plain\ntext\n{\"b\":\"\\u009b\"}\n{\"k\":null}\n";
+    assert_eq!(answered(&["--kwargs", r#"{"a": 1}"#], &invoked, &reply), Ended::new(0, printed, ""));
+    let printed = "{\"args\":[\"a\"],\"kwargs\":{}}\n";
+    assert_eq!(answered(&["--json"], &[], &[json!(["a"])]), Ended::new(0, printed, ""));
+    let reply = [json!("com.example.error.no"), json!(["\u{1b}[2J", 5]), json!({"why": 1})];
+    let refused =
+        "realmkeeper: cannot call com.example.add: com.example.error.no: \\u{1b}[2J: 5: {\"why\":1}\n";
+    assert_eq!(answered(&["x"], &[json!(["x"])], &reply), Ended::new(1, "", refused));
+}
+
+#[test]
+fn a_call_that_nobody_answers_says_so() {
+    let router = router();
+    let mut callee = join(&router, "alice");
+    callee.register("com.example.add", &json!({}));
+    for (procedure, meaning) in
+        [("com.nobody", "nobody has registered it"), ("wamp.session.none", "the router does not offer it")]
+    {
+        let text = format!(
+            "realmkeeper: cannot call {procedure}: {meaning} (wamp.error.no_such_procedure): \
+             no callee has registered \"{procedure}\"\n"
+        );
+        check(&router, &["call", procedure], &[], 1, "", &text);
+    }
+    let silent = "realmkeeper: no answer to com.example.add within 1s\n";
+    check(&router, &["call", "com.example.add", "--timeout", "1s"], &[], 2, "", silent);
+    let no_object = "realmkeeper: invalid value '[1]' for '--kwargs <JSON>': must be a JSON object: \
+                     invalid type: sequence, expected a map at line 1 column 0\n";
+    check(&router, &["call", "com.example.add", "--kwargs", "[1]"], &[], 2, "", no_object);
 }
 
 #[test]
@@ -648,14 +657,14 @@ fn a_router_that_cannot_be_spoken_to_is_named() {
     };
     let address = router.address();
     let says = |url: &str, code: i32, text: &str| {
-        let mut command = program(&["sessions", "list", "--url", url, "--timeout", "300ms"]);
+        let mut command = program(&["sessions", "list", "--url", url, "--timeout", "1s"]);
         let told = ended(&mut command, &[]);
         assert_eq!(told, Ended::new(code, "", &format!("realmkeeper: {text}\n")));
     };
     let url = format!("ws://{free}/ws");
     says(&url, 2, &format!("cannot connect to {url}: Connection refused (os error 111)"));
     let url = format!("ws://{silent}/ws");
-    says(&url, 2, &format!("cannot connect to {url}: no answer within 300ms"));
+    says(&url, 2, &format!("cannot connect to {url}: no answer within 1s"));
     let url = format!("ws://{address}/other");
     says(
         &url,
@@ -692,16 +701,50 @@ fn a_router_with_tls_has_to_be_certified() {
 }
 
 #[test]
+fn a_raw_socket_serves_as_well() {
+    let certificate = certificate("terminal-raw", &["localhost"]);
+    for (is_secure, scheme, end) in [(false, "rs", ""), (true, "rss", " tls")] {
+        let router = Router::with(|settings| {
+            let listener = &mut settings.listeners[0];
+            listener.kind = ListenerKind::RawSocket;
+            listener.tls = is_secure.then(|| certificate.files.clone());
+        });
+        let port = router.address().port();
+        let url = format!("{scheme}://localhost:{port}");
+        let file = authority_file().to_str().expect("it is text");
+        let told = |args: &[&str]| ended(program(args).args(["--url", &url, "--ca", file]), &[]);
+        let table = format!(
+            "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+             ID  AUTHID  anonymous  PEER  anonymous  rawsocket json{end}\n\
+             1 session in realm1, that of this command, ID, included\n"
+        );
+        assert_eq!(told(&["sessions", "list"]), Ended::new(0, &table, ""));
+        let mut echo = program(&["register", "com.example.echo", "--url", &url, "--ca", file]);
+        // What it prints is more than a pipe holds.
+        let mut echo = Running::start_with(&mut echo, Stdio::null());
+        assert_eq!(echo.error(), "registered com.example.echo; Ctrl-C ends it");
+        let long = "x".repeat(100_000);
+        assert_eq!(told(&["call", "com.example.echo", &long]), Ended::new(0, &format!("{long}\n"), ""));
+        echo.signal("INT");
+        assert_eq!(echo.wait(), Some(0));
+        router.wait_for_sockets(0);
+        if !is_secure {
+            let url = format!("ws://localhost:{port}/ws");
+            let wrong = ended(&mut program(&["call", "a.b", "--url", &url]), &[]);
+            let start = format!("realmkeeper: cannot connect to {url}: no WebSocket: ");
+            assert!(wrong.code == Some(2) && wrong.stderr.starts_with(&start), "{wrong:?}");
+        }
+    }
+}
+
+#[test]
 fn whoever_stops_reading_ends_a_command_quietly() {
     let router = router();
-    let mut subscribe = command(&router, &["subscribe", "com.example.a"]);
-    let mut process =
-        subscribe.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-    drop(process.stdout.take());
-    let mut errors = BufReader::new(process.stderr.take().expect("it is piped"));
-    assert_eq!(read_line(&mut errors), "subscribed to com.example.a; Ctrl-C ends it\n");
+    let mut subscribe = Running::start(&mut command(&router, &["subscribe", "com.example.a"]));
+    assert_eq!(subscribe.error(), "subscribed to com.example.a; Ctrl-C ends it");
+    drop(subscribe.output.take());
     check(&router, &["publish", "com.example.a"], &[], 0, "published to com.example.a as ID\n", "");
-    assert_eq!((read_line(&mut errors).as_str(), process.wait().expect("it ends").code()), ("", Some(0)));
+    assert_eq!((subscribe.error().as_str(), subscribe.wait()), ("", Some(0)));
     router.wait_for_sockets(0);
 }
 

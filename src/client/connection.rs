@@ -307,3 +307,50 @@ impl Encoder<(Kind, Bytes)> for Frames {
 fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(octets: &[u8]) -> io::Result<Option<(Kind, Bytes)>> {
+        Frames { longest: 512 }.decode(&mut octets.into())
+    }
+
+    #[test]
+    fn a_frame_is_what_its_header_says() {
+        for (octets, kind) in
+            [([0, 0, 0, 2], Kind::Message), ([1, 0, 0, 2], Kind::Ping), ([2, 0, 0, 2], Kind::Pong)]
+        {
+            let frame = [&octets[..], b"ab"].concat();
+            let read = decoded(&frame).unwrap();
+            assert_eq!(read, Some((kind, Bytes::from_static(b"ab"))));
+            for length in 0..frame.len() {
+                assert_eq!(decoded(&frame[..length]).unwrap(), None, "{length} octets");
+            }
+            let mut out = BytesMut::new();
+            Frames { longest: 512 }.encode((kind, Bytes::from_static(b"ab")), &mut out).unwrap();
+            assert_eq!(out, frame);
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_is_refused() {
+        for header in [[3, 0, 0, 0], [7, 0, 0, 0], [8, 0, 0, 1], [9, 0, 0, 0], [16, 0, 0, 0]] {
+            assert_eq!(decoded(&header).unwrap_err().kind(), io::ErrorKind::InvalidData, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_message_has_a_bit_of_its_own() {
+        let longest = 1 << 24;
+        let mut out = BytesMut::new();
+        let mut frames = Frames { longest };
+        frames.encode((Kind::Message, vec![b'x'; longest].into()), &mut out).unwrap();
+        assert_eq!((&out[..4], out.len()), (&[8, 0, 0, 0][..], 4 + longest));
+        let (kind, octets) = frames.decode(&mut out).unwrap().unwrap();
+        assert_eq!((kind, octets.len()), (Kind::Message, longest));
+        let error = frames.encode((Kind::Message, vec![b'x'; longest + 1].into()), &mut out).unwrap_err();
+        let text = "a message of 16777217 octets is too long: the router takes 16777216";
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -231,8 +231,9 @@ pub(super) async fn register(args: RegisterArgs, interrupt: Interrupt) -> Result
         loop {
             tokio::select! {
                 Some((request, payload, answer)) = answers.next() => {
-                    output.line(&answered(&payload, &answer, json))?;
+                    let line = answered(&payload, &answer, json);
                     session.answer(request, answer);
+                    output.line(&line)?;
                 }
                 happening = happenings.recv(), if answers.len() < COMMANDS => match happening {
                     Some(Happening::Invocation(Invocation { request, payload })) => {
