@@ -9,9 +9,9 @@ use std::{env, fmt::Write};
 
 /// Where clients can connect, which realms they find there, and one line to try.
 pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
-    let url = service.url();
+    let url = &service.urls()[0];
     let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for url in service.urls().skip(1) {
+    for url in &service.urls()[1..] {
         let _ = writeln!(text, "listens on {url}");
     }
     if let Some(address) = service.admin_address() {

@@ -62,8 +62,10 @@ pub enum ListenerKind {
 pub struct Listener {
     /// What clients speak.
     pub kind: ListenerKind,
-    /// The address; port 0 takes any that is free.
+    /// The address; port 0 takes any that is free. Without effect where there is a Unix domain socket.
     pub address: SocketAddr,
+    /// The Unix domain socket on which it listens instead of an address. Only for RawSocket.
+    pub unix: Option<UnixSocket>,
     /// Whether every connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
     /// Where the balancers are that are believed what they tell of the addresses of clients.
@@ -78,6 +80,19 @@ pub struct Listener {
     pub serializers: Vec<Serializer>,
     /// Limits and times of the sessions.
     pub session: SessionSettings,
+}
+
+/// A Unix domain socket in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// Its file. One that is left over from before is replaced.
+    pub path: PathBuf,
+    /// The permissions of the file, such as `0o660`: to connect takes that of writing.
+    pub mode: u32,
+    /// The number of the user who owns it; whoever runs the service, if none.
+    pub user: Option<u32>,
+    /// The number of the group that owns it; that of the process, if none.
+    pub group: Option<u32>,
 }
 
 /// The PEM files of a listener with TLS.
@@ -154,6 +169,7 @@ impl Default for Listener {
         Self {
             kind: ListenerKind::default(),
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            unix: None,
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
             tls: None,

@@ -20,6 +20,7 @@ mod namespace;
 mod official_vectors;
 mod permissions;
 mod program;
+mod rawsocket;
 mod readme;
 mod real_clients;
 mod robustness;

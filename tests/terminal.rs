@@ -633,6 +633,15 @@ fn who_joins_is_proved_by_every_method() {
         assert_eq!(as_who(secret), listed(authid, method));
         assert_eq!(as_who("wrong"), Ended::new(1, "", denied));
     }
+    let as_sam = |method| {
+        let mut command = command(&router, &list);
+        let who = [("REALMKEEPER_AUTHID", "sam"), ("REALMKEEPER_SECRET", "of sam")];
+        ended(command.envs(who).args(["--authmethod", method]), &[])
+    };
+    assert_eq!(as_sam("wamp-scram"), listed("sam", "wamp-scram"));
+    assert_eq!(as_sam("wampcra"), Ended::new(1, "", denied));
+    let nothing = "realmkeeper: there is nothing with which to join by ticket\n";
+    assert_eq!(as_sam("ticket"), Ended::new(2, "", nothing));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal-key");
     let file_name = file.to_str().expect("it is text");
     let mut with_key = command(&router, &[&list[..], &["--key-file", file_name]].concat());

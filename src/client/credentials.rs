@@ -21,7 +21,12 @@ pub(crate) struct Credentials {
     pub(crate) secret: Option<String>,
     /// The private key of WAMP-Cryptosign.
     pub(crate) key: Option<[u8; 32]>,
+    /// The only method to offer, if not all that there is a proof for.
+    pub(crate) method: Option<String>,
 }
+
+/// The methods, by their names on the wire; what shows the router less comes first.
+pub(crate) const METHODS: [&str; 5] = ["cryptosign", "wamp-scram", "wampcra", "ticket", "anonymous"];
 
 impl fmt::Debug for Credentials {
     /// Without secrets.
@@ -31,17 +36,13 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// The methods that can be offered; what shows the router less comes first.
-    pub(super) fn methods(&self) -> Vec<&'static str> {
-        let methods = [
-            (self.key.is_some(), "cryptosign"),
-            (self.secret.is_some(), "wamp-scram"),
-            (self.secret.is_some(), "wampcra"),
-            (self.ticket.is_some(), "ticket"),
-        ];
-        let offered = methods.into_iter().filter_map(|(is_there, name)| is_there.then_some(name));
-        let offered: Vec<_> = offered.collect();
-        if offered.is_empty() { vec!["anonymous"] } else { offered }
+    /// The methods to offer: those that there is a proof for, and without any to join anonymously.
+    pub(crate) fn methods(&self) -> Vec<&'static str> {
+        let (key, secret, ticket) = (self.key.is_some(), self.secret.is_some(), self.ticket.is_some());
+        let can_be_proved = [key, secret, secret, ticket, !(key || secret || ticket)];
+        let offered = METHODS.into_iter().zip(can_be_proved);
+        let is_meant = |name: &str| self.method.as_deref().is_none_or(|only| only == name);
+        offered.filter_map(|(name, can_be)| (can_be && is_meant(name)).then_some(name)).collect()
     }
 }
 

@@ -9,6 +9,6 @@ mod session;
 
 pub(crate) use address::Address;
 pub(crate) use connection::Authorities;
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, METHODS};
 pub(crate) use failure::{Failure, Refused};
 pub(crate) use session::{Answer, Event, Happening, Invocation, Payload, Peer, Session};

@@ -22,11 +22,11 @@ pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Certificate, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm,
-    RealmLimits, Role, SessionLimits, Shutdown, Tls,
+    RealmLimits, Role, SessionLimits, Shutdown, Tls, UnixSocket,
 };
 pub use problem::Problem;
 pub use schema::schema;
-pub use value::{Address, LogLevel, Network, Octets, Origin, Time};
+pub use value::{Address, Group, LogLevel, Mode, Network, Octets, Origin, Time, User};
 pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
 
 use crate::Settings;
@@ -147,6 +147,7 @@ impl Overrides {
     fn apply(&self, config: &mut Config) {
         if let (Some(address), Some(first)) = (self.listen, config.listeners.first_mut()) {
             first.address = address;
+            first.unix = None;
         }
         config.admin.address = self.admin.or(config.admin.address);
         if let Some(level) = &self.log_level {

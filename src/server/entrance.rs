@@ -1,21 +1,20 @@
 //! Where clients come in by one listener: who is let in, and how a session begins.
 
 use super::{
+    caller::Caller,
     doorkeeper::{Doorkeeper, Excess},
-    forwarded::Hop,
-    route::Route,
-    stream::Stream,
 };
 use crate::Listener;
 use actix::Actor;
 use bytes::BytesMut;
 use realmkeeper_actors::{
     codec::Serializer,
-    roster::{Channel, Transport},
+    roster::Transport,
     session::actor::{Environment, Session, Upgraded},
     transport::{framing::Framing, sockets::OpenSocket},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{os::fd::AsFd, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 /// Where clients come in by one listener.
@@ -45,31 +44,25 @@ pub(super) enum Shut {
 impl Entrance {
     /// Lets a client in that is not one too many. What it asks for is to be looked at before, so that nothing counts
     /// that could be no session.
-    pub(super) fn admit(&self, client: IpAddr) -> Result<OpenSocket, Shut> {
+    pub(super) fn admit(&self, caller: &Caller) -> Result<OpenSocket, Shut> {
         if self.stopping.is_cancelled() {
             return Err(Shut::Stopping);
         }
-        let open = self.doorkeeper.admit(client);
+        let open = self.doorkeeper.admit(caller.address);
         Ok(open.inspect_err(|excess| self.environment.metrics.limit(excess.limit()))?)
     }
 
     /// Starts a session; `read` is what came behind the request for it.
-    pub(super) fn begin(
+    pub(super) fn begin<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
         &self,
-        socket: Stream,
+        socket: S,
         read: BytesMut,
-        route: &Route,
+        caller: Caller,
         (serializer, framing): (Serializer, Framing),
         open: OpenSocket,
     ) {
-        let address = |hop: Hop| hop.to_string().into_boxed_str();
-        let transport = Transport {
-            serializer,
-            framing,
-            channel: if socket.is_secure() { Channel::Tls } else { Channel::Tcp },
-            peer: address(route.client),
-            via: route.via.map(address),
-        };
+        let Caller { peer, via, channel, .. } = caller;
+        let transport = Transport { serializer, framing, channel, peer, via };
         let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
         Session::new(upgraded, self.environment.clone()).start();
     }

@@ -1,24 +1,28 @@
 //! Makes sessions of connections by the handshake of RawSocket.
 
-use super::{entrance::Entrance, stream::Stream};
+use super::{caller::Caller, entrance::Entrance};
 use bytes::BytesMut;
 use realmkeeper_actors::transport::{
     framing::Framing,
     rawsocket::{Length, MAGIC, Request, Unacceptable},
 };
-use std::{io, sync::Arc};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{io, os::fd::AsFd, sync::Arc};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
 
 /// Makes a session of a connection that asks for one, or refuses it.
-pub(super) async fn greet(mut stream: Stream, entrance: Arc<Entrance>) -> io::Result<()> {
-    let peer = stream.route().client;
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
+    mut stream: S,
+    caller: Caller,
+    entrance: Arc<Entrance>,
+) -> io::Result<()> {
+    let peer = &caller.peer;
     let listener = &entrance.listener;
     let greeting = async {
         let octets = read_request(&mut stream).await?;
         let request = Request::parse(octets, &listener.serializers);
         let admitted = request.and_then(|request| {
-            let open = entrance.admit(peer.address);
+            let open = entrance.admit(&caller);
             let open = open.inspect_err(|shut| debug!(%peer, %shut, "a RawSocket is refused"));
             Ok((request, open.map_err(|_| Unacceptable::Connections)?))
         });
@@ -41,14 +45,13 @@ pub(super) async fn greet(mut stream: Stream, entrance: Arc<Entrance>) -> io::Re
         debug!(%peer, %problem, "a connection ended in its handshake");
     });
     if let Some((Request { serializer, takes }, open)) = greeted? {
-        let route = stream.route();
-        entrance.begin(stream, BytesMut::new(), &route, (serializer, Framing::RawSocket(takes)), open);
+        entrance.begin(stream, BytesMut::new(), caller, (serializer, Framing::RawSocket(takes)), open);
     }
     Ok(())
 }
 
 /// Reads what a client sends first. The rest is not waited for if the first octet is wrong.
-async fn read_request(stream: &mut Stream) -> io::Result<[u8; 4]> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; 4]> {
     let mut octets = [0; 4];
     let (first, rest) = octets.split_at_mut(1);
     stream.read_exact(first).await?;
@@ -59,7 +62,10 @@ async fn read_request(stream: &mut Stream) -> io::Result<[u8; 4]> {
 }
 
 /// Tells a client why it is not taken, and waits until it has gone.
-async fn refuse(stream: &mut Stream, unacceptable: Unacceptable) -> io::Result<()> {
+async fn refuse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    unacceptable: Unacceptable,
+) -> io::Result<()> {
     let Some(reply) = unacceptable.reply() else { return Ok(()) };
     stream.write_all(&reply).await?;
     stream.shutdown().await?;

@@ -5,6 +5,7 @@
 
 use super::{
     TEXT,
+    caller::Caller,
     doorkeeper::Excess,
     entrance::{Entrance, Shut},
     origin,
@@ -120,15 +121,17 @@ pub(super) async fn upgrade(
             // What is wrong with a request is told first: pages that may not connect use up nothing of who looks at
             // them.
             let serializer = entrance.check(request.head())?;
-            Ok((route, serializer, entrance.admit(route.client.address)?))
+            let caller = Caller::over(framed.io_ref(), &route);
+            let open = entrance.admit(&caller)?;
+            Ok((serializer, caller, open))
         });
         match admitted {
-            Ok((route, serializer, open)) => {
+            Ok((serializer, caller, open)) => {
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
                 let FramedParts { io, read_buf, .. } = framed.into_parts();
-                entrance.begin(io, read_buf, &route, (serializer, Framing::WebSocket), open);
+                entrance.begin(io, read_buf, caller, (serializer, Framing::WebSocket), open);
                 Ok(())
             }
             Err(refusal) => {

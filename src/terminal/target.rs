@@ -1,8 +1,8 @@
 //! With which router to speak, and as whom.
 
 use super::text;
-use crate::client::{Address, Authorities, Credentials, Failure, Peer};
-use clap::Args;
+use crate::client::{Address, Authorities, Credentials, Failure, METHODS, Peer};
+use clap::{Args, builder::PossibleValuesParser};
 use realmkeeper_actors::session::access::cryptosign;
 use std::{
     fs,
@@ -46,6 +46,18 @@ pub(super) struct Target {
     /// As whom to join; without one anonymously. What proves it is asked for on a terminal if nothing else tells it
     #[arg(long, global = true, value_name = "AUTHID", env = "REALMKEEPER_AUTHID", hide_env_values = true)]
     authid: Option<String>,
+
+    /// How to prove it, if not by any method that can be proved: some routers do not go on to the next when they do not know
+    /// one
+    #[arg(
+        long,
+        global = true,
+        value_name = "METHOD",
+        env = "REALMKEEPER_AUTHMETHOD",
+        hide_env_values = true,
+        value_parser = PossibleValuesParser::new(METHODS)
+    )]
+    authmethod: Option<String>,
 
     /// The ticket; others on this machine can see it, but not where the variable or a file tells it
     #[arg(
@@ -126,6 +138,7 @@ impl Target {
             ticket: told(&self.ticket, &self.ticket_file)?,
             secret: told(&self.secret, &self.secret_file)?,
             key: self.key_file.as_deref().map(key).transpose()?,
+            method: self.authmethod.clone(),
         };
         let shown = credentials.ticket.is_some() || credentials.secret.is_some();
         match &self.authid {
@@ -140,7 +153,12 @@ impl Target {
             // A key may be all that the router knows of somebody.
             Some(_) | None => {}
         }
-        Ok(credentials)
+        match &self.authmethod {
+            Some(method) if credentials.methods().is_empty() => {
+                Err(Failure::Usage(format!("there is nothing with which to join by {method}")))
+            }
+            Some(_) | None => Ok(credentials),
+        }
     }
 }
 

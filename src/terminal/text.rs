@@ -119,6 +119,7 @@ fn refusal(refused: &Refused) -> String {
 fn meaning(uri: &str, what: &str) -> Option<&'static str> {
     Some(match uri {
         "wamp.close.close_realm" => "the realm is closed",
+        "wamp.close.normal" => "without a reason of its own",
         "wamp.close.killed" => "somebody ended it",
         "wamp.close.system_shutdown" => "the router stops",
         "wamp.error.authentication_denied" => "what should prove the authid is not right",

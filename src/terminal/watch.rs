@@ -139,7 +139,10 @@ impl Watch {
             self.output.styled(Style::new().dimmed(), &line)?;
         }
         let is_there = |id: &u64| there.iter().any(|details| details.session == *id);
-        let gone: Vec<u64> = self.known.keys().copied().filter(|id| !is_there(id)).collect();
+        let mut gone: Vec<_> =
+            self.known.values().filter(|(details, _)| !is_there(&details.session)).collect();
+        gone.sort_by_cached_key(|(details, _)| details.who());
+        let gone: Vec<u64> = gone.into_iter().map(|(details, _)| details.session).collect();
         for id in gone {
             self.left(id, Map::new(), true)?;
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
@@ -19,6 +19,7 @@ const VARIABLES: [&str; 15] = [
     "REALMKEEPER_REALM",
     "REALMKEEPER_CA",
     "REALMKEEPER_AUTHID",
+    "REALMKEEPER_AUTHMETHOD",
     "REALMKEEPER_TICKET",
     "REALMKEEPER_TICKET_FILE",
     "REALMKEEPER_SECRET",

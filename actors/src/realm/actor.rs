@@ -185,7 +185,10 @@ impl RealmActor {
                             None => match message.request() {
                                 Some(_) if is_among(&oversized, to, &message) => {}
                                 Some((request_type, request)) => oversized.push((to, request_type, request)),
-                                None => sent.note_undeliverable(1),
+                                None => {
+                                    debug!(realm = %self.name, session = %to, "message too large");
+                                    sent.note_undeliverable(1);
+                                }
                             },
                         }
                     }

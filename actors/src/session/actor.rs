@@ -558,7 +558,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
     }
 
-    /// What is due next, and when; `None` for a session that is over.
+    /// What is due next, and when, if anything is.
     fn due(&self) -> Option<(Instant, Due)> {
         let stage = match &self.phase {
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => Stage::Joining,
@@ -566,7 +566,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
             Phase::Over => return None,
         };
-        Some(self.clock.due(stage, &self.environment.settings))
+        self.clock.due(stage, &self.environment.settings)
     }
 
     /// Does what is due, and has the session woken when the next is.
