@@ -6,7 +6,7 @@ use crate::support::{
     principal::backend,
     program::{Serving, program},
 };
-use realmkeeper::ListenerKind;
+use realmkeeper::{Listener, ListenerKind, UnixSocket};
 use realmkeeper_actors::{
     codec::Serializer,
     session::access::{
@@ -18,7 +18,7 @@ use realmkeeper_actors::{
 };
 use serde_json::{Value as Json, json};
 use std::{
-    fs,
+    env, fs,
     io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     path::Path,
@@ -743,6 +743,23 @@ fn a_raw_socket_serves_as_well() {
             let start = format!("realmkeeper: cannot connect to {url}: no WebSocket: ");
             assert!(wrong.code == Some(2) && wrong.stderr.starts_with(&start), "{wrong:?}");
         }
+    }
+}
+
+#[test]
+fn a_unix_domain_socket_serves_as_well() {
+    let path = env::temp_dir().join(format!("realmkeeper-terminal-{}.sock", std::process::id()));
+    let router = Router::with(|settings| {
+        let unix = UnixSocket { path: path.clone(), mode: 0o600, user: None, group: None };
+        let kind = ListenerKind::RawSocket;
+        settings.listeners.push(Listener { kind, unix: Some(unix), ..Listener::default() });
+    });
+    let path = path.to_str().expect("it is text");
+    let (unix, raw) = (format!("unix:{path}"), format!("rs://unix:{path}"));
+    assert_eq!(router.urls()[1], raw);
+    for url in [path, &unix, &raw] {
+        let mut count = program(&["call", "wamp.session.count", "--url", url]);
+        assert_eq!(ended(&mut count, &[]), Ended::new(0, "1\n", ""));
     }
 }
 

@@ -32,7 +32,8 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unix = text.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        let unix = text.strip_prefix("rs://").unwrap_or(text).strip_prefix("unix:");
+        let unix = unix.map(|path| path.strip_prefix("//").unwrap_or(path));
         if let Some(path) = unix.or_else(|| Some(text).filter(|text| text.starts_with(['/', '.']))) {
             let place = Place::Unix(Path::new(path).to_owned());
             let address = Self { text: text.to_owned(), place, is_web_socket: false };
@@ -76,6 +77,7 @@ mod tests {
             ("./socket", Place::Unix("./socket".into()), false),
             ("unix:socket", Place::Unix("socket".into()), false),
             ("unix:///run/socket", Place::Unix("/run/socket".into()), false),
+            ("rs://unix:/run/socket", Place::Unix("/run/socket".into()), false),
         ] {
             let address = Address { text: text.into(), place, is_web_socket };
             assert_eq!(text.parse(), Ok(address));
