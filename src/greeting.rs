@@ -9,9 +9,9 @@ use std::{env, fmt::Write};
 
 /// Where clients can connect, which realms they find there, and one line to try.
 pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
-    let url = service.url();
+    let url = &service.urls()[0];
     let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for url in service.urls().skip(1) {
+    for url in &service.urls()[1..] {
         let _ = writeln!(text, "listens on {url}");
     }
     if let Some(address) = service.admin_address() {
@@ -24,11 +24,13 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
     let line = match realms.iter().find(|realm| is_open(realm)) {
         Some(RealmSettings { name, .. }) => {
-            format!("{program} bench rpc --url {url} --realm {name} --seconds 2")
+            Some(format!("{program} bench rpc --url {url} --realm {name} --seconds 2"))
         }
-        None => format!("curl http://{}/healthz", service.admin_address().unwrap_or(service.address())),
+        None => service.pages_address().map(|address| format!("curl http://{address}/healthz")),
     };
-    let _ = writeln!(text, "try: {line}");
+    if let Some(line) = line {
+        let _ = writeln!(text, "try: {line}");
+    }
     text
 }
 
