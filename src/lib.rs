@@ -26,7 +26,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 pub struct Settings {
     /// Where it listens for WAMP clients; at least one.
     pub listeners: Vec<Listener>,
-    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener if there is no
+    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener for WebSocket if there is no
     /// address for them.
     pub admin: Option<SocketAddr>,
     /// The realms.

@@ -55,7 +55,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_LISTEN", hide_env_values = true)]
     listen: Option<String>,
 
-    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener
+    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener for WebSocket
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_ADMIN", hide_env_values = true)]
     admin: Option<String>,
 

@@ -50,7 +50,8 @@ pub struct Log {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// The address that answers /metrics, /healthz, /readyz and /livez. Without it the first listener does.
+    /// The address that answers /metrics, /healthz, /readyz and /livez. Without it the first listener for
+    /// WebSocket does.
     pub address: Option<Address>,
 }
 
@@ -117,6 +118,9 @@ pub struct Listener {
     /// The serializers that clients can choose from.
     #[schemars(length(min = 1))]
     pub serializers: Vec<Serializer>,
+    /// Whether silent clients are sent pings. Without it they are on WebSocket only: clients of Autobahn take no pings
+    /// on RawSocket. Where they are not, the system asks by TCP whether the other end is there.
+    pub pings: Option<bool>,
     /// The certificates, if connections are encrypted.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Option<Tls>,
@@ -181,9 +185,6 @@ pub struct SessionLimits {
     pub authentication_timeout: Time,
     /// How long a session that has ended waits for the client to close its side.
     pub linger: Time,
-    /// Whether silent clients are sent pings. Without it they are on WebSocket only: clients of Autobahn take no pings
-    /// on RawSocket. Where they are not, the system asks by TCP whether the other end is there.
-    pub pings: Option<bool>,
     /// After how long a silent client is sent a ping.
     pub ping_interval: Time,
     /// How long a client may take to answer a ping, with the pong or with anything else.

@@ -7,9 +7,13 @@ use super::{
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
+<<<<<<< HEAD
     word::{ClientCertificates, Match, RequestIds, UriRule},
+=======
+    word::{ListenerKind, Match, RequestIds, UriRule},
+>>>>>>> d5cbbd505cba5f290aa7814c402785ff4eaf59bc
 };
-use crate::{CertificateFiles, ListenerKind, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
+use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
@@ -82,7 +86,7 @@ impl Listener {
             path: self.path.clone(),
             allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
-            session: self.limits.settings(self.kind.into()),
+            session: self.limits.settings(self.pings.unwrap_or(self.kind == ListenerKind::WebSocket)),
         }
     }
 }
@@ -100,12 +104,12 @@ impl UnixSocket {
 }
 
 impl SessionLimits {
-    fn settings(&self, kind: ListenerKind) -> SessionSettings {
+    fn settings(&self, pings: bool) -> SessionSettings {
         SessionSettings {
             handshake_timeout: self.handshake_timeout.0,
             authentication_timeout: self.authentication_timeout.0,
             linger: self.linger.0,
-            pings: self.pings.unwrap_or(kind == ListenerKind::WebSocket),
+            pings,
             ping_interval: self.ping_interval.0,
             ping_timeout: self.ping_timeout.0,
             write_stall: self.write_stall.0,
@@ -286,6 +290,7 @@ impl Default for Listener {
             path,
             allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),
+            pings: None,
             limits: session.into(),
         }
     }
@@ -303,7 +308,6 @@ impl From<SessionSettings> for SessionLimits {
             handshake_timeout: Time(settings.handshake_timeout),
             authentication_timeout: Time(settings.authentication_timeout),
             linger: Time(settings.linger),
-            pings: None,
             ping_interval: Time(settings.ping_interval),
             ping_timeout: Time(settings.ping_timeout),
             write_stall: Time(settings.write_stall),

@@ -214,7 +214,8 @@ impl Validation<'_, '_, '_> {
             );
             self.error(&at.at("outbox"), text);
         }
-        if listener.allowed_origins.contains(&Origin(AllowedOrigin::Any))
+        if listener.kind == ListenerKind::WebSocket
+            && listener.allowed_origins.contains(&Origin(AllowedOrigin::Any))
             && !listener.address.0.ip().is_loopback()
         {
             let text = "pages of every origin can connect from every browser that reaches this listener; name the \
@@ -224,10 +225,13 @@ impl Validation<'_, '_, '_> {
     }
 
     fn rawsocket(&mut self, listener: &Listener, place: &Place<'_, '_>) {
-        for key in ["path", "allowed_origins"] {
-            let place = place.at(key);
-            if place.is_given() {
-                self.warning(&place, "has no effect, as kind is \"rawsocket\"");
+        let usual = Listener::default();
+        for (key, is_other) in [
+            ("path", listener.path != usual.path),
+            ("allowed_origins", listener.allowed_origins != usual.allowed_origins),
+        ] {
+            if is_other {
+                self.warning(&place.at(key), "has no effect, as kind is \"rawsocket\"");
             }
         }
         let size = listener.limits.message_size;
@@ -239,11 +243,11 @@ impl Validation<'_, '_, '_> {
     }
 
     fn unix(&mut self, unix: &UnixSocket, listener: &Listener, place: &Place<'_, '_>) {
-        if listener.kind != ListenerKind::RawSocket {
+        if listener.kind != ListenerKind::RawSocket && self.is_sound(place, &["kind"]) {
             self.error(&place.at("unix"), "is for kind = \"rawsocket\" only");
         }
         for (key, is_there) in [
-            ("address", place.at("address").is_given()),
+            ("address", listener.address != Listener::default().address),
             ("tls", listener.tls.is_some()),
             ("proxy_protocol", listener.proxy_protocol),
         ] {
@@ -251,8 +255,9 @@ impl Validation<'_, '_, '_> {
                 self.error(&place.at(key), "has no place besides unix");
             }
         }
-        if unix.path.as_os_str().len() > LONGEST_PATH {
-            let text = format!("is too long; must have at most {LONGEST_PATH} octets");
+        if self.folder.join(&unix.path).as_os_str().len() > LONGEST_PATH {
+            let text =
+                format!("is too long; must have at most {LONGEST_PATH} octets with the folder of this file");
             self.error(&place.at("unix").at("path"), text);
         }
     }

@@ -257,7 +257,7 @@ impl Refused {
         Abort::new(reason, &self.to_string())
     }
 
-    /// The code with which the WebSocket is closed after it.
+    /// The code with which a WebSocket is closed after it.
     pub(crate) fn close_code(&self) -> u16 {
         match self {
             Self::InvalidRealm(_)
