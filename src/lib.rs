@@ -3,8 +3,11 @@
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
 pub mod bench;
+mod client;
 pub mod config;
 mod server;
+pub mod terminal;
+pub mod user;
 
 pub use server::{Service, ServiceError};
 
@@ -100,6 +103,8 @@ pub struct TlsFiles {
     pub certificates: Vec<CertificateFiles>,
     /// The certificates of the authorities by one of which clients have to be certified; `None` if they need not be.
     pub client_ca: Option<PathBuf>,
+    /// Whether clients may come without a certificate all the same: those who show one still have to be certified.
+    pub allows_no_client_certificate: bool,
 }
 
 /// The PEM files of a certificate.
@@ -154,7 +159,7 @@ impl Default for Settings {
             realms: vec![RealmSettings {
                 name: "realm1".into(),
                 options: RealmOptions::default(),
-                door: Door { anonymous, principals: Vec::new() },
+                door: Door { anonymous, ..Door::default() },
             }],
             limits: NodeLimits::default(),
             shutdown: ShutdownTimes::default(),

@@ -120,7 +120,7 @@ impl Service {
         let (up, mut started) = mpsc::unbounded_channel();
         let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
         let clients = Clients {
-            access: Arc::new(Access::new(doors)),
+            access: Arc::new(Access::new(doors, &rand::random())),
             verifier: Verifier::default(),
             realms: realms.into(),
             metrics,

@@ -211,10 +211,12 @@ mod tests {
 
     fn join() -> Join {
         let newcomer = Newcomer {
+            promised: None,
             authid: None,
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
