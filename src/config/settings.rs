@@ -7,11 +7,7 @@ use super::{
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
-<<<<<<< HEAD
-    word::{ClientCertificates, Match, RequestIds, UriRule},
-=======
-    word::{ListenerKind, Match, RequestIds, UriRule},
->>>>>>> d5cbbd505cba5f290aa7814c402785ff4eaf59bc
+    word::{ClientCertificates, ListenerKind, Match, RequestIds, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
