@@ -91,7 +91,9 @@ impl Serving {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let address = self.url().strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let url = self.url();
+        let websocket = url.strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let address = websocket.or_else(|| url.strip_prefix("rs://"));
         address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
     }
 
