@@ -684,7 +684,7 @@ fn a_router_that_cannot_be_spoken_to_is_named() {
     );
     says("/no/such/socket", 2, "cannot connect to /no/such/socket: No such file or directory (os error 2)");
     let forms = "invalid value 'http://localhost' for '--url <URL>': must be ws://HOST:PORT/PATH, wss://HOST/PATH, \
-                 rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path of a Unix socket";
+                 rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path of a Unix domain socket";
     says("http://localhost", 2, forms);
     let realm = "realmkeeper: cannot join realm nowhere: the router has no such realm (wamp.error.no_such_realm): \
                  there is no realm \"nowhere\" here\n";
@@ -789,5 +789,44 @@ fn shells_can_complete_the_commands() {
             bash.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it reads");
             assert!(bash.wait().expect("it ends").success());
         }
+    }
+}
+
+/// The first block of commands in the section of the README, one command with its output after the other.
+fn readme_commands() -> Vec<(&'static str, String)> {
+    let readme = include_str!("../README.md");
+    let (_, section) =
+        readme.split_once("## Sessions from a terminal\n").expect("the README has the section");
+    let (_, block) = section.split_once("```console\n$ ").expect("it has commands");
+    let (block, _) = block.split_once("```").expect("the block has an end");
+    let commands = block.split("\n$ ").map(|command| command.split_once('\n').unwrap_or((command, "")));
+    commands.map(|(command, output)| (command, output.trim_end().to_owned())).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_print_what_it_says() {
+    let router = Router::start();
+    let mut echo = Running::start(&mut command(&router, &["register", "com.example.echo"]));
+    assert_eq!(echo.error(), "registered com.example.echo; Ctrl-C ends it");
+    let list = command(&router, &["sessions", "list", "--json"]).output().expect("the program starts");
+    let listed = String::from_utf8(list.stdout).expect("it is text");
+    let listed = listed.lines().map(|line| serde_json::from_str::<Json>(line).expect("it is JSON"));
+    let mut listed = listed.map(|details| details["session"].to_string());
+    // The other is that of the command.
+    let is_there = |id: &String| {
+        command(&router, &["sessions", "get", id]).output().expect("the program starts").status.success()
+    };
+    let id = listed.find(is_there).expect("the callee is there");
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_realmkeeper")).parent().expect("it is in a folder").to_owned();
+    let path = format!("{}:{}", program.display(), env::var("PATH").expect("there is a path"));
+    let commands = readme_commands();
+    assert_eq!(commands.len(), 5);
+    for (line, expected) in commands {
+        let told = "1421477381343556";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line.replace(told, &id)]).env("PATH", &path).env("REALMKEEPER_URL", router.url());
+        let Ended { stdout, stderr, .. } = ended(&mut shell, &[]);
+        assert_eq!(stdout + &stderr, masked(&(expected + "\n"), &[]), "{line}");
     }
 }

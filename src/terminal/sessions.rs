@@ -28,12 +28,12 @@ pub struct SessionsArgs {
     #[command(subcommand)]
     what: What,
 
-    #[command(flatten)]
-    target: Target,
-
     /// Print JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
+
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,12 +112,12 @@ pub(super) async fn run(args: SessionsArgs, interrupt: Interrupt) -> Result<Exit
         What::Kill { sessions, how } => kill(session, sessions, how, json).await,
         What::KillByAuthid { whose, how } => {
             let of = Many { procedure: "wamp.session.kill_by_authid", args: vec![whose.as_str().into()] };
-            kill_many(session, of, how, json, |details| details.authid == **whose).await
+            kill_many(session, of, how, json, |details| may_be(&details.authid, whose)).await
         }
         What::KillByAuthrole { authrole, how } => {
             let of =
                 Many { procedure: "wamp.session.kill_by_authrole", args: vec![authrole.as_str().into()] };
-            kill_many(session, of, how, json, |details| details.authrole == **authrole).await
+            kill_many(session, of, how, json, |details| may_be(&details.authrole, authrole)).await
         }
         What::KillAll { how } => {
             let of = Many { procedure: "wamp.session.kill_all", args: Vec::new() };
@@ -260,6 +260,11 @@ async fn kill(session: &Session, victims: &[u64], how: &How, json: bool) -> Resu
 struct Many {
     procedure: &'static str,
     args: Vec<Value>,
+}
+
+/// Whether this is `meant`. Where the router does not tell it is better to ask.
+fn may_be(told: &Value, meant: &str) -> bool {
+    told.is_null() || told == meant
 }
 
 async fn kill_many(

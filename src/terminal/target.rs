@@ -16,7 +16,7 @@ use std::{
 #[command(next_help_heading = "Router")]
 pub(super) struct Target {
     /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
-    /// socket
+    /// domain socket
     #[arg(
         long,
         global = true,
