@@ -792,6 +792,33 @@ fn shells_can_complete_the_commands() {
     }
 }
 
+#[test]
+fn what_the_router_takes_away_ends_a_command() {
+    let router = router();
+    let mut operator = join(&router, "alice");
+    let mut register = Running::start(&mut command(&router, &["register", "com.example.a"]));
+    assert_eq!(register.error(), "registered com.example.a; Ctrl-C ends it");
+    let no_kwargs = json!({});
+    let registration =
+        operator.call("wamp.registration.lookup", &json!(["com.example.a"]), &no_kwargs)[3][0].clone();
+    let callee =
+        operator.call("wamp.registration.list_callees", &json!([registration]), &no_kwargs)[3][0][0].clone();
+    let how = json!({"reason": "com.example.moved"});
+    operator.call("wamp.registration.remove_callee", &json!([registration, callee]), &how);
+    let told = "realmkeeper: the router took away the registration: com.example.moved";
+    assert_eq!((register.error().as_str(), register.wait()), (told, Some(1)));
+    let mut subscribe = Running::start(&mut command(&router, &["subscribe", "com.example.b"]));
+    assert_eq!(subscribe.error(), "subscribed to com.example.b; Ctrl-C ends it");
+    let subscription =
+        operator.call("wamp.subscription.lookup", &json!(["com.example.b"]), &no_kwargs)[3][0].clone();
+    let subscriber = operator.call("wamp.subscription.list_subscribers", &json!([subscription]), &no_kwargs)
+        [3][0][0]
+        .clone();
+    operator.call("wamp.subscription.remove_subscriber", &json!([subscription, subscriber]), &no_kwargs);
+    let told = "realmkeeper: the router took away the subscription";
+    assert_eq!((subscribe.error().as_str(), subscribe.wait()), (told, Some(1)));
+}
+
 /// The first block of commands in the section of the README, one command with its output after the other.
 fn readme_commands() -> Vec<(&'static str, String)> {
     let readme = include_str!("../README.md");

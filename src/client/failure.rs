@@ -24,6 +24,9 @@ pub(crate) enum Failure {
     /// The router, or a callee, said no.
     #[error(transparent)]
     Refused(Box<Refused>),
+    /// A subscription or a registration is no more, and maybe why.
+    #[error("the router took away the {0}")]
+    Revoked(String),
     /// What is to be printed cannot be written.
     #[error("cannot write: {reason}")]
     Output { is_closed: bool, reason: String },

@@ -256,9 +256,9 @@ async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Fail
         "authextra": proof.extra(),
         "roles": {
             "caller": {},
-            "callee": {},
+            "callee": {"features": {"registration_revocation": true}},
             "publisher": {},
-            "subscriber": {"features": {"pattern_based_subscription": true}},
+            "subscriber": {"features": {"pattern_based_subscription": true, "subscription_revocation": true}},
         },
     });
     if let Some(authid) = &peer.credentials.authid {
@@ -414,6 +414,12 @@ impl Conversation {
             68 => {
                 let invocation = Invocation { request: id(1)?, payload: rest(4) };
                 let _ = happen.send(Happening::Invocation(invocation)).await;
+            }
+            35 | 67 if id(1)? == 0 => {
+                let taken = if code == 35 { "subscription" } else { "registration" };
+                let reason = message.get(2).and_then(|details| details.get("reason")).and_then(Value::as_str);
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                return Err(Failure::Revoked(format!("{taken}{reason}")));
             }
             3 | 6 => {
                 let (Some(details), Some(reason)) = (message.get(1), message.get(2).and_then(Value::as_str))

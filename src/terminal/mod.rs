@@ -69,7 +69,7 @@ pub fn run(command: Command) -> ExitCode {
         Err(failure) => {
             say(&format!("realmkeeper: {}", text::explained(&failure)));
             ExitCode::from(match failure {
-                Failure::Refused(_) => REFUSED,
+                Failure::Refused(_) | Failure::Revoked(_) => REFUSED,
                 Failure::Usage(_)
                 | Failure::Connect { .. }
                 | Failure::Lost { .. }

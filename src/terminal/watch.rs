@@ -24,7 +24,8 @@ const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Watches until it is told to stop, or until the router does not want it any more.
 pub(super) async fn run(target: &Target, mut interrupt: Interrupt, json: bool) -> Result<ExitCode, Failure> {
     let peer = target.peer()?;
-    let mut watch = Watch { output: Output::new(), json, known: BTreeMap::new(), lost: None };
+    let mut watch =
+        Watch { output: Output::new(), json, known: BTreeMap::new(), has_begun: false, lost: None };
     let mut delay = DELAYS.0;
     loop {
         let mut session = None;
@@ -37,16 +38,15 @@ pub(super) async fn run(target: &Target, mut interrupt: Interrupt, json: bool) -
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        let was_there = watch.lost.is_some() || session.is_some();
-        if !(was_there && may_pass(&failure)) {
+        if !(watch.has_begun && may_pass(&failure)) {
             if let Some(session) = session {
                 session.leave().await;
             }
             return Err(failure);
         }
-        let again = humantime::format_duration(delay);
-        say(&format!("realmkeeper: {}; it is tried again in {again}", text::explained(&failure)));
-        watch.lost_connection()?;
+        let (why, again) = (text::explained(&failure), humantime::format_duration(delay));
+        say(&format!("realmkeeper: {why}; it is tried again in {again}"));
+        watch.lost_connection(&why)?;
         tokio::select! {
             () = sleep(delay) => {}
             () = interrupt.come() => return Ok(ExitCode::SUCCESS),
@@ -62,7 +62,7 @@ fn may_pass(failure: &Failure) -> bool {
         Failure::Refused(refused) => {
             matches!(refused.uri.as_str(), "wamp.close.system_shutdown" | "wamp.close.close_realm")
         }
-        Failure::Usage(_) | Failure::Unexpected(_) | Failure::Output { .. } => false,
+        Failure::Usage(_) | Failure::Unexpected(_) | Failure::Revoked(_) | Failure::Output { .. } => false,
     }
 }
 
@@ -72,6 +72,8 @@ struct Watch {
     json: bool,
     /// The sessions, and when this command saw them join.
     known: BTreeMap<u64, (Details, Option<Instant>)>,
+    /// Whether it was ever told who is there.
+    has_begun: bool,
     /// Since when there is no connection.
     lost: Option<Instant>,
 }
@@ -118,6 +120,7 @@ impl Watch {
     fn begin(&mut self, there: Vec<Details>, realm: &str) -> Result<(), Failure> {
         let now = SystemTime::now();
         let (number, realm) = (there.len(), text::word(realm));
+        self.has_begun = true;
         let Some(lost) = self.lost.take() else {
             self.known = there.into_iter().map(|details| (details.session, (details, None))).collect();
             return match self.json {
@@ -152,11 +155,11 @@ impl Watch {
         Ok(())
     }
 
-    fn lost_connection(&mut self) -> Result<(), Failure> {
+    fn lost_connection(&mut self, why: &str) -> Result<(), Failure> {
         if self.lost.is_none() {
             self.lost = Some(Instant::now());
             if self.json {
-                self.object(SystemTime::now(), "disconnected", json!({}))?;
+                self.object(SystemTime::now(), "disconnected", json!({"why": why}))?;
             }
         }
         Ok(())
