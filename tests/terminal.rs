@@ -3,7 +3,7 @@
 use crate::support::{
     Peer, Router,
     certificate::{authority_file, certificate},
-    principal::backend,
+    principal::{backend, trusted},
     program::{Serving, program},
 };
 use realmkeeper::{Listener, ListenerKind, UnixSocket};
@@ -23,6 +23,12 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    thread,
+};
+use tungstenite::{
+    Message,
+    handshake::server::{Request, Response},
+    http::header::SEC_WEBSOCKET_PROTOCOL,
 };
 
 /// Principals whom the tests know, each with the ticket `secret123`.
@@ -817,6 +823,135 @@ fn what_the_router_takes_away_ends_a_command() {
     operator.call("wamp.subscription.remove_subscriber", &json!([subscription, subscriber]), &no_kwargs);
     let told = "realmkeeper: the router took away the subscription";
     assert_eq!((subscribe.error().as_str(), subscribe.wait()), (told, Some(1)));
+}
+
+#[test]
+fn what_a_role_may_not_do_is_said() {
+    let router = Router::with(|settings| settings.realms[0].door.anonymous = Some(trusted(0).into()));
+    for (args, procedure) in [
+        (&["kill-all", "--yes"][..], "kill_all"),
+        (&["kill-by-authid", "joe"], "kill_by_authid"),
+        (&["kill", "5"], "kill"),
+    ] {
+        let told = format!(
+            "realmkeeper: cannot call wamp.session.{procedure}: not allowed (wamp.error.not_authorized): \
+             the role \"anonymous\" may not call \"wamp.session.{procedure}\"\n"
+        );
+        check(&router, &[&["sessions"], args].concat(), &[], 1, "", &told);
+    }
+}
+
+/// A router that plays what `answers` says to what it is sent, on one connection; gives its URL.
+fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is known"));
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the program connects");
+        let mut socket = tungstenite::accept_hdr(stream, |request: &Request, mut response: Response| {
+            let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL).expect("the program offers one");
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.clone());
+            Ok(response)
+        })
+        .expect("the program opens a WebSocket");
+        // Until the program has gone.
+        while let Ok(Message::Text(text)) = socket.read() {
+            let message = serde_json::from_str(&text).expect("the program sends JSON");
+            for answer in answers(&message) {
+                socket.send(Message::text(answer.to_string())).expect("the program listens");
+            }
+        }
+    });
+    url
+}
+
+/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called` says.
+fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
+    let request = &message[1];
+    match message[0].as_u64() {
+        Some(1) => vec![json!([2, 1, {"roles": {"broker": {}, "dealer": {}}}])],
+        Some(6) => vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
+        Some(32) => vec![json!([33, request, request])],
+        Some(48) => match called(message[3].as_str().expect("a procedure"), &message[4]) {
+            Json::String(error) => vec![json!([8, 48, request, {}, error])],
+            result => vec![json!([50, request, {}, [result]])],
+        },
+        _ => panic!("{message}"),
+    }
+}
+
+#[test]
+fn who_leaves_before_it_can_be_asked_for_is_left_out() {
+    let url = played(|message| {
+        usual(message, |procedure, args| match (procedure, args[0].as_u64()) {
+            ("wamp.session.list", _) => json!([7, 5, 6]),
+            ("wamp.session.get", Some(6)) => json!("wamp.error.no_such_session"),
+            (_, id) => json!({"session": id}),
+        })
+    });
+    let table = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+                 5  -  -  -  -  -\n\
+                 7  -  -  -  -  -\n\
+                 2 sessions in realm1\n";
+    let list = ["sessions", "list", "--url", &url];
+    assert_eq!(ended(&mut program(&list), &[]), Ended::new(0, table, ""));
+}
+
+#[test]
+fn whoever_is_not_told_whom_it_would_end_is_asked() {
+    let url = played(|message| {
+        usual(message, |procedure, args| match procedure {
+            "wamp.session.list" => json!([1, 5, 6]),
+            "wamp.session.get" => json!({"session": args[0]}),
+            _ => panic!("{procedure} is called"),
+        })
+    });
+    let told = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+                5  -  -  -  -  -\n\
+                6  -  -  -  -  -\n\
+                realmkeeper: 2 sessions would be ended; say --yes if that is meant\n";
+    let kill = ["sessions", "kill-by-authid", "joe", "--url", &url];
+    assert_eq!(ended(&mut program(&kill), &[]), Ended::new(2, "", told));
+}
+
+#[test]
+fn what_a_router_tells_of_a_leave_is_told() {
+    let url = played(|message| {
+        let mut answers = usual(message, |procedure, args| match procedure {
+            "wamp.session.list" => json!([5, 6]),
+            _ => json!({"session": args[0], "authid": "a\u{1b}", "authrole": "member", "transport": null}),
+        });
+        // Behind the details of the last session.
+        if message[3] == "wamp.session.get" && message[1] == 5 {
+            answers.push(json!([36, 2, 9, {}, [5], {"cause": "killed", "by": 6, "\u{1b}[2J": "x\ny"}]));
+            answers.push(json!([36, 2, 9, {}, [6]]));
+            answers.push(json!([36, 2, 9, {}, [7]]));
+            answers.push(json!([36, 2, 9, {}, ["no id"]]));
+        }
+        answers
+    });
+    let watched = "TIME watching realm1, sessions: 2\n\
+                   TIME left  5 \"a\\u{1b}\" member, \"\\u{1b}[2J\": \"x\\ny\", by: 6, cause: killed\n\
+                   TIME left  6 \"a\\u{1b}\" member\n";
+    let told = "realmkeeper: what the router says makes no sense: wamp.session.on_leave with \
+                [\"no id\"]\n";
+    let watch = ["sessions", "watch", "--url", &url];
+    assert_eq!(ended(&mut program(&watch), &[]), Ended::new(2, watched, told));
+}
+
+#[test]
+fn a_router_that_talks_nonsense_is_left() {
+    for (answer, told) in [
+        (json!([2, 1]), "the message [2,1]"),
+        (json!([2, "1", {}]), "the message [2,\"1\",{}]"),
+        (json!({"a": "\u{1b}[2J"}), "invalid type: map, expected a sequence at line 1 column 0"),
+        (json!([4, "magic", {}]), "it asks for magic, which was not offered"),
+        (json!([50, 1, {}]), "the message [50,1,{}]"),
+    ] {
+        let url = played(move |_| vec![answer.clone()]);
+        let text = format!("realmkeeper: what the router says makes no sense: {told}\n");
+        let call = ["call", "com.example.a", "--url", &url];
+        assert_eq!(ended(&mut program(&call), &[]), Ended::new(2, "", &text));
+    }
 }
 
 /// The first block of commands in the section of the README, one command with its output after the other.

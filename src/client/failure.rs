@@ -32,6 +32,14 @@ pub(crate) enum Failure {
     Output { is_closed: bool, reason: String },
 }
 
+impl Failure {
+    /// What makes no sense, not more of it than can be read at a glance.
+    pub(crate) fn unexpected(what: &str, value: &Value) -> Self {
+        let shown: String = value.to_string().chars().take(200).collect();
+        Self::Unexpected(format!("{what} {shown}"))
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output { is_closed: error.kind() == io::ErrorKind::BrokenPipe, reason: error.to_string() }

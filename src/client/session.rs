@@ -465,6 +465,5 @@ fn code(message: &[Value]) -> u64 {
 }
 
 fn unexpected(message: &[Value]) -> Failure {
-    let text = Value::from(message).to_string();
-    Failure::Unexpected(text.chars().take(200).collect())
+    Failure::unexpected("the message", &Value::from(message))
 }

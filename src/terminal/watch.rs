@@ -195,7 +195,7 @@ impl Watch {
         let Payload { args, kwargs } = &event.payload;
         match args.first().and_then(Value::as_u64) {
             Some(id) => self.left(id, kwargs.clone(), false),
-            None => Err(Failure::Unexpected(format!("wamp.session.on_leave names no session: {args:?}"))),
+            None => Err(Failure::unexpected("wamp.session.on_leave with", &args.clone().into())),
         }
     }
 
