@@ -19,7 +19,7 @@ use realmkeeper_actors::{
 use serde_json::{Value as Json, json};
 use std::{
     env, fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
@@ -520,81 +520,110 @@ fn who_joins_is_told_by_variables_and_files() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal-ticket");
     let file_name = file.to_str().expect("it is text");
     fs::write(&file, "secret123\nnot this\n").expect("it can be written");
-    let ends = |change: &dyn Fn(&mut Command)| {
+    let ends = |variables: &[(&str, &str)], args: &[&str]| {
         let mut command = command(&router, &count);
-        change(&mut command);
-        ended(&mut command, &[])
+        ended(command.envs(variables.iter().copied()).args(args), &[])
     };
-    let fine = Ended::new(0, "1\n", "");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "alice", "--ticket", "secret123"]);
-        }),
-        fine
-    );
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "alice", "--ticket-file", file_name]);
-        }),
-        fine
-    );
     let (authid, ticket) = (("REALMKEEPER_AUTHID", "alice"), ("REALMKEEPER_TICKET", "secret123"));
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ticket]);
-        }),
-        fine
-    );
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ("REALMKEEPER_TICKET_FILE", file_name)]);
-        }),
-        fine
-    );
+    let wrong = ("REALMKEEPER_TICKET", "wrong");
+    for (variables, args) in [
+        (&[][..], &["--authid", "alice", "--ticket", "secret123"][..]),
+        (&[], &["--authid", "alice", "--ticket-file", file_name]),
+        (&[authid, ticket], &[]),
+        (&[authid, wrong], &["--ticket", "secret123"]),
+        (&[authid, wrong], &["--ticket-file", file_name]),
+    ] {
+        assert_eq!(ends(variables, args), Ended::new(0, "1\n", ""), "{variables:?} {args:?}");
+    }
 
     let told = |code, text: &str| Ended::new(code, "", &format!("realmkeeper: {text}\n"));
     let denied = "cannot join realm realm1: what should prove the authid is not right \
                   (wamp.error.authentication_denied): the authid or the proof is wrong";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ("REALMKEEPER_TICKET", "wrong")]);
-        }),
-        told(1, denied)
-    );
+    assert_eq!(ends(&[authid, wrong], &[]), told(1, denied));
     let anonymous = "cannot join realm realm1: nobody may join anonymously; say who you are with --authid \
                      (wamp.error.authentication_required): nobody joins this realm anonymously; accepted: ticket";
-    assert_eq!(ends(&|_| ()), told(1, anonymous));
-    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
-                    --secret-file or --key-file";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid]);
-        }),
-        told(2, unproved)
-    );
+    assert_eq!(ends(&[], &[]), told(1, anonymous));
+    assert_eq!(ends(&[ticket], &["--authmethod", "anonymous"]), told(1, anonymous));
+    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use \
+                    --ticket-file, --secret-file or --key-file";
+    assert_eq!(ends(&[authid], &[]), told(2, unproved));
     let nobody = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([ticket]);
-        }),
-        told(2, nobody)
-    );
+    assert_eq!(ends(&[ticket], &[]), told(2, nobody));
     fs::write(&file, "\n").expect("it can be written");
+    let with_file = ["--authid", "alice", "--ticket-file", file_name];
     let empty = format!("cannot read {file_name}: its first line is empty");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "a", "--ticket-file", file_name]);
-        }),
-        told(2, &empty)
-    );
+    assert_eq!(ends(&[], &with_file), told(2, &empty));
     fs::remove_file(&file).expect("it is there");
     let missing = format!("cannot read {file_name}: No such file or directory (os error 2)");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "a", "--ticket-file", file_name]);
-        }),
-        told(2, &missing)
-    );
+    assert_eq!(ends(&[], &with_file), told(2, &missing));
+}
+
+/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the exit
+/// code and what the terminal is sent, with its line ends as they are elsewhere.
+fn on_a_terminal(router: &Router, line: &str, questions: &[(&str, &str)]) -> (Option<i32>, String) {
+    let program = env!("CARGO_BIN_EXE_realmkeeper");
+    let line = format!("stty cols 80 rows 24; {}", line.replace("realmkeeper ", &format!("{program} ")));
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("REALMKEEPER_URL", router.url());
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be run");
+    let mut keyboard = script.stdin.take().expect("it is piped");
+    let mut output = script.stdout.take().expect("it is piped");
+    let mut screen = Vec::new();
+    for (question, answer) in questions {
+        while !screen.ends_with(question.as_bytes()) {
+            let mut octet = [0];
+            output.read_exact(&mut octet).expect("the question is asked");
+            screen.extend(octet);
+        }
+        keyboard.write_all(answer.as_bytes()).expect("the terminal takes it");
+    }
+    output.read_to_end(&mut screen).expect("the program ends");
+    let screen = String::from_utf8(screen).expect("the program prints text");
+    (script.wait().expect("it ends").code(), screen.replace("\r\n", "\n"))
+}
+
+#[test]
+fn a_terminal_is_asked_and_shown_what_fits() {
+    let long = "long".repeat(20);
+    let router = Router::with(|settings| {
+        let principals = ["alice", &long].map(|authid| backend(authid, Ticket::plain("secret123")));
+        settings.realms[0].door.principals.extend(principals);
+    });
+    let (alice, mut other) = (join(&router, "alice"), join(&router, &long));
+    let known = [&alice, &other];
+    // How much there is room for depends on the length of the ids.
+    let shown = |screen: &str| {
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+        let cut = screen.split(' ').find(|word| word.ends_with('…')).expect("something is cut");
+        assert!(cut.chars().count() >= 16 && long.starts_with(cut.trim_end_matches('…')), "{screen}");
+        masked(&screen.replace(cut, "CUT"), &known)
+    };
+    let table = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD\n\
+                 $1  alice  backend  PEER  ticket\n\
+                 $2  CUT  backend  PEER  ticket\n";
+    let kill = "realmkeeper sessions kill-by-authrole backend";
+    let question = "End these 2 sessions? [y/N] ";
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "n\n")]);
+    assert_eq!((code, shown(&screen)), (Some(2), format!("{table}{question}n\nnobody is ended\n")));
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "\u{3}")]);
+    assert_eq!((code, shown(&screen)), (Some(2), format!("{table}{question}^C")));
+
+    let line = "NO_COLOR=1 realmkeeper sessions list --authrole backend";
+    let (code, screen) = on_a_terminal(&router, line, &[]);
+    assert_eq!((code, shown(&screen)), (Some(0), format!("{table}2 sessions in realm1\n")));
+    let (code, screen) = on_a_terminal(&router, "realmkeeper sessions list --authrole nobody", &[]);
+    let styled = "\u{1b}[1mSESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\u{1b}[0m\n\
+                  \u{1b}[2m0 sessions in realm1\u{1b}[0m\n";
+    assert_eq!((code, screen.as_str()), (Some(0), styled));
+
+    let line = "realmkeeper call wamp.session.count --authid alice";
+    let (code, screen) = on_a_terminal(&router, line, &[("Ticket or secret of alice: ", "secret123\n")]);
+    // Whoever types before the question is out may see it.
+    assert!(code == Some(0) && screen.ends_with("\n3\n"), "{screen}");
+
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "y\n")]);
+    assert_eq!((code, shown(&screen)), (Some(0), format!("{table}{question}y\n2 sessions are ended\n")));
+    assert_eq!(other.message(), json!([6, {}, "wamp.close.killed"]));
 }
 
 #[test]

@@ -344,9 +344,9 @@ impl Conversation {
         end.get_or_init(|| failure.clone());
         // Those who wait for an answer find the end there.
         self.asked.clear();
-        self.connection.close().await;
         // Nobody may be interested any more.
         let _ = happen.send(Happening::Ended(failure)).await;
+        self.connection.close().await;
     }
 
     async fn carry_out(&mut self, order: Order) -> Result<(), Failure> {

@@ -43,7 +43,8 @@ impl Sent {
 
 /// Call a procedure and print the result
 ///
-/// Each argument of the result is printed on a line of its own, text as it is; then the keyword arguments, if there are any.
+/// Each argument of the result is printed on a line of its own, text as it is but for what a terminal would obey, if it is
+/// printed on one; then the keyword arguments, if there are any.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CallArgs {
