@@ -22,11 +22,16 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     }
     // The name by which it was called works again, wherever the program lies.
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    let line = match realms.iter().find(|realm| is_open(realm)) {
-        Some(RealmSettings { name, .. }) => {
+    // What the load generator can reach.
+    let plain = service
+        .urls()
+        .iter()
+        .find(|url| url.starts_with("ws://") || url.starts_with("rs://") && !url.starts_with("rs://unix:"));
+    let line = match (plain, realms.iter().find(|realm| is_open(realm))) {
+        (Some(url), Some(RealmSettings { name, .. })) => {
             Some(format!("{program} bench rpc --url {url} --realm {name} --seconds 2"))
         }
-        None => service.pages_address().map(|address| format!("curl http://{address}/healthz")),
+        _ => service.pages_address().map(|address| format!("curl http://{address}/healthz")),
     };
     if let Some(line) = line {
         let _ = writeln!(text, "try: {line}");

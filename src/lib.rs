@@ -8,6 +8,7 @@ mod client;
 pub mod config;
 mod server;
 pub mod terminal;
+pub mod user;
 
 pub use server::{Service, ServiceError};
 
@@ -26,7 +27,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 pub struct Settings {
     /// Where it listens for WAMP clients; at least one.
     pub listeners: Vec<Listener>,
-    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener if there is no
+    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener for WebSocket if there is no
     /// address for them.
     pub admin: Option<SocketAddr>,
     /// The realms.
@@ -103,6 +104,8 @@ pub struct TlsFiles {
     pub certificates: Vec<CertificateFiles>,
     /// The certificates of the authorities by one of which clients have to be certified; `None` if they need not be.
     pub client_ca: Option<PathBuf>,
+    /// Whether clients may come without a certificate all the same: those who show one still have to be certified.
+    pub allows_no_client_certificate: bool,
 }
 
 /// The PEM files of a certificate.
@@ -157,7 +160,7 @@ impl Default for Settings {
             realms: vec![RealmSettings {
                 name: "realm1".into(),
                 options: RealmOptions::default(),
-                door: Door { anonymous, principals: Vec::new() },
+                door: Door { anonymous, ..Door::default() },
             }],
             limits: NodeLimits::default(),
             shutdown: ShutdownTimes::default(),

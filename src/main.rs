@@ -12,6 +12,7 @@ use realmkeeper::{
     bench::{self, BenchArgs},
     config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, Overrides, Problem},
     terminal::{self, CallArgs, PublishArgs, RegisterArgs, SessionsArgs, SubscribeArgs},
+    user::{self, UserArgs},
 };
 use std::{
     io::{self, IsTerminal, Write},
@@ -21,6 +22,10 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
+
+/// Keeps what is opened for a moment apart from what stays, so that a connection leaves no hole beside its session.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What was asked for cannot be done as it stands.
 const UNUSABLE: u8 = 2;
@@ -50,7 +55,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_LISTEN", hide_env_values = true)]
     listen: Option<String>,
 
-    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener
+    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener for WebSocket
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_ADMIN", hide_env_values = true)]
     admin: Option<String>,
 
@@ -70,6 +75,7 @@ enum Command {
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration file
     Schema,
+    User(UserArgs),
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
     Sessions(SessionsArgs),
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => config::check(&arguments),
         Some(Command::Explain(arguments)) => config::explain(&arguments),
         Some(Command::Schema) => config::print_schema(),
+        Some(Command::User(arguments)) => user::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Sessions(arguments)) => terminal::run(terminal::Command::Sessions(arguments)),
         Some(Command::Call(arguments)) => terminal::run(terminal::Command::Call(arguments)),

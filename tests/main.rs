@@ -33,3 +33,4 @@ mod tidy;
 mod tls;
 mod transcripts;
 mod upgrade;
+mod users;

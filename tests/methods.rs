@@ -1,18 +1,29 @@
 //! Each method of authentication against a started router: right and wrong proofs, in every serializer.
 
-use crate::support::{Peer, Router, peer::Received};
+use crate::support::{
+    Peer, Router,
+    certificate::{self, authority_file, certificate, client_certificate},
+    peer::Received,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use realmkeeper::Settings;
 use realmkeeper_actors::{
     codec::Serializer,
     permission::Role,
     session::access::{
-        Credentials, Principal,
+        CertificateName, Credentials, Principal,
         cra::{self, Salting},
         cryptosign,
+        jwt::{self, Grant, Rules},
         scram::{self, Kdf, Told},
     },
 };
 use serde_json::{Value as Json, json};
-use std::sync::Arc;
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// What nobody is told more than: neither whether somebody has the authid, nor what was wrong.
 const DENIED: [&str; 2] = ["wamp.error.authentication_denied", "the authid or the proof is wrong"];
@@ -87,6 +98,10 @@ fn welcomed(mut peer: Peer, signature: &str, extra: &Json) -> (Json, Json) {
 /// Answers CHALLENGE with what is wrong.
 fn denied(mut peer: Peer, signature: &str, extra: &Json) {
     peer.send(&json!([5, signature, extra]));
+    check_denied(&mut peer);
+}
+
+fn check_denied<S: Read + Write>(peer: &mut Peer<S>) {
     let [reason, message] = DENIED;
     let abort = Received::Message(json!([3, {"message": message}, reason]));
     assert_eq!(peer.rest(), [abort, Received::Close(Some(1000)), Received::End]);
@@ -262,4 +277,153 @@ fn who_leaves_out_what_a_method_needs_is_told_what() {
         let abort = json!([3, {"message": text}, "wamp.error.authentication_required"]);
         assert_eq!(peer.rest()[0], Received::Message(abort), "{method} {details}");
     }
+}
+
+/// Lets somebody in by a certificate with these names.
+fn holder(settings: &mut Settings, authid: &str, names: &[&str]) {
+    let names = names.iter().map(|name| name.parse::<CertificateName>().expect("it names a certificate"));
+    let credentials = Credentials { certificates: names.collect(), ..Credentials::default() };
+    let role = Role::unrestricted("member").into();
+    settings.realms[0].door.principals.push(principal(authid, &role, credentials));
+}
+
+#[test]
+fn a_certificate_tells_who_its_connection_is_of() {
+    let own = client_certificate("own", "Sensor 7", "Sensor.example.com", "spiffe://example.com/sensor/7");
+    let other = client_certificate("other", "Sensor 8", "other.example.com", "spiffe://example.com/sensor/8");
+    let fingerprint = CertificateName::fingerprint(&own.der).to_string();
+    let listener = certificate("methods", &["localhost"]).files;
+    let router = |names: &[&str]| {
+        Router::with(|settings| {
+            let client_ca = Some(authority_file().to_owned());
+            let tls =
+                realmkeeper::TlsFiles { client_ca, allows_no_client_certificate: true, ..listener.clone() };
+            settings.listeners[0].tls = Some(tls);
+            holder(settings, "nobody's", &["cn:Sensor 9"]);
+            holder(settings, "sensor", names);
+        })
+    };
+    let hello = |router: &Router, own, serializer: Serializer, authid: &Json| {
+        let mut peer = Peer::on(certificate::open(router.address(), own, serializer), serializer);
+        let details = json!({"roles": {"caller": {}}, "authmethods": ["tls"], "authid": authid});
+        peer.send(&json!([1, "realm1", details]));
+        peer
+    };
+    for names in [
+        &["cn:Sensor 7"][..],
+        &["dns:sensor.EXAMPLE.com"],
+        &["uri:spiffe://example.com/sensor/7"],
+        &[&fingerprint],
+        &["cn:Sensor 1", "cn:Sensor 7"],
+    ] {
+        let router = router(names);
+        for serializer in Serializer::ALL {
+            for authid in [Json::Null, json!("sensor")] {
+                let mut peer = hello(&router, Some(&own), serializer, &authid);
+                let welcome = peer.message();
+                assert_eq!(welcome[0], 2, "{names:?} {welcome}");
+                check_welcome(&welcome[2], "sensor", "tls", &Json::Null);
+            }
+            for (own, authid) in [
+                (&own, json!("nobody's")),
+                (&own, json!("nobody")),
+                (&other, Json::Null),
+                (&other, json!("sensor")),
+            ] {
+                check_denied(&mut hello(&router, Some(own), serializer, &authid));
+            }
+            let mut without = hello(&router, None, serializer, &json!("sensor"));
+            let text = "authentication by tls is not possible: the connection was opened without a client \
+                        certificate";
+            let abort = json!([3, {"message": text}, "wamp.error.authentication_required"]);
+            assert_eq!(without.rest()[0], Received::Message(abort));
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_opens_no_connection_though_none_is_needed() {
+    let listener = certificate("optional", &["localhost"]).files;
+    let router = Router::with(|settings| {
+        let client_ca = Some(authority_file().to_owned());
+        let tls = realmkeeper::TlsFiles { client_ca, allows_no_client_certificate: true, ..listener };
+        settings.listeners[0].tls = Some(tls);
+    });
+    let foreign = certificate::self_signed("foreign");
+    let connected =
+        certificate::connect(crate::support::http::send(router.address(), b""), "localhost", Some(&foreign));
+    let refused = connected.and_then(|(mut stream, _)| stream.read(&mut [0]));
+    let problem = refused.expect_err("it is refused").to_string();
+    assert!(problem.starts_with("received fatal alert: "), "{problem}");
+}
+
+const JWT_SECRET: &str = "a secret of more than 32 octets, shared by two";
+
+/// A token that is signed with a secret.
+fn token(secret: &str, claims: &Json) -> String {
+    let encode = |json: &Json| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+    let message = format!("{}.{}", encode(&json!({"alg": "HS256", "typ": "JWT"})), encode(claims));
+    // It is what wampcra signs with, in another alphabet.
+    let signature = cra::sign(secret, &message).replace('+', "-").replace('/', "_").replace('=', "");
+    format!("{message}.{signature}")
+}
+
+/// So many seconds from now, in seconds since the Unix epoch.
+fn from_now(seconds: u64) -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later");
+    (since + Duration::from_secs(seconds)).as_secs()
+}
+
+/// A router that lets in by tokens, and observers who do not say who they are.
+fn by_token() -> Router {
+    Router::with(|settings| {
+        settings.realms[0].door.jwt = Some(Rules {
+            keys: vec![jwt::Key::secret(JWT_SECRET.as_bytes()).expect("it is long enough")],
+            issuer: None,
+            audience: None,
+            authid: "sub".into(),
+            role: Grant::Fixed(Role::unrestricted("member").into()),
+        });
+    })
+}
+
+#[test]
+fn a_token_lets_in_whom_it_names() {
+    let router = by_token();
+    let claims = json!({"sub": "joe", "exp": from_now(3600)});
+    let right = token(JWT_SECRET, &claims);
+    for serializer in Serializer::ALL {
+        for authid in [Json::Null, json!("joe")] {
+            let (peer, extra) = challenged(&router, serializer, "jwt", &json!({"authid": authid}));
+            assert_eq!(extra, json!({}));
+            check_welcome(&welcomed(peer, &right, &json!({})).1, "joe", "jwt", &Json::Null);
+        }
+        denied(challenged(&router, serializer, "jwt", &json!({"authid": "root"})).0, &right, &json!({}));
+        for wrong in [
+            String::new(),
+            "secret123".into(),
+            token("a secret of more than 32 octets, that nobody has", &claims),
+            token(JWT_SECRET, &json!({"sub": "joe", "exp": from_now(0) - 1})),
+            token(JWT_SECRET, &json!({"sub": "joe"})),
+            token(JWT_SECRET, &json!({"exp": from_now(3600)})),
+        ] {
+            denied(challenged(&router, serializer, "jwt", &json!({})).0, &wrong, &json!({}));
+        }
+    }
+}
+
+#[test]
+fn a_session_ends_when_its_token_expires_and_its_realm_is_told() {
+    let router = by_token();
+    let mut observer = Peer::join(&router, Serializer::Json);
+    observer.subscribe("wamp.session.on_leave");
+    let (peer, _) = challenged(&router, Serializer::Json, "jwt", &json!({}));
+    let mut joe = peer;
+    joe.send(&json!([5, token(JWT_SECRET, &json!({"sub": "joe", "exp": from_now(2)})), {}]));
+    let session = joe.message()[1].clone();
+    let text = "the token has expired by which this session was let in";
+    let goodbye = Received::Message(json!([6, {"message": text}, "realmkeeper.close.expired"]));
+    assert_eq!(joe.rest(), [goodbye, Received::Close(Some(1008)), Received::End]);
+    let left = observer.message();
+    assert_eq!((&left[0], &left[4]), (&json!(36), &json!([session, "joe", "member"])), "{left}");
 }

@@ -6,6 +6,7 @@ use crate::support::{
     certificate::{self, certificate},
     http,
     peer::{Received, raw_frame},
+    program::{Serving, program},
     router::PATIENCE,
     scrape::Samples,
 };
@@ -428,6 +429,48 @@ fn limits_of_an_address_are_not_for_sockets_of_this_machine() {
     assert_eq!(rest(&mut stream), b"\x7f\x40\0\0");
     drop(peers);
     router.wait_for_sockets(0);
+}
+
+#[test]
+fn the_program_tells_where_it_listens_and_the_load_generator_finds_it() {
+    let path = path("program");
+    let text = format!(
+        r#"
+        realms = [{{ name = "realm1", anonymous = "anyone", roles = [{{ name = "anyone", permissions = [
+            {{ uri = "", match = "prefix", allow = ["call", "register", "publish", "subscribe"] }}
+        ] }}] }}]
+        [[listeners]]
+        kind = "rawsocket"
+        unix = {{ path = "{}", mode = "600" }}
+        [[listeners]]
+        kind = "rawsocket"
+        address = "127.0.0.1:0"
+        "#,
+        path.display()
+    );
+    let mut serving = Serving::configured("rawsocket.toml", &text);
+    let second = serving.line();
+    let url = second.trim_end().strip_prefix("listens on ").expect("the second listener is told");
+    assert!(url.starts_with("rs://127.0.0.1:"), "{url}");
+    for serializer in ["json", "msgpack"] {
+        let args = ["--url", url, "--serializer", serializer, "--seconds", "0.2", "--warmup", "0"];
+        let output = program(&["bench", "rpc"]).args(args).output().expect("the program starts");
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("it prints text");
+        assert!(output.status.success(), "{told}");
+    }
+    serving.signal("TERM");
+    let (code, printed) = serving.wait();
+    let greeting = format!(
+        "realmkeeper {} listens on rs://unix:{}\n\
+         listens on {url}\n\
+         realm: realm1 (anonymous as anyone)\n\
+         try: {} bench rpc --url {url} --realm realm1 --seconds 2\n",
+        env!("CARGO_PKG_VERSION"),
+        path.display(),
+        env!("CARGO_BIN_EXE_realmkeeper")
+    );
+    assert_eq!((code, printed), (Some(0), greeting));
+    assert!(!path.exists());
 }
 
 /// Why a service with this listener does not start.

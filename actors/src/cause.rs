@@ -8,7 +8,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Why a session ended. It decides what the peer gets, with which code its WebSocket is closed, and whether the
+/// Why a session ended. It decides what the peer gets, with which code a WebSocket is closed, and whether the
 /// realm hears of it; it labels the log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -16,7 +16,7 @@ pub enum Cause {
     Goodbye,
     /// The client closed its WebSocket without saying GOODBYE.
     TransportClosed,
-    /// The connection broke, or the client closed it without a close frame.
+    /// The connection broke, or the client closed it without a close frame. A RawSocket has none.
     TransportLost,
     /// The client sent ABORT.
     Aborted,
@@ -36,6 +36,8 @@ pub enum Cause {
     PingTimeout,
     /// The session may not go on by a rule of this router. The text says by which.
     Policy(String),
+    /// The token has expired by which the client was let in.
+    Expired,
     /// The realm failed. Not announced: nobody remains.
     RealmClosed,
     /// The router stops. Not announced: nobody remains.
@@ -69,6 +71,7 @@ labels! {
         Self::SlowConsumer => "slow_consumer",
         Self::PingTimeout => "ping_timeout",
         Self::Policy(_) => "policy",
+        Self::Expired => "expired",
         Self::RealmClosed => "realm_closed",
         Self::Shutdown => "shutdown",
         Self::Panic => "panic",
@@ -95,6 +98,10 @@ impl Cause {
             }
             Self::SlowConsumer => Goodbye::new("realmkeeper.close.slow_consumer", None).into(),
             Self::Policy(text) => Goodbye::new("wamp.error.not_authorized", Some(text)).into(),
+            Self::Expired => {
+                let text = "the token has expired by which this session was let in";
+                Goodbye::new("realmkeeper.close.expired", Some(text)).into()
+            }
             Self::RealmClosed => Goodbye::new("wamp.close.close_realm", None).into(),
             Self::Shutdown => Goodbye::new("wamp.close.system_shutdown", None).into(),
             Self::Panic => {
@@ -122,7 +129,7 @@ impl Cause {
             Self::RealmClosed | Self::Shutdown => Some(1001),
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::SlowConsumer | Self::Policy(_) => Some(1008),
+            Self::SlowConsumer | Self::Policy(_) | Self::Expired => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
@@ -155,6 +162,7 @@ impl fmt::Display for Cause {
             | Self::InvalidUtf8
             | Self::SlowConsumer
             | Self::PingTimeout
+            | Self::Expired
             | Self::RealmClosed
             | Self::Shutdown
             | Self::Panic => Ok(()),

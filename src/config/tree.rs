@@ -70,11 +70,6 @@ impl<'t, 'i> Place<'t, 'i> {
         self.inner(node, key.unwrap_or_else(|| format!("{}[{index}]", self.key)))
     }
 
-    /// Whether this stands in the text.
-    pub(super) fn is_given(&self) -> bool {
-        self.node.is_some()
-    }
-
     /// Where this stands in the text, or what it would stand in.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()

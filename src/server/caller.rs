@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as it is known before a session begins.
 
 use super::{route::Route, stream::Stream};
-use realmkeeper_actors::roster::Channel;
+use realmkeeper_actors::{roster::Channel, session::access::CertificateName};
 use std::{io, net::IpAddr};
 use tokio::net::UnixStream;
 
@@ -16,6 +16,8 @@ pub(super) struct Caller {
     pub(super) via: Option<Box<str>>,
     /// What its connection is made of.
     pub(super) channel: Channel,
+    /// The names in its certificate; none if it has none.
+    pub(super) certificate: Box<[CertificateName]>,
 }
 
 impl Caller {
@@ -26,6 +28,7 @@ impl Caller {
             peer: route.client.to_string().into(),
             via: route.via.map(|via| via.to_string().into()),
             channel: if stream.is_secure() { Channel::Tls } else { Channel::Tcp },
+            certificate: stream.certificate(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Caller {
             Some(pid) => format!("unix:pid={pid},uid={uid}"),
             None => format!("unix:uid={uid}"),
         };
-        Ok(Self { address: None, peer: peer.into(), via: None, channel: Channel::Unix })
+        let (channel, certificate) = (Channel::Unix, Box::default());
+        Ok(Self { address: None, peer: peer.into(), via: None, channel, certificate })
     }
 }

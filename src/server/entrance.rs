@@ -61,9 +61,10 @@ impl Entrance {
         (serializer, framing): (Serializer, Framing),
         open: OpenSocket,
     ) {
-        let Caller { peer, via, channel, .. } = caller;
+        let Caller { peer, via, channel, certificate, .. } = caller;
         let transport = Transport { serializer, framing, channel, peer, via };
-        let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
+        let upgraded =
+            Upgraded { socket, read, transport, certificate, open, stopping: self.stopping.clone() };
         Session::new(upgraded, self.environment.clone()).start();
     }
 }

@@ -1,10 +1,11 @@
 //! The service: it listens, and it stops in order.
 //!
-//! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
-//! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
+//! Each listener ([`clients`]) makes sessions ([`entrance`]) of WebSocket requests at its path ([`upgrade`]) or of
+//! RawSocket handshakes ([`rawsocket`]), if the limits of the node allow it ([`doorkeeper`]). It has an address or a Unix
+//! domain socket ([`unix`]), and every session has a [`caller`]. Where a client is that comes through a balancer is told by what that one is
 //! believed ([`route`]). A connection becomes a [`stream`] before its first request: what a balancer sends comes first
 //! ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the service ask it is answered by [`admin`], at an address
-//! of its own or else on the first listener.
+//! of its own or else on the first listener for WebSocket.
 
 mod admin;
 mod caller;

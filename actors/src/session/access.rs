@@ -1,8 +1,9 @@
 //! Who may join which realm, and as what (section "Authentication").
 
 pub use super::auth::{
-    cra, cryptosign, scram,
+    cra, cryptosign, jwt, scram,
     ticket::{InvalidHash, Ticket},
+    tls::CertificateName,
 };
 
 use super::auth::{Decoy, Method, ticket};
@@ -21,8 +22,10 @@ pub struct Door {
     /// The role of those who do not say who they are; `None` if they are not let in.
     pub anonymous: Option<Arc<Role>>,
     /// Those who prove who they are. Of two with the same authid the first counts, and so does the first of two with
-    /// the same public key.
+    /// the same public key or certificate.
     pub principals: Vec<Principal>,
+    /// The tokens that let others in; `None` if none do.
+    pub jwt: Option<jwt::Rules>,
 }
 
 /// Somebody who is known.
@@ -50,17 +53,25 @@ pub struct Credentials {
     pub scram: Option<scram::Keys>,
     /// The keys of which it has one by `cryptosign`.
     pub public_keys: Vec<cryptosign::PublicKey>,
+    /// The certificates of which its connection has one by `tls`.
+    pub certificates: Vec<CertificateName>,
 }
 
 impl Credentials {
+    /// The methods that somebody can use with them.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        Method::ALL.into_iter().filter(|method| self.serve(*method))
+    }
+
     /// Whether somebody can use this method with them.
     pub(crate) fn serve(&self, method: Method) -> bool {
         match method {
-            Method::Anonymous => false,
+            Method::Anonymous | Method::Jwt => false,
             Method::Ticket => self.ticket.is_some(),
             Method::WampCra => self.cra.is_some(),
             Method::WampScram => self.scram.is_some(),
             Method::Cryptosign => !self.public_keys.is_empty(),
+            Method::Tls => !self.certificates.is_empty(),
         }
     }
 }
@@ -81,6 +92,10 @@ pub(crate) struct Admission {
     principals: Map<Arc<str>, Principal>,
     /// The authids of those who have public keys.
     owners: Map<cryptosign::PublicKey, Arc<str>>,
+    /// The authids of those who have certificates.
+    holders: Map<CertificateName, Arc<str>>,
+    /// The tokens that let others in.
+    pub(crate) jwt: Option<Arc<jwt::Rules>>,
     /// What is made up for those who are not known.
     pub(crate) decoy: Decoy,
     /// A hash to be computed for those who have none; `None` if nobody has one.
@@ -109,14 +124,18 @@ impl Access {
 }
 
 impl Admission {
-    fn new(Door { anonymous, principals }: Door, decoy: Decoy) -> Self {
-        let (mut known, mut owners) = (Map::<Arc<str>, Principal>::default(), Map::default());
+    fn new(Door { anonymous, principals, jwt }: Door, decoy: Decoy) -> Self {
+        let mut known = Map::<Arc<str>, Principal>::default();
+        let (mut owners, mut holders) = (Map::default(), Map::default());
         for principal in principals {
             if known.contains_key(&principal.authid) {
                 continue;
             }
             for key in &principal.credentials.public_keys {
                 owners.entry(*key).or_insert(principal.authid.clone());
+            }
+            for name in &principal.credentials.certificates {
+                holders.entry(name.clone()).or_insert(principal.authid.clone());
             }
             known.insert(principal.authid.clone(), principal);
         }
@@ -127,10 +146,23 @@ impl Admission {
             credentials.clone().find_map(|one| Some(one.scram.as_ref()?.kdf())).unwrap_or_default();
         let accepts = |method: &Method| match method {
             Method::Anonymous => anonymous.is_some(),
+            Method::Jwt => jwt.is_some(),
             method => credentials.clone().any(|one| one.serve(*method)),
         };
         let accepted = Method::ALL.into_iter().filter(accepts).collect();
-        Self { anonymous, accepted, principals: known, owners, decoy, decoy_hash, decoy_salting, decoy_kdf }
+        let (jwt, principals) = (jwt.map(Arc::new), known);
+        Self {
+            anonymous,
+            accepted,
+            principals,
+            owners,
+            holders,
+            jwt,
+            decoy,
+            decoy_hash,
+            decoy_salting,
+            decoy_kdf,
+        }
     }
 
     /// Whether somebody can join by this method.
@@ -160,6 +192,11 @@ impl Admission {
     pub(crate) fn owner(&self, key: &cryptosign::PublicKey) -> Option<&Principal> {
         self.principal(self.owners.get(key)?)
     }
+
+    /// Who has a certificate of which these are the names; of several the one that the first of them belongs to.
+    pub(crate) fn holder(&self, names: &[CertificateName]) -> Option<&Principal> {
+        self.principal(names.iter().find_map(|name| self.holders.get(name))?)
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +209,7 @@ mod tests {
             let role = Role::unrestricted(role).into();
             Principal { authid: "joe".into(), role, credentials: Ticket::plain("secret123").into() }
         });
-        let door = Door { anonymous: None, principals: principals.into() };
+        let door = Door { principals: principals.into(), ..Door::default() };
         let access = Access::new([("realm1".into(), door)], &[0; 32]);
         let joe = access.admission("realm1").and_then(|admission| admission.principal("joe"));
         assert_eq!(joe.map(|joe| &*joe.role.name), Some("first"));

@@ -6,7 +6,7 @@
 
 use super::{
     Rate, SessionSettings, Verifier,
-    access::Access,
+    access::{Access, CertificateName},
     auth::Checked,
     clock::{Clock, Due, Stage},
     handshake::{Handshake, Lent, Next, Outcome, Refused, Verifying},
@@ -63,6 +63,8 @@ pub struct Session<S> {
     connection: Connection<S>,
     outbox: Arc<Outbox>,
     transport: Transport,
+    /// The names in the certificate of the client.
+    certificate: Box<[CertificateName]>,
     environment: Arc<Environment>,
     phase: Phase,
     /// That the client sends nothing more, with the code of its close frame if there was one.
@@ -150,6 +152,9 @@ pub struct Upgraded<S> {
     pub read: BytesMut,
     /// What the meta API tells of it.
     pub transport: Transport,
+    /// The names in the certificate with which the client opened it, in the order in which they are looked up; none if
+    /// it has no certificate.
+    pub certificate: Box<[CertificateName]>,
     /// That it is counted.
     pub open: OpenSocket,
     /// Tells those who have not joined that the router stops.
@@ -167,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
     pub fn new(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
         let settings = &environment.settings;
-        let Upgraded { socket, read, transport, open, stopping } = upgraded;
+        let Upgraded { socket, read, transport, certificate, open, stopping } = upgraded;
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let frames = Frames::new(transport.framing, transport.serializer, settings.message_limit);
         let now = Instant::now();
@@ -176,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             connection: Connection::new(socket, frames, read, outbox.clone()),
             outbox,
             transport,
+            certificate,
             timer: Box::pin(tokio::time::sleep(settings.handshake_timeout)),
             allowance: settings
                 .message_rate
@@ -395,7 +401,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             (Phase::Handshake(handshake), Ok(message)) => {
                 let handshake = std::mem::take(handshake);
                 let mut chance = StdRng::from_rng(&mut rand::rng());
-                let lent = &mut Lent { now: SystemTime::now(), chance: &mut chance };
+                let lent =
+                    &mut Lent { now: SystemTime::now(), chance: &mut chance, certificate: &self.certificate };
                 let next = handshake.receive(message, &self.transport, &self.environment.access, lent);
                 self.advance(next, context);
             }
@@ -421,8 +428,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.phase = Phase::Verifying(then, self.environment.verifier.verify(check));
             }
             Next::Verify { check, then } => self.conclude(then, check.run(), context),
-            Next::Join { realm, newcomer } => {
+            Next::Join { realm, newcomer, expiry } => {
                 self.phase = Phase::Joining;
+                if let Some(expiry) = expiry {
+                    let left = expiry.duration_since(SystemTime::now()).unwrap_or_default();
+                    self.clock.expire(Instant::now(), left);
+                }
                 self.stopping = None;
                 let (outbox, session) = (self.outbox.clone(), context.address().recipient());
                 let join = self
@@ -609,6 +620,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.environment.metrics.limit(Limit::WriteStall);
                 self.end(Cause::SlowConsumer);
             }
+            Due::Expiry => self.end(Cause::Expired),
             Due::Linger => return self.cut(task),
         }
         self.write(task);

@@ -11,11 +11,11 @@
 //! what it takes, so that one AUTHENTICATE answers one CHALLENGE.
 
 use super::{
-    access::{Access, Admission, Principal},
+    access::{Access, Admission, CertificateName, Principal},
     auth::{
-        Check, Checked, Exchange, Method, Proof, cra,
+        Check, Checked, Claims, Exchange, Method, Proof, cra,
         cryptosign::{self, PublicKey},
-        scram, ticket,
+        jwt, scram, ticket,
     },
 };
 use crate::{
@@ -24,9 +24,10 @@ use crate::{
     limit::Limit,
     message::{
         Abort, Challenge, ClientMessage, Hello,
+        feature::Roles,
         id::{MAX_ID, SessionId},
         uri::{Match, Uri, UriRule},
-        value::Value,
+        value::{Dict, Value},
     },
     permission::Role,
     refusal::{Refusal, Violation},
@@ -52,19 +53,25 @@ pub(crate) enum Handshake {
 #[derive(Debug)]
 pub(crate) struct Verifying(Box<Candidate>);
 
-/// What a client becomes if it proves who it is.
+/// Who wants to join, and who it is if it proves that.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     realm: Uri,
-    /// `None` for an authid that nobody has: whatever the proof, it is not let in.
-    newcomer: Option<Newcomer>,
+    method: Method,
+    /// The id that CHALLENGE has told.
+    promised: Option<SessionId>,
+    /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
+    /// proof tells who it is.
+    identity: Option<(Arc<str>, Arc<Role>)>,
+    transport: Transport,
+    roles: Roles,
 }
 
 /// What comes next for a client that has not joined.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It may join this realm.
-    Join { realm: Uri, newcomer: Newcomer },
+    /// It may join this realm, and stay until this time if there is one.
+    Join { realm: Uri, newcomer: Newcomer, expiry: Option<SystemTime> },
     /// It is asked for a proof; `then` takes the answer.
     Challenge { challenge: Challenge, then: Handshake },
     /// The check is to be run; `then` takes its outcome.
@@ -222,6 +229,7 @@ impl Refused {
             | Cause::SlowConsumer
             | Cause::PingTimeout
             | Cause::Policy(_)
+            | Cause::Expired
             | Cause::RealmClosed
             | Cause::Shutdown => None,
         }
@@ -249,7 +257,7 @@ impl Refused {
         Abort::new(reason, &self.to_string())
     }
 
-    /// The code with which the WebSocket is closed after it.
+    /// The code with which a WebSocket is closed after it.
     pub(crate) fn close_code(&self) -> u16 {
         match self {
             Self::InvalidRealm(_)
@@ -268,10 +276,13 @@ impl Refused {
     }
 }
 
-/// The time and the chance that the handshake may use.
+/// What the handshake is lent for a message of the client: the time, the chance, and what its connection proves.
 pub(crate) struct Lent<'a> {
     pub(crate) now: SystemTime,
     pub(crate) chance: &'a mut StdRng,
+    /// The names in the certificate with which the connection was opened, in the order in which they are looked up; none
+    /// if there is no certificate.
+    pub(crate) certificate: &'a [CertificateName],
 }
 
 impl Lent<'_> {
@@ -294,7 +305,7 @@ impl Handshake {
                 greet(&hello, transport, access, lent).unwrap_or_else(Next::Refuse)
             }
             (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
-                Next::Verify { check: exchange.answer(authenticate), then: Verifying(candidate) }
+                Next::Verify { check: exchange.answer(authenticate, lent.now), then: Verifying(candidate) }
             }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
@@ -308,14 +319,39 @@ impl Handshake {
 impl Verifying {
     /// Takes the outcome of the check.
     pub(crate) fn conclude(self, outcome: Checked) -> Next {
-        let Candidate { realm, newcomer } = *self.0;
-        match (outcome, newcomer) {
-            (Ok(Some(Proof { authextra })), Some(newcomer)) => {
-                Next::Join { realm, newcomer: Newcomer { authextra, ..newcomer } }
-            }
-            (Ok(_), _) => Next::Refuse(Refused::AuthenticationDenied),
-            (Err(_), _) => Next::Refuse(Refused::AuthenticationFailed),
+        match outcome {
+            Ok(Some(proof)) => self.0.admit(proof),
+            Ok(None) => Next::Refuse(Refused::AuthenticationDenied),
+            Err(_) => Next::Refuse(Refused::AuthenticationFailed),
         }
+    }
+}
+
+impl Candidate {
+    /// Lets it in as who it is by a right proof; nobody is not let in.
+    fn admit(mut self, Proof { authextra, claims }: Proof) -> Next {
+        match (claims, self.identity.take()) {
+            (Some(Claims { authid, role, expiry }), _) => {
+                self.join(Some(authid), role, authextra, Some(expiry))
+            }
+            (None, Some((authid, role))) => self.join(Some(authid), role, authextra, None),
+            (None, None) => Next::Refuse(Refused::AuthenticationDenied),
+        }
+    }
+
+    fn join(
+        self,
+        authid: Option<Arc<str>>,
+        role: Arc<Role>,
+        authextra: Option<Dict>,
+        expiry: Option<SystemTime>,
+    ) -> Next {
+        let Self { realm, method, promised, identity: _, transport, roles } = self;
+        let authmethod = method.name();
+        let authprovider = PROVIDER;
+        let newcomer =
+            Newcomer { promised, authid, role, authmethod, authprovider, authextra, transport, roles };
+        Next::Join { realm, newcomer, expiry }
     }
 }
 
@@ -343,7 +379,7 @@ fn greet(
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant = Applicant { hello, transport, admission };
+    let applicant = Applicant { hello, transport, certificate: lent.certificate, admission };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
         return Ok(applicant.begin(method, lent));
@@ -362,6 +398,7 @@ fn greet(
 struct Applicant<'a> {
     hello: &'a Hello,
     transport: &'a Transport,
+    certificate: &'a [CertificateName],
     admission: &'a Admission,
 }
 
@@ -371,7 +408,7 @@ impl<'a> Applicant<'a> {
     fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
         let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
         let first = usable.next()?;
-        let serves = |method: &Method| self.principal(*method).is_some();
+        let serves = |method: &Method| *method == Method::Jwt || self.principal(*method).is_some();
         if first == Method::Anonymous || serves(&first) {
             return Some(first);
         }
@@ -381,7 +418,11 @@ impl<'a> Applicant<'a> {
     /// What the client has left out that a method needs; `None` if it is all there.
     fn lacks(&self, method: Method) -> Option<&'static str> {
         match method {
-            Method::Anonymous => None,
+            Method::Anonymous | Method::Jwt => None,
+            Method::Tls => self
+                .certificate
+                .is_empty()
+                .then_some("the connection was opened without a client certificate"),
             Method::Ticket | Method::WampCra | Method::WampScram if self.authid().is_none() => {
                 Some("HELLO.Details.authid is missing")
             }
@@ -427,25 +468,34 @@ impl<'a> Applicant<'a> {
         let principal = match (self.authid(), method) {
             (Some(authid), _) => self.admission.principal(authid)?,
             (None, Method::Cryptosign) => self.admission.owner(&self.announced_key()?)?,
-            (None, Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram) => return None,
+            (None, Method::Tls) => self.admission.holder(self.certificate)?,
+            (
+                None,
+                Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram | Method::Jwt,
+            ) => return None,
         };
         principal.credentials.serve(method).then_some(principal)
     }
 
+    /// Whether the connection was opened with a certificate of somebody.
+    fn shows_certificate_of(&self, principal: &Principal) -> bool {
+        self.certificate.iter().any(|name| principal.credentials.certificates.contains(name))
+    }
+
     /// Begins a method that lacks nothing.
     fn begin(&self, method: Method, lent: &mut Lent<'_>) -> Next {
-        let Self { hello, admission, .. } = *self;
+        let admission = self.admission;
         let authid = self.authid().unwrap_or_default();
         let principal = self.principal(method);
         let credentials = principal.map(|known| &known.credentials);
         let mut promised = None;
         let exchange = match method {
             Method::Anonymous => {
-                let newcomer = admission.anonymous.clone().map(|role| self.newcomer(method, None, role));
-                return newcomer.map_or(Next::Refuse(Refused::AuthenticationDenied), |newcomer| Next::Join {
-                    realm: hello.realm.clone(),
-                    newcomer,
-                });
+                let candidate = self.candidate(method, None, None);
+                let Some(role) = admission.anonymous.clone() else {
+                    return candidate.admit(Proof::default());
+                };
+                return candidate.join(None, role, None, None);
             }
             Method::Ticket => {
                 let expected = credentials.and_then(|known| known.ticket.as_ref());
@@ -469,29 +519,33 @@ impl<'a> Applicant<'a> {
                 let nonce = self.client_nonce().unwrap_or_default();
                 Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
             }
+            Method::Tls => {
+                let shown = principal.filter(|known| self.shows_certificate_of(known));
+                return self.candidate(method, shown, None).admit(Proof::default());
+            }
+            Method::Jwt => Exchange::Jwt(jwt::Exchange::begin(admission.jwt.clone(), self.authid())),
             Method::Cryptosign => {
                 let keys = credentials.map_or(&[][..], |known| &known.public_keys);
                 let announced = self.announced_key().unwrap_or_default();
                 Exchange::Cryptosign(cryptosign::Exchange::begin(keys, announced, lent.chance.random()))
             }
         };
-        let newcomer = principal.map(|known| Newcomer {
-            promised,
-            ..self.newcomer(method, Some(known.authid.clone()), known.role.clone())
-        });
         let challenge = exchange.challenge();
-        let candidate = Box::new(Candidate { realm: hello.realm.clone(), newcomer });
+        let candidate = Box::new(self.candidate(method, principal, promised));
         Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
     }
 
-    fn newcomer(&self, method: Method, authid: Option<Arc<str>>, role: Arc<Role>) -> Newcomer {
-        Newcomer {
-            promised: None,
-            authid,
-            role,
-            authmethod: method.name(),
-            authprovider: PROVIDER,
-            authextra: None,
+    fn candidate(
+        &self,
+        method: Method,
+        principal: Option<&Principal>,
+        promised: Option<SessionId>,
+    ) -> Candidate {
+        Candidate {
+            realm: self.hello.realm.clone(),
+            method,
+            promised,
+            identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
             transport: self.transport.clone(),
             roles: self.hello.details.roles.unwrap_or_default(),
         }
@@ -527,10 +581,10 @@ mod tests {
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
         Access::new(
             [
-                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new() }),
-                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()) }),
-                ("hashed".into(), Door { anonymous: None, principals: joe(hashed) }),
-                ("both".into(), Door { anonymous, principals: joe(plain) }),
+                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
+                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
+                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
+                ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
                 ("shut".into(), Door::default()),
             ],
             &[7; 32],
@@ -548,7 +602,8 @@ mod tests {
             framing: Framing::WebSocket,
             channel: Channel::Tcp,
         };
-        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut StdRng::seed_from_u64(1) };
+        let mut chance = StdRng::seed_from_u64(1);
+        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate: &[] };
         handshake.receive(message, &transport, &access(), lent)
     }
 
@@ -558,7 +613,7 @@ mod tests {
 
     /// Who is let in where.
     fn joined(next: Next) -> (Uri, Newcomer) {
-        let Next::Join { realm, newcomer } = next else { panic!("it is not let in: {next:?}") };
+        let Next::Join { realm, newcomer, expiry: None } = next else { panic!("it is not let in: {next:?}") };
         (realm, newcomer)
     }
 

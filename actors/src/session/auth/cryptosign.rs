@@ -16,10 +16,10 @@ pub struct PublicKey([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// It is built otherwise.
-    #[error("a public key is 64 hexadecimal digits")]
+    #[error("is not built as a public key is; must be 64 hexadecimal digits")]
     Form,
     /// It is none of Ed25519, or one that anybody could sign for.
-    #[error("it is no public key of Ed25519")]
+    #[error("is no public key of Ed25519")]
     Weak,
 }
 
@@ -73,7 +73,7 @@ pub fn sign(private_key: &[u8; 32], challenge: &str) -> Option<String> {
 }
 
 /// What of these hexadecimal digits is written.
-fn octets<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn octets<const N: usize>(text: &str) -> Option<[u8; N]> {
     let text = text.as_bytes();
     if text.len() != 2 * N {
         return None;

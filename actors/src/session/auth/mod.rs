@@ -10,11 +10,17 @@
 pub mod cra;
 pub mod cryptosign;
 mod hmac;
+pub mod jwt;
 pub mod scram;
 pub(crate) mod ticket;
+pub mod tls;
 
-use crate::message::{Authenticate, Challenge, value::Dict};
+use crate::{
+    message::{Authenticate, Challenge, value::Dict},
+    permission::Role,
+};
 use hmac::hmac;
+use std::{sync::Arc, time::SystemTime};
 
 /// A method of authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +35,23 @@ pub enum Method {
     WampScram,
     /// A challenge is signed with a private key.
     Cryptosign,
+    /// The certificate of the connection says who it is.
+    Tls,
+    /// A token is shown that somebody else has signed.
+    Jwt,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 5] =
-        [Self::Anonymous, Self::Ticket, Self::WampCra, Self::WampScram, Self::Cryptosign];
+    pub const ALL: [Self; 7] = [
+        Self::Anonymous,
+        Self::Ticket,
+        Self::WampCra,
+        Self::WampScram,
+        Self::Cryptosign,
+        Self::Tls,
+        Self::Jwt,
+    ];
 
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
@@ -44,6 +61,8 @@ impl Method {
             Self::WampCra => "wampcra",
             Self::WampScram => "wamp-scram",
             Self::Cryptosign => "cryptosign",
+            Self::Tls => "tls",
+            Self::Jwt => "jwt",
         }
     }
 
@@ -60,6 +79,7 @@ pub(crate) enum Exchange {
     Cra(cra::Exchange),
     Scram(scram::Exchange),
     Cryptosign(cryptosign::Exchange),
+    Jwt(jwt::Exchange),
 }
 
 impl Exchange {
@@ -70,17 +90,19 @@ impl Exchange {
             Self::Cra(exchange) => (Method::WampCra, exchange.extra()),
             Self::Scram(exchange) => (Method::WampScram, exchange.extra()),
             Self::Cryptosign(exchange) => (Method::Cryptosign, exchange.extra()),
+            Self::Jwt(_) => (Method::Jwt, Dict::default()),
         };
         Challenge { method: method.name().into(), extra }
     }
 
-    /// Takes the answer.
-    pub(crate) fn answer(self, answer: Authenticate) -> Check {
+    /// Takes the answer, which comes `now`.
+    pub(crate) fn answer(self, answer: Authenticate, now: SystemTime) -> Check {
         match self {
             Self::Ticket(exchange) => Check::Ticket(exchange.answer(answer.signature)),
             Self::Cra(exchange) => Check::Cra(exchange.answer(answer.signature)),
             Self::Scram(exchange) => Check::Scram(exchange.answer(answer)),
             Self::Cryptosign(exchange) => Check::Cryptosign(exchange.answer(answer.signature)),
+            Self::Jwt(exchange) => Check::Jwt(exchange.answer(answer.signature, now)),
         }
     }
 }
@@ -92,6 +114,7 @@ pub(crate) enum Check {
     Cra(cra::Check),
     Scram(scram::Check),
     Cryptosign(cryptosign::Check),
+    Jwt(jwt::Check),
 }
 
 /// What a right proof brings.
@@ -99,6 +122,17 @@ pub(crate) enum Check {
 pub(crate) struct Proof {
     /// What the client is told in WELCOME.Details.authextra.
     pub(crate) authextra: Option<Dict>,
+    /// Who the client is, where only the proof tells that.
+    pub(crate) claims: Option<Claims>,
+}
+
+/// Who somebody is by a proof, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Claims {
+    pub(crate) authid: Arc<str>,
+    pub(crate) role: Arc<Role>,
+    /// When the proof expires.
+    pub(crate) expiry: SystemTime,
 }
 
 /// A proof could be found neither right nor wrong.
@@ -114,7 +148,7 @@ impl Check {
     pub(crate) fn is_costly(&self) -> bool {
         match self {
             Self::Ticket(check) => check.is_costly(),
-            Self::Cra(_) | Self::Scram(_) | Self::Cryptosign(_) => false,
+            Self::Cra(_) | Self::Scram(_) | Self::Cryptosign(_) | Self::Jwt(_) => false,
         }
     }
 
@@ -125,10 +159,23 @@ impl Check {
             Self::Cra(check) => check.run(),
             Self::Scram(check) => return Ok(check.run()),
             Self::Cryptosign(check) => check.run(),
+            Self::Jwt(check) => return Ok(check.run()),
         };
         Ok(is_right.then(Proof::default))
     }
 }
+
+/// Defines what shows no secret when it is debugged.
+macro_rules! secret {
+    ($($name:ty),* $(,)?) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(secret)"))
+            }
+        }
+    )*};
+}
+use secret;
 
 /// What is made up for those who are not known. The same authid of a realm gets the same as long as the secret is the
 /// same, as if it were somebody's.
@@ -153,20 +200,4 @@ impl Decoy {
     }
 }
 
-impl std::fmt::Debug for Decoy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Decoy(secret)")
-    }
-}
-
-/// Defines what shows no secret when it is debugged.
-macro_rules! secret {
-    ($($name:ty),* $(,)?) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(secret)"))
-            }
-        }
-    )*};
-}
-use secret;
+secret!(Decoy);

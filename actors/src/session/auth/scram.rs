@@ -261,7 +261,7 @@ impl Check {
         let is_right = bool::from(Sha256::digest(client_key).as_slice().ct_eq(&keys.stored));
         let verifier = BASE64_STANDARD.encode(hmac(&keys.server, &[message.as_bytes()]));
         let authextra = Some(Dict::from([("verifier", verifier.as_str().into())]));
-        (is_right & self.fits & shown.is_some()).then_some(Proof { authextra })
+        (is_right & self.fits & shown.is_some()).then_some(Proof { authextra, claims: None })
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
             let nonce = &*begin().nonce;
             let ClientProof { signature, verifier } = proof(&begin(), "pencil");
             let authextra = Some(Dict::from([("verifier", (&*verifier).into())]));
-            assert_eq!(run(begin(), &signature, extra(nonce)), Some(Proof { authextra }));
+            assert_eq!(run(begin(), &signature, extra(nonce)), Some(Proof { authextra, claims: None }));
             let other = exchange(kdf, 2);
             for (wrong, extra) in [
                 (&*signature, Dict::default()),
