@@ -968,6 +968,25 @@ fn what_a_router_tells_of_a_leave_is_told() {
 }
 
 #[test]
+fn however_many_join_while_the_sessions_are_listed_they_are_told() {
+    const MANY: u64 = 3000;
+    let url = played(|message| {
+        let listed = message[3] == "wamp.session.list";
+        let joins =
+            (2..if listed { MANY + 2 } else { 0 }).map(|id| json!([36, 1, id, {}, [{"session": id}]]));
+        joins.chain(usual(message, |_, _| json!([]))).collect()
+    });
+    let mut watch = Running::start(&mut program(&["sessions", "watch", "--json", "--url", &url]));
+    assert_eq!(watch.line(&[]), r#"{"event":"connected","sessions":0,"time":"TIME"}"#);
+    for id in 2..MANY + 2 {
+        let line: Json = serde_json::from_str(&watch.line(&[])).expect("it is JSON");
+        assert_eq!((&line["event"], &line["session"]), (&json!("joined"), &json!(id)));
+    }
+    watch.signal("INT");
+    assert_eq!(watch.wait(), Some(0));
+}
+
+#[test]
 fn a_router_that_talks_nonsense_is_left() {
     for (answer, told) in [
         (json!([2, 1]), "the message [2,1]"),

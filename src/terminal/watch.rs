@@ -8,15 +8,17 @@ use super::{
     target::Target,
     text,
 };
-use crate::client::{Event, Failure, Happening, Payload, Peer, Session};
+use crate::client::{Event, Failure, Happening, Happenings, Payload, Peer, Session};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    pin::pin,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 
 /// How long it waits before it connects again: at first, and at most.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -86,33 +88,46 @@ impl Watch {
             Err(failure) => return failure,
         };
         let session = current.insert(session);
-        let (Ok(failure) | Err(failure)) = self.tell(session, &mut happenings, peer, delay).await;
+        let Err(failure) = self.tell(session, &mut happenings, peer, delay).await;
         failure
     }
 
     async fn tell(
         &mut self,
         session: &Session,
-        happenings: &mut mpsc::Receiver<Happening>,
+        happenings: &mut Happenings,
         peer: &Peer,
         delay: &mut Duration,
-    ) -> Result<Failure, Failure> {
+    ) -> Result<Infallible, Failure> {
         let joins = session.subscribe("wamp.session.on_join", "exact").await?;
         session.subscribe("wamp.session.on_leave", "exact").await?;
-        let there = roster::all(session, &[]).await?;
+        let mut listed = pin!(roster::all(session, &[]));
+        let mut early = Vec::new();
+        let there = loop {
+            tokio::select! {
+                there = &mut listed => break there?,
+                happening = happenings.next() => early.push(happening?),
+            }
+        };
         let there = there.into_iter().filter(|details| details.session != session.id);
         self.begin(there.collect(), &peer.realm)?;
         *delay = DELAYS.0;
+        for happening in early {
+            self.take(happening, joins)?;
+        }
         loop {
-            match happenings.recv().await {
-                Some(Happening::Event(event)) if event.subscription == joins => {
-                    self.joined(Details::read(event.payload.args.first())?, false)?;
-                }
-                Some(Happening::Event(event)) => self.left_by(&event)?,
-                Some(Happening::Invocation(_)) => {}
-                Some(Happening::Ended(failure)) => return Ok(failure),
-                None => return Err(Failure::Unexpected("the session has ended".to_owned())),
+            self.take(happenings.next().await?, joins)?;
+        }
+    }
+
+    /// `joins` is the subscription to who joins.
+    fn take(&mut self, happening: Happening, joins: u64) -> Result<(), Failure> {
+        match happening {
+            Happening::Event(event) if event.subscription == joins => {
+                self.joined(Details::read(event.payload.args.first())?, false)
             }
+            Happening::Event(event) => self.left_by(&event),
+            Happening::Invocation(_) => Ok(()),
         }
     }
 
