@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 14] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
@@ -21,9 +21,7 @@ const VARIABLES: [&str; 16] = [
     "REALMKEEPER_AUTHID",
     "REALMKEEPER_AUTHMETHOD",
     "REALMKEEPER_TICKET",
-    "REALMKEEPER_TICKET_FILE",
     "REALMKEEPER_SECRET",
-    "REALMKEEPER_SECRET_FILE",
     "REALMKEEPER_KEY_FILE",
     "REALMKEEPER_TIMEOUT",
 ];
