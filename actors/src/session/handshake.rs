@@ -891,9 +891,11 @@ mod tests {
             let hello = format!(
                 r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authid":"{authid}",{extra}}}]"#
             );
-            let used = match at_the_door(&everybody, Handshake::Opened, &hello, &[], 1) {
-                Next::Challenge { challenge, .. } => challenge.method,
-                next => joined(next).1.authmethod.into(),
+            let next = at_the_door(&everybody, Handshake::Opened, &hello, &[], 1);
+            let used = if let Next::Challenge { challenge, .. } = next {
+                challenge.method
+            } else {
+                joined(next).1.authmethod.into()
             };
             assert_eq!(&*used, expected, "{hello}");
         }
@@ -919,15 +921,15 @@ mod tests {
             (r#""tls""#, &[], "incomplete"),
             (r#""cryptosign""#, &[], "cryptosign eve"),
         ] {
-            let found = match at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1) {
-                Next::Challenge { challenge, then: Handshake::Challenged { candidate, .. } } => {
-                    format!("{} {}", challenge.method, candidate.identity.unwrap().0)
-                }
-                Next::Refuse(refused) => refused.label().to_owned(),
-                next => {
-                    let Newcomer { authid, authmethod, .. } = joined(next).1;
-                    [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
-                }
+            let next = at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1);
+            let found = if let Next::Challenge { challenge, then } = next {
+                let Handshake::Challenged { candidate, .. } = then else { panic!("{then:?}") };
+                format!("{} {}", challenge.method, candidate.identity.unwrap().0)
+            } else if let Next::Refuse(refused) = next {
+                refused.label().to_owned()
+            } else {
+                let Newcomer { authid, authmethod, .. } = joined(next).1;
+                [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
             };
             assert_eq!(found, expected, "{offered} {certificate:?}");
         }
