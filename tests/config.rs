@@ -65,9 +65,11 @@ fn a_wrong_file_is_told_all_that_is_wrong_with_it() {
 
 #[test]
 fn what_may_not_be_meant_so_is_told_but_can_be_used() {
-    let (output, errors) = succeed(&["check", "--config", "tests/config/warnings.toml"]);
-    let told = errors + &output;
-    assert_eq!(told.replace("tests/config/", ""), read("tests/config/warnings.txt"));
+    for name in ["warnings", "unusual"] {
+        let (output, errors) = succeed(&["check", "--config", &format!("tests/config/{name}.toml")]);
+        let told = errors + &output;
+        assert_eq!(told.replace("tests/config/", ""), read(&format!("tests/config/{name}.txt")));
+    }
 }
 
 #[test]
@@ -240,7 +242,12 @@ fn every_key_has_a_description_in_the_schema() {
 
 #[test]
 fn what_is_printed_is_the_configuration_without_secrets() {
-    for file in ["config/realmkeeper.toml", "config/demo.toml", "tests/config/served.toml"] {
+    for file in [
+        "config/realmkeeper.toml",
+        "config/demo.toml",
+        "tests/config/served.toml",
+        "tests/config/unusual.toml",
+    ] {
         let (printed, _) = succeed(&["check", "--print", "--config", file]);
         let mut expected = parse(&read(file));
         for principal in expected.realms.iter_mut().flat_map(|realm| &mut realm.principals) {

@@ -132,7 +132,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pattern.rs", &["message", "collections"]),
     ("limit.rs", &[]),
     ("permission.rs", &["message", "pattern", "refusal"]),
-    ("roster.rs", &["message", "codec", "collections", "permission", "refusal", "verdict"]),
+    ("roster.rs", &["message", "codec", "collections", "permission", "refusal", "transport", "verdict"]),
     ("verdict.rs", &["message", "collections", "permission", "refusal"]),
     ("ban.rs", &["collections", "shared", "transport"]),
     ("shared.rs", &[]),
@@ -224,6 +224,22 @@ fn the_service_matches_on_no_message() {
                 "{}: {line}",
                 path.display()
             );
+        }
+    }
+}
+
+#[test]
+fn the_commands_of_the_terminal_know_a_router_as_any_client_does() {
+    for (folder, known) in [("src/client", &["client"][..]), ("src/terminal", &["client", "terminal"])] {
+        for path in sources(folder) {
+            let text = code(&path).join("\n");
+            let unknown: Vec<_> =
+                used_modules(&text).into_iter().filter(|module| !known.contains(&module.as_str())).collect();
+            assert!(unknown.is_empty(), "{} uses {unknown:?}", path.display());
+            // How to prove who somebody is, is computed on both sides by the same functions.
+            let shared = text.matches("realmkeeper_actors::session::access::").count();
+            let all = text.matches("realmkeeper_actors::").count();
+            assert_eq!(all, shared, "{}", path.display());
         }
     }
 }

@@ -65,8 +65,8 @@ impl BanList {
         self.0.change(|bans| bans.ban(culprit, until, now))
     }
 
-    /// Whether somebody from this address, who has this authid if it is known already, may not join now.
-    pub(crate) fn holds(&self, authid: Option<&str>, address: IpAddr, now: SystemTime) -> bool {
+    /// Whether somebody may not join now who has this authid, as far as it is known, and this address, if it has one.
+    pub(crate) fn holds(&self, authid: Option<&str>, address: Option<IpAddr>, now: SystemTime) -> bool {
         self.0.look(|bans| bans.holds(authid, address, now))
     }
 }
@@ -111,14 +111,14 @@ impl Bans {
         }
     }
 
-    fn holds(&self, authid: Option<&str>, address: IpAddr, now: SystemTime) -> bool {
-        let address = address.to_canonical();
+    fn holds(&self, authid: Option<&str>, address: Option<IpAddr>, now: SystemTime) -> bool {
+        let address = address.map(|address| address.to_canonical());
         let lasts = |until: Option<&SystemTime>| until.is_some_and(|until| *until > now);
         let is_meant = |ban: &Ban| match &ban.whom {
             Banned::Authid(banned) => authid == Some(&**banned),
-            Banned::Network(network) => network.contains(&address),
+            Banned::Network(network) => address.is_some_and(|address| network.contains(&address)),
         };
-        lasts(self.networks.get(&Network::from(address)))
+        lasts(address.and_then(|address| self.networks.get(&Network::from(address))))
             || lasts(authid.and_then(|authid| self.authids.get(authid)))
             || self.configured.iter().any(|ban| ban.until.is_none_or(|until| until > now) && is_meant(ban))
     }
@@ -132,12 +132,12 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     fn network(text: &str) -> Culprit {
-        Culprit::Network(address(text).into())
+        Culprit::Network(address(text).unwrap().into())
     }
 
     fn authid(text: &str) -> Culprit {
@@ -160,6 +160,7 @@ mod tests {
         {
             assert_eq!(list.holds(name, one, at(second)), expected, "{name:?} at {second}");
         }
+        assert!(list.holds(Some("joe"), None, at(9)) && !list.holds(None, None, at(9)));
         list.ban(authid("joe"), at(5), at(0));
         assert!(list.holds(Some("joe"), one, at(9)), "a shorter ban does not shorten it");
         list.ban(authid("joe"), at(20), at(0));

@@ -121,6 +121,9 @@ pub enum Refusal {
         /// How many there can be.
         most: usize,
     },
+    /// What would have to be sent is larger than its receiver has said that it takes.
+    #[error("the message would be larger than its receiver takes")]
+    TooLarge,
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
@@ -156,6 +159,7 @@ impl Refusal {
             Self::AuthorizationFailed { .. } => "wamp.error.authorization_failed",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
+            Self::TooLarge => "wamp.error.payload_size_exceeded",
             Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::Timeout(_) => "wamp.error.timeout",
@@ -187,6 +191,7 @@ impl Refusal {
             | Self::RolesNotTold(_)
             | Self::Banned
             | Self::DisclosureNotAllowed { .. }
+            | Self::TooLarge
             | Self::CalleeGone
             | Self::Stopping
             | Self::Canceled
@@ -268,7 +273,7 @@ pub enum Violation {
     /// A payload that does not keep the rules of its serializer.
     #[error("{0}")]
     Payload(String),
-    /// A WebSocket frame that has no place.
+    /// A frame that has no place.
     #[error("{0}")]
     Frame(&'static str),
 }

@@ -11,6 +11,7 @@ use crate::{
     },
     permission::{Action, Permission, Role, SessionDetails},
     refusal::Refusal,
+    transport::framing::Framing,
     verdict::{Verdicts, Wish},
 };
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
@@ -41,14 +42,39 @@ pub struct Newcomer {
 pub struct Transport {
     /// How the messages are encoded.
     pub serializer: Serializer,
-    /// Where the client is, without its port.
-    pub address: IpAddr,
-    /// The address of the client, as `tcp4:127.0.0.1:48638`.
+    /// How the messages are told apart.
+    pub framing: Framing,
+    /// What the connection is made of.
+    pub channel: Channel,
+    /// Where the client is, without its port; `None` for one that comes by a Unix domain socket.
+    pub address: Option<IpAddr>,
+    /// The address of the client, as `tcp4:127.0.0.1:48638`, or who it is on this machine, as
+    /// `unix:pid=4711,uid=1000`.
     pub peer: Box<str>,
     /// The address of the balancer through which it came, if it came through one.
     pub via: Option<Box<str>>,
-    /// Whether the connection to the router is encrypted.
-    pub is_secure: bool,
+}
+
+/// What a connection to the router is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// A Unix domain socket.
+    Unix,
+}
+
+impl Channel {
+    /// Its name, as `transport.channel_type` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
+        }
+    }
 }
 
 impl Transport {
@@ -56,13 +82,14 @@ impl Transport {
     pub(crate) fn details(&self, has_addresses: bool) -> Dict {
         let peer = Some(&*self.peer).filter(|_| has_addresses);
         let via = self.via.as_deref().filter(|_| has_addresses);
+        let subprotocol = (self.framing == Framing::WebSocket).then(|| self.serializer.subprotocol());
         let told = [
-            Some(("channel_type", Value::from(if self.is_secure { "tls" } else { "tcp" }))),
-            Some(("channel_framing", "websocket".into())),
+            Some(("channel_type", Value::from(self.channel.name()))),
+            Some(("channel_framing", self.framing.name().into())),
             Some(("channel_serializer", self.serializer.name().into())),
             peer.map(|peer| ("peer", peer.into())),
-            Some(("is_secure", self.is_secure.into())),
-            Some(("websocket_protocol", self.serializer.subprotocol().into())),
+            Some(("is_secure", (self.channel == Channel::Tls).into())),
+            subprotocol.map(|name| ("websocket_protocol", name.into())),
             via.map(|via| ("via", via.into())),
         ];
         told.into_iter().flatten().collect()

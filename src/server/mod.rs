@@ -1,28 +1,40 @@
 //! The service: it listens, and it stops in order.
 //!
-//! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
-//! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
+//! Each listener ([`clients`]) makes sessions ([`entrance`]) of WebSocket requests at its path ([`upgrade`]) or of
+//! RawSocket handshakes ([`rawsocket`]), if the limits of the node allow it ([`doorkeeper`]). It has an address or a Unix
+//! domain socket ([`unix`]), and every session has a [`caller`]. Where a client is that comes through a balancer is told by what that one is
 //! believed ([`route`]). A connection becomes a [`stream`] before its first request: what a balancer sends comes first
 //! ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the service ask it is answered by [`admin`], at an address
-//! of its own or else on the first listener.
+//! of its own or else on the first listener for WebSocket.
 
 mod admin;
+mod caller;
 pub(crate) mod certificates;
 mod clients;
 mod connection;
 mod doorkeeper;
+mod entrance;
 mod files;
 mod forwarded;
 mod listen;
 mod origin;
 mod proxy_protocol;
+mod rawsocket;
 mod route;
 mod stream;
 mod tls;
+mod unix;
 mod upgrade;
 
-use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls};
-use crate::{Settings, ShutdownTimes};
+use self::{
+    admin::Admin,
+    clients::Clients,
+    doorkeeper::Doorkeeper,
+    listen::{Bound, Place, listen},
+    tls::Tls,
+    unix::SocketFile,
+};
+use crate::{Listener, ListenerKind, Settings, ShutdownTimes};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
@@ -45,11 +57,11 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    /// The address, or the Unix domain socket, cannot be listened on.
+    #[error("cannot listen on {place}: {error}")]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The address, or `unix:` and the path.
+        place: String,
         /// What the system says.
         error: io::Error,
     },
@@ -64,22 +76,19 @@ pub enum ServiceError {
     Worker,
 }
 
-/// Where clients connect.
-#[derive(Debug)]
-struct Listening {
-    address: SocketAddr,
-    path: String,
-    is_secure: bool,
-}
-
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
     /// At least one.
-    listening: Vec<Listening>,
+    urls: Vec<String>,
+    addresses: Vec<SocketAddr>,
+    /// Those of the Unix domain sockets, which go with it.
+    _socket_files: Vec<SocketFile>,
     /// The TLS of the listeners that have it.
     tls: Vec<Arc<Tls>>,
     admin_address: Option<SocketAddr>,
+    /// Where `/metrics` and the like are answered, if anywhere.
+    pages: Option<SocketAddr>,
     router: Addr<Router>,
     sockets: OpenSockets,
     stopping: CancellationToken,
@@ -96,9 +105,12 @@ impl Service {
         if listeners.is_empty() {
             return Err(ServiceError::NoListener);
         }
-        let addresses = listeners.iter().map(|listener| listener.address).chain(admin_address);
-        let mut bound = listen(&addresses.collect::<Vec<_>>())?;
-        let admin_socket = admin_address.and_then(|_| bound.pop());
+        let places = listeners.iter().map(Listener::place).chain(admin_address.map(Place::Tcp));
+        let mut bound = listen(&places.collect::<Vec<_>>())?;
+        let admin_socket = match admin_address.and_then(|_| bound.pop()) {
+            Some(Bound::Tcp(address, socket)) => Some((address, socket)),
+            Some(Bound::Unix(..)) | None => None,
+        };
         files::raise_limit(limits.sessions);
 
         let (sockets, stopping, metrics) =
@@ -118,19 +130,30 @@ impl Service {
             up,
         };
         let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
-        let (mut listening, mut tls) = (Vec::new(), Vec::new());
+        // HTTP is spoken by the first of its kind, unless operators have an address of their own.
+        let answering = listeners.iter().position(|listener| listener.kind == ListenerKind::WebSocket);
+        let answering = answering.filter(|_| admin_socket.is_none());
+        let (mut urls, mut addresses, mut socket_files, mut tls) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut pages = admin_socket.as_ref().map(|(address, _)| *address);
         let mut server = Server::build().workers(1).disable_signals();
-        for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
-            let admin = (admin_socket.is_none() && listening.is_empty()).then(|| admin.clone());
+        for (index, (listener, bound)) in listeners.into_iter().zip(bound).enumerate() {
+            urls.push(listener.url(&bound));
+            if let Bound::Tcp(address, _) = bound {
+                addresses.push(address);
+                pages = pages.or((answering == Some(index)).then_some(address));
+            }
+            let admin = (answering == Some(index)).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
-            let (path, is_secure) = (listener.path.clone(), secured.is_some());
-            listening.push(Listening { address, path, is_secure });
             tls.extend(secured.clone());
-            server = clients
+            let place = listener.place().to_string();
+            let (listening, file) = clients
                 .clone()
-                .listen(server, socket, listener, secured, admin)
-                .map_err(|error| ServiceError::Listen { address, error })?;
+                .listen(server, bound, listener, secured, admin)
+                .map_err(|error| ServiceError::Listen { place, error })?;
+            server = listening;
+            socket_files.extend(file);
         }
         // The server has the others, so that its end is noticed.
         drop(clients);
@@ -138,12 +161,12 @@ impl Service {
         let mut admin_server = None;
         let admin_address = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((address, socket)) = admin_socket {
-            let served = admin.serve(socket).map_err(|error| ServiceError::Listen { address, error })?;
-            admin_server = Some(served);
+            let refused = |error| ServiceError::Listen { place: address.to_string(), error };
+            admin_server = Some(admin.serve(socket).map_err(refused)?);
         }
         let server = run(server);
         let mut router = None;
-        for _ in &listening {
+        for _ in &urls {
             router = started.recv().await;
         }
         let Some(router) = router else {
@@ -153,17 +176,20 @@ impl Service {
             return Err(ServiceError::Worker);
         };
         admin.started();
-        for listening in &listening {
-            info!(url = url(listening), "listening");
+        for url in &urls {
+            info!(url, "listening");
         }
         if let Some(address) = admin_address {
             info!(%address, "answering operators");
         }
         tls.iter().for_each(Tls::keep_watching);
         Ok(Self {
-            listening,
+            urls,
+            addresses,
+            _socket_files: socket_files,
             tls,
             admin_address,
+            pages,
             router,
             sockets,
             stopping,
@@ -174,29 +200,26 @@ impl Service {
         })
     }
 
-    /// The first of [`Service::addresses`].
-    pub fn address(&self) -> SocketAddr {
-        self.listening[0].address
-    }
-
-    /// The first of [`Service::urls`].
-    pub fn url(&self) -> String {
-        url(&self.listening[0])
-    }
-
-    /// The addresses that it listens on for WAMP clients, in the order of the settings.
+    /// The addresses that it listens on for WAMP clients, in the order of the settings. Listeners on Unix domain
+    /// sockets have none.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listening.iter().map(|listening| listening.address)
+        self.addresses.iter().copied()
     }
 
-    /// The URLs for WAMP clients, in the order of the settings.
-    pub fn urls(&self) -> impl Iterator<Item = String> {
-        self.listening.iter().map(url)
+    /// The URLs for WAMP clients, in the order of the settings; at least one.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     /// Where it answers `/metrics` and the like, if that is an address of its own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Where it answers `/metrics` and the like, be it among WAMP clients. Nowhere if they all speak RawSocket and
+    /// there is no address for it.
+    pub fn pages_address(&self) -> Option<SocketAddr> {
+        self.pages
     }
 
     /// The count of open sockets of sessions.
@@ -231,9 +254,24 @@ impl Service {
     }
 }
 
-fn url(Listening { address, path, is_secure }: &Listening) -> String {
-    let scheme = if *is_secure { "wss" } else { "ws" };
-    format!("{scheme}://{address}{path}")
+impl Listener {
+    fn place(&self) -> Place {
+        self.unix.clone().map_or(Place::Tcp(self.address), Place::Unix)
+    }
+
+    /// Where clients connect, as they write it.
+    fn url(&self, bound: &Bound) -> String {
+        let is_secure = self.tls.is_some();
+        match (self.kind, bound) {
+            (ListenerKind::WebSocket, Bound::Tcp(address, _)) => {
+                format!("{}://{address}{}", if is_secure { "wss" } else { "ws" }, self.path)
+            }
+            (ListenerKind::RawSocket, Bound::Tcp(address, _)) => {
+                format!("{}://{address}", if is_secure { "rss" } else { "rs" })
+            }
+            (_, Bound::Unix(..)) => format!("rs://{}", self.place()),
+        }
+    }
 }
 
 /// Runs a server until it is told to stop.

@@ -5,14 +5,13 @@
 
 use super::{
     TEXT,
-    doorkeeper::{Doorkeeper, Excess},
-    forwarded::Hop,
+    caller::Caller,
+    doorkeeper::Excess,
+    entrance::{Entrance, Shut},
     origin,
     route::{Misled, Route},
     stream::Stream,
 };
-use crate::Listener;
-use actix::Actor;
 use actix_codec::{Framed, FramedParts};
 use actix_http::{
     Method, Request, RequestHead, Response, ResponseBuilder, StatusCode, Version,
@@ -23,28 +22,9 @@ use actix_http::{
 };
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use futures_util::SinkExt;
-use realmkeeper_actors::{
-    codec::Serializer,
-    roster::Transport,
-    session::actor::{Environment, Session, Upgraded},
-    transport::sockets::OpenSocket,
-};
+use realmkeeper_actors::{codec::Serializer, transport::framing::Framing};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
-
-/// Where clients come in by one listener.
-#[derive(Debug)]
-pub(super) struct Entrance {
-    /// What it was configured as.
-    pub(super) listener: Listener,
-    /// Who counts the connections.
-    pub(super) doorkeeper: Arc<Doorkeeper>,
-    /// That the router stops.
-    pub(super) stopping: CancellationToken,
-    /// What its sessions share.
-    pub(super) environment: Arc<Environment>,
-}
 
 /// Why a connection is not upgraded.
 #[derive(Debug)]
@@ -111,6 +91,15 @@ impl From<Excess> for Refusal {
     }
 }
 
+impl From<Shut> for Refusal {
+    fn from(shut: Shut) -> Self {
+        match shut {
+            Shut::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, shut.to_string()),
+            Shut::Excess(excess) => excess.into(),
+        }
+    }
+}
+
 impl From<Misled> for Refusal {
     fn from(misled: Misled) -> Self {
         Self::new(StatusCode::BAD_REQUEST, misled.to_string())
@@ -129,15 +118,20 @@ pub(super) async fn upgrade(
     let span = info_span!("upgrade", %peer, path = request.path());
     async {
         let admitted = route.and_then(|route| {
-            let (serializer, open) = entrance.admit(request.head(), &route)?;
-            Ok((route, serializer, open))
+            // What is wrong with a request is told first: pages that may not connect use up nothing of who looks at
+            // them.
+            let serializer = entrance.check(request.head())?;
+            let caller = Caller::over(framed.io_ref(), &route);
+            let open = entrance.admit(&caller)?;
+            Ok((serializer, caller, open))
         });
         match admitted {
-            Ok((route, serializer, open)) => {
+            Ok((serializer, caller, open)) => {
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                entrance.begin(framed, &route, serializer, open);
+                let FramedParts { io, read_buf, .. } = framed.into_parts();
+                entrance.begin(io, read_buf, caller, (serializer, Framing::WebSocket), open);
                 Ok(())
             }
             Err(refusal) => {
@@ -189,19 +183,6 @@ impl Entrance {
         Ok(direct.follow(headers, trusted, &self.environment.metrics)?)
     }
 
-    /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
-    /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
-    /// pages that may not connect use up nothing of who looks at them.
-    fn admit(&self, head: &RequestHead, route: &Route) -> Result<(Serializer, OpenSocket), Refusal> {
-        let serializer = self.check(head)?;
-        if self.stopping.is_cancelled() {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
-        }
-        let open = self.doorkeeper.admit(route.client.address);
-        let open = open.inspect_err(|excess| self.environment.metrics.limit(excess.limit()))?;
-        Ok((serializer, open))
-    }
-
     /// Checks a request for an upgrade; gives the serializer of the session.
     fn check(&self, head: &RequestHead) -> Result<Serializer, Refusal> {
         let refuse = |status, text: &str| Err(Refusal::new(status, text));
@@ -246,28 +227,5 @@ impl Entrance {
             let text = format!("the header Sec-WebSocket-Protocol must offer one of {ours}");
             Refusal::new(StatusCode::BAD_REQUEST, text)
         })
-    }
-
-    /// Starts the session; what came behind the request is its to read.
-    fn begin(
-        &self,
-        framed: Framed<Stream, h1::Codec>,
-        route: &Route,
-        serializer: Serializer,
-        open: OpenSocket,
-    ) {
-        let address = |hop: Hop| hop.to_string().into_boxed_str();
-        let transport = Transport {
-            serializer,
-            address: route.client.address,
-            peer: address(route.client),
-            via: route.via.map(address),
-            is_secure: framed.io_ref().is_secure(),
-        };
-        let certificate = framed.io_ref().certificate();
-        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
-        let upgraded =
-            Upgraded { socket, read, transport, certificate, open, stopping: self.stopping.clone() };
-        Session::new(upgraded, self.environment.clone()).start();
     }
 }

@@ -9,12 +9,21 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 14] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
     "REALMKEEPER_LOG_LEVEL",
     "REALMKEEPER_LOG_FORMAT",
+    "REALMKEEPER_URL",
+    "REALMKEEPER_REALM",
+    "REALMKEEPER_CA",
+    "REALMKEEPER_AUTHID",
+    "REALMKEEPER_AUTHMETHOD",
+    "REALMKEEPER_TICKET",
+    "REALMKEEPER_SECRET",
+    "REALMKEEPER_KEY_FILE",
+    "REALMKEEPER_TIMEOUT",
 ];
 
 /// The program at the top of the repository, with what a person may have in the environment taken away.
@@ -80,7 +89,9 @@ impl Serving {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let address = self.url().strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let url = self.url();
+        let websocket = url.strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let address = websocket.or_else(|| url.strip_prefix("rs://"));
         address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
     }
 

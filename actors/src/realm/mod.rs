@@ -631,9 +631,11 @@ impl Realm {
     /// Bans a member for a time, by its authid or, as who is anonymous has another the next time, by its address.
     fn ban(&self, member: SessionId, time: Duration, step: &mut Step<'_>) {
         let Some(member) = self.roster.get(member) else { return };
-        let culprit = match member.is_anonymous {
-            true => Culprit::Network(member.transport.address.into()),
-            false => Culprit::Authid(member.authid.clone()),
+        let culprit = match (member.is_anonymous, member.transport.address) {
+            (false, _) => Culprit::Authid(member.authid.clone()),
+            (true, Some(address)) => Culprit::Network(address.into()),
+            // Nothing tells it from others of this machine.
+            (true, None) => return,
         };
         if self.bans.ban(culprit, step.now() + time, step.now()) {
             step.run_into(Limit::Bans);
@@ -653,6 +655,20 @@ impl Realm {
         self.dealer.expire(&self.roster, step);
         self.expire_questions(step);
         self.settle(step);
+    }
+
+    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
+    /// sent.
+    pub(crate) fn refuse_oversized(
+        &mut self,
+        receiver: SessionId,
+        request_type: RequestType,
+        request: RequestId,
+        step: &mut Step<'_>,
+    ) {
+        if let Some(receiver) = self.roster.get(receiver) {
+            self.dealer.refuse_oversized(receiver, request_type, request, &self.roster, step);
+        }
     }
 
     /// When [`Realm::expire`] is to be called next, as [`Step::uptime`] counts.

@@ -217,8 +217,9 @@ mod tests {
         codec::Serializer,
         message::feature::Roles,
         permission::Role,
-        roster::{Newcomer, Transport},
+        roster::{Channel, Newcomer, Transport},
         session::actor::Ended,
+        transport::framing::Framing,
         transport::outbox::Outbox,
     };
     use std::{net::Ipv4Addr, sync::Arc};
@@ -246,10 +247,11 @@ mod tests {
             authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
-                address: Ipv4Addr::LOCALHOST.into(),
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: Roles::default(),
         };

@@ -294,7 +294,7 @@ impl Refused {
         Abort::new(reason, &self.to_string())
     }
 
-    /// The code with which the WebSocket is closed after it.
+    /// The code with which a WebSocket is closed after it.
     pub(crate) fn close_code(&self) -> u16 {
         match self {
             Self::InvalidRealm(_)
@@ -680,11 +680,13 @@ mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
+        roster::Channel,
         session::{
             access::{Credentials, Door, Principal, Ticket},
             auth::Unchecked,
             lockout::LockoutOptions,
         },
+        transport::framing::Framing,
     };
     use bytes::Bytes;
     use rand::SeedableRng;
@@ -728,10 +730,11 @@ mod tests {
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let transport = Transport {
             serializer: Serializer::Json,
-            address: Ipv4Addr::LOCALHOST.into(),
+            address: Some(Ipv4Addr::LOCALHOST.into()),
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
-            is_secure: false,
+            framing: Framing::WebSocket,
+            channel: Channel::Tcp,
         };
         let mut chance = StdRng::seed_from_u64(1);
         let lent = &mut Lent { now, chance: &mut chance, certificate: &[] };
@@ -1039,8 +1042,9 @@ mod tests {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
-        let address = Ipv4Addr::LOCALHOST.into();
-        let transport = Transport { serializer, address, peer, via: None, is_secure: true };
+        let (framing, channel) = (Framing::WebSocket, Channel::Tls);
+        let address = Some(Ipv4Addr::LOCALHOST.into());
+        let transport = Transport { serializer, framing, channel, address, peer, via: None };
         let mut chance = StdRng::seed_from_u64(seed);
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };
         handshake.receive(message, &transport, access, lent)
@@ -1071,9 +1075,11 @@ mod tests {
             let hello = format!(
                 r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authid":"{authid}",{extra}}}]"#
             );
-            let used = match at_the_door(&everybody, Handshake::Opened, &hello, &[], 1) {
-                Next::Challenge { challenge, .. } => challenge.method,
-                next => joined(next).1.authmethod.into(),
+            let next = at_the_door(&everybody, Handshake::Opened, &hello, &[], 1);
+            let used = if let Next::Challenge { challenge, .. } = next {
+                challenge.method
+            } else {
+                joined(next).1.authmethod.into()
             };
             assert_eq!(&*used, expected, "{hello}");
         }
@@ -1099,15 +1105,15 @@ mod tests {
             (r#""tls""#, &[], "incomplete"),
             (r#""cryptosign""#, &[], "cryptosign eve"),
         ] {
-            let found = match at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1) {
-                Next::Challenge { challenge, then: Handshake::Challenged { candidate, .. } } => {
-                    format!("{} {}", challenge.method, candidate.identity.unwrap().0)
-                }
-                Next::Refuse(refused) => refused.label().to_owned(),
-                next => {
-                    let Newcomer { authid, authmethod, .. } = joined(next).1;
-                    [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
-                }
+            let next = at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1);
+            let found = if let Next::Challenge { challenge, then } = next {
+                let Handshake::Challenged { candidate, .. } = then else { panic!("{then:?}") };
+                format!("{} {}", challenge.method, candidate.identity.unwrap().0)
+            } else if let Next::Refuse(refused) = next {
+                refused.label().to_owned()
+            } else {
+                let Newcomer { authid, authmethod, .. } = joined(next).1;
+                [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
             };
             assert_eq!(found, expected, "{offered} {certificate:?}");
         }

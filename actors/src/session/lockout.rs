@@ -70,9 +70,9 @@ impl Lockout {
         Self { options, ..Self::default() }
     }
 
-    /// Who wants to join a realm under this name from this address.
-    pub(crate) fn login(&self, realm: &str, address: IpAddr, authid: &str) -> Login {
-        Login(self.hasher.hash_one((realm, Network::from(address), authid)))
+    /// Who wants to join a realm under this name from this address; without one it comes from this machine.
+    pub(crate) fn login(&self, realm: &str, address: Option<IpAddr>, authid: &str) -> Login {
+        Login(self.hasher.hash_one((realm, address.map(Network::from), authid)))
     }
 
     /// Whether it has to wait.
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn login(lockout: &Lockout, address: &str, authid: &str) -> Login {
-        lockout.login("realm1", address.parse().unwrap(), authid)
+        lockout.login("realm1", Some(address.parse().unwrap()), authid)
     }
 
     /// Until which second it is locked from `now` on.
@@ -202,7 +202,7 @@ mod tests {
             let login = login(&lockout, address, authid);
             assert_eq!(lockout.is_locked(login, at(0)), expected, "{address} {authid}");
         }
-        let elsewhere = lockout.login("realm2", "2001:db8:1:2::3".parse().unwrap(), "joe");
+        let elsewhere = lockout.login("realm2", Some("2001:db8:1:2::3".parse().unwrap()), "joe");
         assert!(!lockout.is_locked(elsewhere, at(0)));
     }
 

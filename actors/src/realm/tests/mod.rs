@@ -37,8 +37,9 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Newcomer, Transport},
+    roster::{Channel, Newcomer, Transport},
     step::{Effect, Step},
+    transport::framing::Framing,
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
@@ -143,10 +144,11 @@ impl TestRealm {
             authextra: None,
             transport: Transport {
                 serializer,
-                address: Ipv4Addr::LOCALHOST.into(),
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: self.roles,
         };
