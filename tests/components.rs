@@ -1,7 +1,7 @@
 //! Components of other people, written with autobahn-python, which the router asks: whatever they do, they let nobody in
 //! whom they do not name.
 
-use crate::support::{Peer, Router, clients, peer::Received};
+use crate::support::{Peer, Router, clients, peer::Received, scrape::Samples};
 use realmkeeper_actors::{
     codec::Serializer,
     session::access::{
@@ -220,6 +220,34 @@ fn an_authorizer_that_fails_hangs_or_dies_is_no_way_in() {
         peer.leave();
         other.leave();
         operator.leave();
+    }
+}
+
+#[test]
+fn what_waits_takes_no_more_than_the_credit_and_has_its_effect_in_the_end() {
+    const COUNT: u64 = 200;
+    let router =
+        Router::configured(&CONFIG.replace("[listeners.limits]", "[listeners.limits]\ncredit = \"1KiB\""));
+    for serializer in Serializer::ALL {
+        let before = Samples::of(&router);
+        let mut component = Peer::connect(&router, serializer);
+        component.prove("realm1", "component", "secret123");
+        let registration = component.register("com.example.authorize", &json!({}));
+        let mut peer = mia(&router, serializer);
+        for request in 1..=COUNT {
+            peer.send(&json!([16, request, {"acknowledge": true}, "app.topic", ["x".repeat(600)]]));
+        }
+        for request in 1..=COUNT {
+            let asked = component.message();
+            assert_eq!(asked, json!([68, request, registration, {}, asked[4]]));
+            component.send(&json!([70, request, {}, [true]]));
+            let published = peer.message();
+            assert_eq!(published, json!([17, request, published[2]]));
+        }
+        let changes = Samples::of(&router).since(&before);
+        assert!(changes.contains("realmkeeper_limits_hit_total{limit=\"credit\"}"), "{changes}");
+        peer.leave();
+        component.leave();
     }
 }
 

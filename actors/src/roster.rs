@@ -193,6 +193,8 @@ pub(crate) struct Roster {
     by_authrole: Map<Arc<str>, Set<SessionId>>,
     /// How many are told so much of sessions, by [`SessionDetails`].
     by_level: [usize; SessionDetails::ALL.len()],
+    /// How many have a role with an authorizer.
+    asked_about: usize,
 }
 
 impl Roster {
@@ -212,6 +214,7 @@ impl Roster {
         self.by_authid.entry(member.authid.clone()).or_default().insert(member.id);
         self.by_authrole.entry(member.authrole().clone()).or_default().insert(member.id);
         self.by_level[member.role.session_details as usize] += 1;
+        self.asked_about += usize::from(member.role.asks().is_some());
         self.members.insert(member.id, member);
     }
 
@@ -220,7 +223,13 @@ impl Roster {
         forget(&mut self.by_authid, &member.authid, session);
         forget(&mut self.by_authrole, member.authrole(), session);
         self.by_level[member.role.session_details as usize] -= 1;
+        self.asked_about -= usize::from(member.role.asks().is_some());
         Some(member)
+    }
+
+    /// Whether a member has a role with an authorizer.
+    pub(crate) fn is_asked_about(&self) -> bool {
+        self.asked_about > 0
     }
 
     /// How much members are told of sessions: each level that one of them has.
@@ -264,6 +273,7 @@ impl Roster {
         agrees(&self.by_authid, |member| &member.authid)
             && agrees(&self.by_authrole, |member| member.authrole())
             && SessionDetails::ALL.map(of_level) == self.by_level
+            && self.members.values().filter(|member| member.role.asks().is_some()).count() == self.asked_about
     }
 }
 

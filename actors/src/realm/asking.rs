@@ -69,6 +69,9 @@ impl Realm {
         sequel: Sequel,
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
+        if !self.roster.is_asked_about() {
+            return self.act(from, message, sequel, step);
+        }
         let Some(member) = self.roster.get(from) else { return Ok(None) };
         let Some(authorizer) = member.role.asks() else { return self.act(from, message, sequel, step) };
         let Some((wish, options)) =

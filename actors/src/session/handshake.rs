@@ -5,6 +5,10 @@
 //! Opened     -- HELLO -----------> Challenge, Challenged    a method of `auth` asks for a proof
 //! Challenged -- AUTHENTICATE ----> Verify, Verifying        the actor runs the check
 //! Verifying  -- its outcome -----> Join                     the proof is right
+//! Opened     -- HELLO -----------> Ask, Asking              the actor has a component asked who that is
+//! Opened     -- HELLO -----------> Challenge, Showing       a ticket is due, about which a component is asked
+//! Showing    -- AUTHENTICATE ----> Ask, Asking
+//! Asking     -- its answer ------> Join, or Challenge       the component knows it, or how it is to be proved
 //! ```
 //!
 //! Every other way leads to [`Next::Refuse`], and ABORT of the client to [`Next::Close`]. Each state is used up by
@@ -542,7 +546,7 @@ impl<'a> Applicant<'a> {
     /// Whose failure it is if it does not prove who it is.
     fn login(&self) -> Login {
         let key = || self.extra("pubkey").and_then(Value::as_str);
-        let name = self.authid().or_else(key).unwrap_or_default();
+        let name = self.authid().or_else(key);
         self.lockout.login(&self.hello.realm, self.transport.address, name)
     }
 

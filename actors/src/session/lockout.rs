@@ -45,9 +45,10 @@ pub struct Lockout {
     failures: Shared<Failures>,
 }
 
-/// Somebody who wants to prove who it is: a digest of the realm, the network and the authid.
+/// Somebody who wants to prove who it is: a digest of the realm, the network and the authid; nothing for who names
+/// nobody, and can be mistaken for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Login(u64);
+pub(crate) struct Login(Option<u64>);
 
 #[derive(Debug, Default)]
 struct Failures {
@@ -71,14 +72,14 @@ impl Lockout {
     }
 
     /// Who wants to join a realm under this name from this address; without one it comes from this machine.
-    pub(crate) fn login(&self, realm: &str, address: Option<IpAddr>, authid: &str) -> Login {
-        Login(self.hasher.hash_one((realm, address.map(Network::from), authid)))
+    pub(crate) fn login(&self, realm: &str, address: Option<IpAddr>, authid: Option<&str>) -> Login {
+        Login(authid.map(|authid| self.hasher.hash_one((realm, address.map(Network::from), authid))))
     }
 
     /// Whether it has to wait.
     pub(crate) fn is_locked(&self, login: Login, now: SystemTime) -> bool {
         self.failures.look(|failures| {
-            let failed = failures.by_login.get(&login.0);
+            let failed = login.0.and_then(|login| failures.by_login.get(&login));
             // A clock that was set back locks nobody for longer.
             failed.is_some_and(|failed| {
                 now < failed.locked_until && failed.locked_until <= now + self.options.most
@@ -88,13 +89,17 @@ impl Lockout {
 
     /// Notes that it has failed.
     pub(crate) fn fail(&self, login: Login, now: SystemTime) {
-        self.failures.change(|failures| failures.note(login.0, now, self.options));
+        if let Some(login) = login.0 {
+            self.failures.change(|failures| failures.note(login, now, self.options));
+        }
     }
 
     /// Notes that it has proved who it is.
     pub(crate) fn succeed(&self, login: Login) {
-        if self.failures.look(|failures| failures.by_login.contains_key(&login.0)) {
-            self.failures.change(|failures| failures.forget(login.0));
+        if let Some(login) = login.0
+            && self.failures.look(|failures| failures.by_login.contains_key(&login))
+        {
+            self.failures.change(|failures| failures.forget(login));
         }
     }
 }
@@ -145,7 +150,7 @@ mod tests {
     }
 
     fn login(lockout: &Lockout, address: &str, authid: &str) -> Login {
-        lockout.login("realm1", Some(address.parse().unwrap()), authid)
+        lockout.login("realm1", Some(address.parse().unwrap()), Some(authid))
     }
 
     /// Until which second it is locked from `now` on.
@@ -202,8 +207,13 @@ mod tests {
             let login = login(&lockout, address, authid);
             assert_eq!(lockout.is_locked(login, at(0)), expected, "{address} {authid}");
         }
-        let elsewhere = lockout.login("realm2", Some("2001:db8:1:2::3".parse().unwrap()), "joe");
+        let elsewhere = lockout.login("realm2", Some("2001:db8:1:2::3".parse().unwrap()), Some("joe"));
         assert!(!lockout.is_locked(elsewhere, at(0)));
+        let unnamed = lockout.login("realm1", None, None);
+        for _ in 0..9 {
+            lockout.fail(unnamed, at(0));
+        }
+        assert!(!lockout.is_locked(unnamed, at(0)), "it could be anybody");
     }
 
     #[test]
