@@ -863,7 +863,8 @@ mod tests {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
-        let transport = Transport { serializer, peer, via: None, is_secure: true };
+        let (framing, channel) = (Framing::WebSocket, Channel::Tcp);
+        let transport = Transport { serializer, framing, channel, peer, via: None };
         let mut chance = StdRng::seed_from_u64(seed);
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };
         handshake.receive(message, &transport, access, lent)
