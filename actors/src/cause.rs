@@ -36,7 +36,7 @@ pub enum Cause {
     PingTimeout,
     /// The session may not go on by a rule of this router. The text says by which.
     Policy(String),
-    /// The realm failed. Not announced: nobody remains.
+    /// The realm failed, or is not configured any more. Not announced: nobody remains.
     RealmClosed,
     /// The router stops. Not announced: nobody remains.
     Shutdown,

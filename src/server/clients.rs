@@ -9,7 +9,7 @@ use super::{
     upgrade::{Entrance, no_upgrade, upgrade},
 };
 use crate::{Listener, RealmSettings};
-use actix::{Actor, Addr};
+use actix::Addr;
 use actix_http::{HttpService, KeepAlive, Protocol, error::DispatchError};
 use actix_rt::net::TcpStream;
 use actix_server::ServerBuilder;
@@ -40,8 +40,8 @@ const CLOCK: Duration = Duration::from_millis(500);
 /// What the listeners share. Its clones go to the worker that serves them all.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
-    /// The realms.
-    pub(super) realms: Arc<[RealmSettings]>,
+    /// The realms with which the router starts.
+    pub(super) realms: Vec<RealmSettings>,
     /// Who may join them.
     pub(super) access: Arc<Access>,
     /// Who runs the costly checks of proofs.
@@ -54,8 +54,8 @@ pub(super) struct Clients {
     pub(super) stopping: CancellationToken,
     /// The router, once the worker has started it.
     pub(super) router: Arc<OnceLock<Addr<Router>>>,
-    /// Takes the router from each listener that is up.
-    pub(super) up: UnboundedSender<Addr<Router>>,
+    /// Takes the entrance of each listener that is up.
+    pub(super) up: UnboundedSender<Arc<Entrance>>,
 }
 
 impl Clients {
@@ -77,7 +77,7 @@ impl Clients {
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
             let (tls, metrics) = (tls.clone(), self.metrics.clone());
-            let opening = Arc::new(Opening { listener: listener.clone(), tls, metrics });
+            let opening = Arc::new(Opening { entrance: entrance.clone(), tls, metrics });
             let open = move |io: TcpStream| {
                 let opening = opening.clone();
                 async move {
@@ -101,11 +101,8 @@ impl Clients {
     fn router(&self) -> Addr<Router> {
         let router = self.router.get_or_init(|| {
             self.doorkeeper.keep_sweeping();
-            let realms = self.realms.iter().map(|realm| (realm.name.clone(), realm.options.clone()));
-            Router::new(realms, self.metrics.clone()).start()
+            Router::host(self.realms.clone(), self.access.clone(), self.metrics.clone())
         });
-        // If nobody waits any more, all have been up before, or the start was given up.
-        let _ = self.up.send(router.clone());
         router.clone()
     }
 
@@ -118,11 +115,10 @@ impl Clients {
             router: self.router(),
             metrics: self.metrics.clone(),
         };
-        Arc::new(Entrance {
-            listener: listener.clone(),
-            doorkeeper: self.doorkeeper.clone(),
-            stopping: self.stopping.clone(),
-            environment: Arc::new(environment),
-        })
+        let (doorkeeper, stopping) = (self.doorkeeper.clone(), self.stopping.clone());
+        let entrance = Arc::new(Entrance::new(listener.clone(), environment, doorkeeper, stopping));
+        // If nobody waits any more, all have been up before, or the start was given up.
+        let _ = self.up.send(entrance.clone());
+        entrance
     }
 }

@@ -21,17 +21,24 @@ mod stream;
 mod tls;
 mod upgrade;
 
-use self::{admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls};
-use crate::{Settings, ShutdownTimes};
+use self::{
+    admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls, upgrade::Entrance,
+};
+use crate::{Settings, ShutdownTimes, TlsFiles};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
-    router::actor::{FinishCalls, Router, Shutdown},
-    session::{Verifier, access::Access},
+    router::actor::{FinishCalls, Reload, Respond, Router, Shutdown},
+    session::Verifier,
     transport::sockets::OpenSockets,
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -68,8 +75,8 @@ pub enum ServiceError {
 #[derive(Debug)]
 struct Listening {
     address: SocketAddr,
-    path: String,
-    is_secure: bool,
+    entrance: Arc<Entrance>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// A service that listens.
@@ -77,16 +84,15 @@ struct Listening {
 pub struct Service {
     /// At least one.
     listening: Vec<Listening>,
-    /// The TLS of the listeners that have it.
-    tls: Vec<Arc<Tls>>,
     admin_address: Option<SocketAddr>,
     router: Addr<Router>,
+    doorkeeper: Arc<Doorkeeper>,
+    metrics: Metrics,
     sockets: OpenSockets,
     stopping: CancellationToken,
     server: ServerHandle,
     admin_server: Option<ServerHandle>,
     shutdown: ShutdownTimes,
-    linger: Duration,
 }
 
 impl Service {
@@ -106,27 +112,24 @@ impl Service {
         let router = Arc::default();
         let admin = Admin::new(metrics.clone(), Arc::clone(&router), stopping.clone());
         let (up, mut started) = mpsc::unbounded_channel();
-        let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
+        let doorkeeper = Arc::new(Doorkeeper::new(&limits, sockets.clone()));
         let clients = Clients {
-            access: Arc::new(Access::new(doors)),
+            access: Arc::default(),
             verifier: Verifier::default(),
-            realms: realms.into(),
-            metrics,
-            doorkeeper: Arc::new(Doorkeeper::new(&limits, sockets.clone())),
+            realms,
+            metrics: metrics.clone(),
+            doorkeeper: doorkeeper.clone(),
             stopping: stopping.clone(),
             router,
             up,
         };
-        let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
-        let (mut listening, mut tls) = (Vec::new(), Vec::new());
+        let mut starting = Vec::new();
         let mut server = Server::build().workers(1).disable_signals();
         for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
-            let admin = (admin_socket.is_none() && listening.is_empty()).then(|| admin.clone());
+            let admin = (admin_socket.is_none() && starting.is_empty()).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
-            let (path, is_secure) = (listener.path.clone(), secured.is_some());
-            listening.push(Listening { address, path, is_secure });
-            tls.extend(secured.clone());
+            starting.push((address, secured.clone()));
             server = clients
                 .clone()
                 .listen(server, socket, listener, secured, admin)
@@ -142,16 +145,19 @@ impl Service {
             admin_server = Some(served);
         }
         let server = run(server);
-        let mut router = None;
-        for _ in &listening {
-            router = started.recv().await;
+        let mut listening = Vec::new();
+        // The one worker brings the listeners up in their order.
+        for (address, tls) in starting {
+            let Some(entrance) = started.recv().await else {
+                if let Some(admin) = admin_server {
+                    admin.stop(false).await;
+                }
+                return Err(ServiceError::Worker);
+            };
+            listening.push(Listening { address, entrance, tls });
         }
-        let Some(router) = router else {
-            if let Some(admin) = admin_server {
-                admin.stop(false).await;
-            }
-            return Err(ServiceError::Worker);
-        };
+        let router = listening[0].entrance.router();
+        metrics.configured(SystemTime::now(), false);
         admin.started();
         for listening in &listening {
             info!(url = url(listening), "listening");
@@ -159,18 +165,18 @@ impl Service {
         if let Some(address) = admin_address {
             info!(%address, "answering operators");
         }
-        tls.iter().for_each(Tls::keep_watching);
+        listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(Tls::keep_watching);
         Ok(Self {
             listening,
-            tls,
             admin_address,
             router,
+            doorkeeper,
+            metrics,
             sockets,
             stopping,
             server,
             admin_server,
             shutdown,
-            linger,
         })
     }
 
@@ -204,15 +210,52 @@ impl Service {
         &self.sockets
     }
 
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Answers when the router has got round to it.
+    pub async fn respond(&self) {
+        // If the router is gone, the service ends.
+        let _ = self.router.send(Respond).await;
+    }
+
     /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
     pub fn reload_certificates(&self) {
-        self.tls.iter().for_each(|tls| tls.reload());
+        self.listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(|tls| tls.reload());
+    }
+
+    /// Goes on with other settings: with their realms, their limits, their times, and with what each listener has that
+    /// is not fixed when it begins to listen. The listeners have to be the same, in the same order; their addresses,
+    /// whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and so does the
+    /// address for operators. Certificates are read again. If they cannot be used nothing changes.
+    pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
+        let Settings { listeners, admin: _, realms, limits, shutdown } = settings;
+        let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
+        let read = listeners.iter().map(|listener| read(&listener.tls)).collect::<Result<Vec<_>, _>>();
+        let read = read.map_err(ServiceError::Certificate)?;
+        // Who comes by a listener that is new to a realm finds it.
+        let _ = self.router.send(Reload { realms }).await;
+        self.doorkeeper.reload(&limits);
+        self.shutdown = shutdown;
+        self.metrics.forget_certificates();
+        for (listening, (listener, read)) in self.listening.iter().zip(listeners.into_iter().zip(read)) {
+            listening.entrance.reload(listener);
+            if let (Some(tls), Some(read)) = (&listening.tls, read) {
+                tls.take(read);
+            }
+        }
+        Ok(())
     }
 
     /// Admits no more sessions, lets calls be answered, says GOODBYE to all, waits until they are gone or their time
     /// is over, and stops.
     pub async fn stop(self) {
         let ShutdownTimes { wait, calls, spread } = self.shutdown;
+        let linger =
+            self.listening.iter().map(|listening| listening.entrance.terms().listener.session.linger);
+        let linger = linger.max().unwrap_or_default();
         info!(?wait, ?calls, ?spread, "no new sessions are taken");
         self.stopping.cancel();
         tokio::time::sleep(wait).await;
@@ -223,7 +266,7 @@ impl Service {
             warn!("calls are in flight whose time is over");
         }
         let _ = self.router.send(Shutdown { spread }).await;
-        let _ = tokio::time::timeout(spread + self.linger + GRACE, self.sockets.all_closed()).await;
+        let _ = tokio::time::timeout(spread + linger + GRACE, self.sockets.all_closed()).await;
         self.server.stop(false).await;
         if let Some(admin) = self.admin_server {
             admin.stop(false).await;
@@ -231,9 +274,9 @@ impl Service {
     }
 }
 
-fn url(Listening { address, path, is_secure }: &Listening) -> String {
-    let scheme = if *is_secure { "wss" } else { "ws" };
-    format!("{scheme}://{address}{path}")
+fn url(Listening { address, entrance, tls }: &Listening) -> String {
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    format!("{scheme}://{address}{}", entrance.terms().listener.path)
 }
 
 /// Runs a server until it is told to stop.

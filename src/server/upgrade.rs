@@ -12,7 +12,7 @@ use super::{
     stream::Stream,
 };
 use crate::Listener;
-use actix::Actor;
+use actix::{Actor, Addr};
 use actix_codec::{Framed, FramedParts};
 use actix_http::{
     Method, Request, RequestHead, Response, ResponseBuilder, StatusCode, Version,
@@ -22,10 +22,12 @@ use actix_http::{
     ws,
 };
 use actix_web::{HttpRequest, HttpResponse, web::Data};
+use arc_swap::ArcSwap;
 use futures_util::SinkExt;
 use realmkeeper_actors::{
     codec::Serializer,
     roster::Transport,
+    router::actor::Router,
     session::actor::{Environment, Session, Upgraded},
     transport::sockets::OpenSocket,
 };
@@ -36,14 +38,20 @@ use tracing::{Instrument, debug, info_span};
 /// Where clients come in by one listener.
 #[derive(Debug)]
 pub(super) struct Entrance {
-    /// What it was configured as.
-    pub(super) listener: Listener,
+    terms: ArcSwap<Terms>,
     /// Who counts the connections.
-    pub(super) doorkeeper: Arc<Doorkeeper>,
+    doorkeeper: Arc<Doorkeeper>,
     /// That the router stops.
-    pub(super) stopping: CancellationToken,
-    /// What its sessions share.
-    pub(super) environment: Arc<Environment>,
+    stopping: CancellationToken,
+}
+
+/// On what terms the next connection is taken.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// What the listener is configured as.
+    pub(super) listener: Listener,
+    /// What the sessions share.
+    environment: Arc<Environment>,
 }
 
 /// Why a connection is not upgraded.
@@ -124,12 +132,13 @@ pub(super) async fn upgrade(
     entrance: Arc<Entrance>,
 ) -> Result<(), actix_web::Error> {
     let direct = framed.io_ref().route();
-    let route = entrance.follow(direct, request.head().headers());
+    let terms = entrance.terms();
+    let route = terms.follow(direct, request.head().headers());
     let peer = route.as_ref().unwrap_or(&direct).client;
     let span = info_span!("upgrade", %peer, path = request.path());
     async {
         let admitted = route.and_then(|route| {
-            let (serializer, open) = entrance.admit(request.head(), &route)?;
+            let (serializer, open) = entrance.admit(&terms, request.head(), &route)?;
             Ok((route, serializer, open))
         });
         match admitted {
@@ -137,7 +146,7 @@ pub(super) async fn upgrade(
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                entrance.begin(framed, &route, serializer, open);
+                entrance.begin(&terms, framed, &route, serializer, open);
                 Ok(())
             }
             Err(refusal) => {
@@ -152,8 +161,9 @@ pub(super) async fn upgrade(
 
 /// Answers a request that asks for no upgrade.
 pub(super) async fn no_upgrade(request: HttpRequest, entrance: Data<Entrance>) -> HttpResponse {
-    if request.path() != entrance.listener.path {
-        return HttpResponse::NotFound().content_type(TEXT).body(entrance.elsewhere() + "\n");
+    let terms = entrance.terms();
+    if request.path() != terms.listener.path {
+        return HttpResponse::NotFound().content_type(TEXT).body(terms.elsewhere() + "\n");
     }
     let text = "WAMP clients connect here by WebSocket: the headers Connection: Upgrade and Upgrade: websocket are \
                 missing, which a proxy in front has to pass on\n";
@@ -178,6 +188,80 @@ async fn send(
 }
 
 impl Entrance {
+    pub(super) fn new(
+        listener: Listener,
+        environment: Environment,
+        doorkeeper: Arc<Doorkeeper>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let terms = Terms { listener, environment: Arc::new(environment) };
+        Self { terms: ArcSwap::from_pointee(terms), doorkeeper, stopping }
+    }
+
+    /// On what terms the next connection is taken.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
+    }
+
+    /// Takes the next connections on the terms of this configuration.
+    pub(super) fn reload(&self, listener: Listener) {
+        let Environment { access, verifier, router, metrics, .. } = &*self.terms().environment;
+        let environment = Environment {
+            settings: listener.session.clone(),
+            access: access.clone(),
+            verifier: verifier.clone(),
+            router: router.clone(),
+            metrics: metrics.clone(),
+        };
+        self.terms.store(Arc::new(Terms { listener, environment: Arc::new(environment) }));
+    }
+
+    /// Where the realms are.
+    pub(super) fn router(&self) -> Addr<Router> {
+        self.terms().environment.router.clone()
+    }
+
+    /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
+    /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
+    /// pages that may not connect use up nothing of who looks at them.
+    fn admit(
+        &self,
+        terms: &Terms,
+        head: &RequestHead,
+        route: &Route,
+    ) -> Result<(Serializer, OpenSocket), Refusal> {
+        let serializer = terms.check(head)?;
+        if self.stopping.is_cancelled() {
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
+        }
+        let open = self.doorkeeper.admit(route.client.address);
+        let open = open.inspect_err(|excess| terms.environment.metrics.limit(excess.limit()))?;
+        Ok((serializer, open))
+    }
+
+    /// Starts the session; what came behind the request is its to read.
+    fn begin(
+        &self,
+        terms: &Terms,
+        framed: Framed<Stream, h1::Codec>,
+        route: &Route,
+        serializer: Serializer,
+        open: OpenSocket,
+    ) {
+        let address = |hop: Hop| hop.to_string().into_boxed_str();
+        let transport = Transport {
+            serializer,
+            peer: address(route.client),
+            via: route.via.map(address),
+            is_secure: framed.io_ref().is_secure(),
+        };
+        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
+        let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
+        Session::new(upgraded, terms.environment.clone()).start();
+    }
+}
+
+impl Terms {
     /// What a request for another path is told.
     fn elsewhere(&self) -> String {
         format!("WAMP clients connect at {}", self.listener.path)
@@ -187,19 +271,6 @@ impl Entrance {
     fn follow(&self, direct: Route, headers: &HeaderMap) -> Result<Route, Refusal> {
         let trusted = &self.listener.trusted_proxies;
         Ok(direct.follow(headers, trusted, &self.environment.metrics)?)
-    }
-
-    /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
-    /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
-    /// pages that may not connect use up nothing of who looks at them.
-    fn admit(&self, head: &RequestHead, route: &Route) -> Result<(Serializer, OpenSocket), Refusal> {
-        let serializer = self.check(head)?;
-        if self.stopping.is_cancelled() {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
-        }
-        let open = self.doorkeeper.admit(route.client.address);
-        let open = open.inspect_err(|excess| self.environment.metrics.limit(excess.limit()))?;
-        Ok((serializer, open))
     }
 
     /// Checks a request for an upgrade; gives the serializer of the session.
@@ -246,25 +317,5 @@ impl Entrance {
             let text = format!("the header Sec-WebSocket-Protocol must offer one of {ours}");
             Refusal::new(StatusCode::BAD_REQUEST, text)
         })
-    }
-
-    /// Starts the session; what came behind the request is its to read.
-    fn begin(
-        &self,
-        framed: Framed<Stream, h1::Codec>,
-        route: &Route,
-        serializer: Serializer,
-        open: OpenSocket,
-    ) {
-        let address = |hop: Hop| hop.to_string().into_boxed_str();
-        let transport = Transport {
-            serializer,
-            peer: address(route.client),
-            via: route.via.map(address),
-            is_secure: framed.io_ref().is_secure(),
-        };
-        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
-        let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
-        Session::new(upgraded, self.environment.clone()).start();
     }
 }

@@ -118,6 +118,26 @@ impl Dealer {
         }
     }
 
+    /// Takes from a member the registrations that its role does not allow. Calls that it has not answered yet stay
+    /// valid.
+    pub(crate) fn take_back(
+        &mut self,
+        member: &Member,
+        reason: &str,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Changes {
+        let mut changes = Changes::new();
+        let held = self.registrations.held_by(member.id);
+        let denied = held.filter(|(_, Registration { procedure, matching, .. })| {
+            member.role.authorize(Action::Register, procedure, *matching).is_err()
+        });
+        for registration in denied.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.revoke(registration, member.id, Some(reason), roster, step, &mut changes);
+        }
+        changes
+    }
+
     /// Forgets a session that is no member any more: who carries out its calls is told to stop, who waits for
     /// its answers gets an ERROR, and its registrations are gone.
     pub(crate) fn forget(&mut self, session: SessionId, roster: &Roster, step: &mut Step<'_>) -> Changes {

@@ -113,6 +113,9 @@ pub(crate) enum Refused {
     /// It took too long.
     #[error("no session was joined within {0} ms")]
     Timeout(u128),
+    /// The realm lets it in no more, since the configuration changed while it proved who it is.
+    #[error("the configuration changed just then, try again")]
+    AccessChanged,
     /// The realm has no room for it.
     #[error(transparent)]
     NoRoom(#[from] Refusal),
@@ -163,6 +166,7 @@ labels! {
         Self::AuthenticationFailed => "authentication_failed",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
+        Self::AccessChanged => "access_changed",
         Self::NoRoom(_) => "no_room",
         Self::Stopping => "shutdown",
         Self::RealmFailed => "realm_failed",
@@ -187,6 +191,7 @@ impl Refused {
             | Self::NoAuthid { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
+            | Self::AccessChanged
             | Self::Stopping
             | Self::RealmFailed
             | Self::Panic => None,
@@ -228,6 +233,7 @@ impl Refused {
                 "wamp.error.authentication_required"
             }
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
+            Self::AccessChanged => "wamp.error.not_authorized",
             Self::AuthenticationFailed | Self::AuthenticationTimeout(_) => "wamp.error.authentication_failed",
             Self::Timeout(_) => "wamp.error.timeout",
             Self::Stopping => "wamp.close.system_shutdown",
@@ -249,7 +255,7 @@ impl Refused {
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) => 1008,
+            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) | Self::AccessChanged => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::Panic => 1011,
         }
@@ -308,7 +314,7 @@ fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, 
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
-    if let Some(next) = accepted().find_map(|method| begin(method, hello, transport, admission)) {
+    if let Some(next) = accepted().find_map(|method| begin(method, hello, transport, &admission)) {
         return Ok(next);
     }
     Err(match accepted().next() {
@@ -369,13 +375,15 @@ mod tests {
             vec![Principal { authid: "joe".into(), role, ticket }]
         };
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
-        Access::new([
+        let access = Access::default();
+        access.replace([
             ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new() }),
             ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()) }),
             ("hashed".into(), Door { anonymous: None, principals: joe(hashed) }),
             ("both".into(), Door { anonymous, principals: joe(plain) }),
             ("shut".into(), Door::default()),
-        ])
+        ]);
+        access
     }
 
     /// What a message leads to.

@@ -289,7 +289,7 @@ fn request_ids_in_sequence_go_on_with_1_after_2_to_the_53() {
     let options = RealmOptions { request_ids: RequestIds::Strict, ..RealmOptions::default() };
     let mut realm = TestRealm::with_options(options, ["alice"]);
     let alice = realm.id("alice");
-    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID).unwrap();
+    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID);
     realm.expect("alice", r#"[48,9007199254740992,{},"wamp.session.count"]"#, ["alice < [50,#1,{},[1]]"]);
     realm.expect("alice", r#"[48,1,{},"wamp.session.count"]"#, ["alice < [50,1,{},[1]]"]);
     realm.expect("alice", r#"[48,2,{},"wamp.session.count"]"#, ["alice < [50,2,{},[1]]"]);

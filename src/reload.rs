@@ -1,0 +1,62 @@
+//! The configuration of a service that runs, and what becomes of it when the file is read again.
+
+use crate::{
+    Service,
+    config::{self, Config, Overrides},
+};
+use std::{path::PathBuf, time::SystemTime};
+use tracing::{error, info, warn};
+
+/// The configuration that a service runs by, and where it is from.
+#[derive(Debug)]
+pub struct Configured {
+    /// The file, if there is one.
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    running: Config,
+}
+
+impl Configured {
+    /// A service was started with this configuration, which is that of the file with what goes before it.
+    pub fn new(file: Option<PathBuf>, overrides: Overrides, running: Config) -> Self {
+        Self { file, overrides, running }
+    }
+
+    /// The configuration that the service runs by.
+    pub fn running(&self) -> &Config {
+        &self.running
+    }
+
+    /// Reads the file again, and has the service take over what can change while it runs. What changes is told in the
+    /// log, and what needs a restart. If the file cannot be used, or the certificates cannot, nothing changes.
+    pub async fn reload(&mut self, service: &mut Service) {
+        let Some(file) = &self.file else {
+            info!("there is no configuration file to read again");
+            return;
+        };
+        info!(file = %file.display(), "the configuration is read again");
+        let taken = self.take_over(file, service).await;
+        match taken {
+            Ok(config) => {
+                self.running = config;
+                service.metrics().configured(SystemTime::now(), true);
+            }
+            Err(problem) => {
+                problem.lines().for_each(|line| error!("{line}"));
+                error!("the configuration cannot be used: nothing changes");
+                service.metrics().configuration_refused();
+            }
+        }
+    }
+
+    async fn take_over(&self, file: &PathBuf, service: &mut Service) -> Result<Config, String> {
+        let loaded = config::load(file, &self.overrides).map_err(|error| error.to_string())?;
+        let (warnings, new) = (loaded.warnings.clone(), loaded.config.clone());
+        let (config, settings) = loaded.taken_over_by(&self.running);
+        service.reload(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        self.running.changes(&config).iter().for_each(|change| info!("changed: {change}"));
+        config.changes(&new).iter().for_each(|change| warn!("needs a restart: {change}"));
+        Ok(config)
+    }
+}
