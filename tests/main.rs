@@ -21,6 +21,7 @@ mod permissions;
 mod program;
 mod readme;
 mod real_clients;
+mod reload;
 mod robustness;
 mod secrets;
 mod shutdown;
