@@ -1,6 +1,7 @@
 //! The program `realmkeeper`.
 
 mod greeting;
+mod notify;
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
@@ -202,6 +203,7 @@ async fn run(
     let mut service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
     let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
+    notify::started(&service);
     let mut told = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -212,11 +214,14 @@ async fn run(
         tokio::select! {
             () = told() => break,
             _ = hangup.recv() => {
-                configured.reload(&mut service).await;
+                notify::reloading();
+                let is_current = configured.reload(&mut service).await;
                 set_level(&configured.running().log.level);
+                notify::serving(&service, is_current);
             }
         }
     }
+    notify::stopping();
     tokio::select! {
         () = service.stop() => Ok(ExitCode::SUCCESS),
         () = told() => {

@@ -28,17 +28,18 @@ impl Configured {
     }
 
     /// Reads the file again, and has the service take over what can change while it runs. What changes is told in the
-    /// log, and what needs a restart. If the file cannot be used, or the certificates cannot, nothing changes.
-    pub async fn reload(&mut self, service: &mut Service) {
+    /// log, and what needs a restart. If the file cannot be used, or the certificates cannot, nothing changes. Tells
+    /// whether the service goes by the file.
+    pub async fn reload(&mut self, service: &mut Service) -> bool {
         let Some(file) = &self.file else {
             info!("there is no configuration file to read again");
-            return;
+            return true;
         };
         info!(file = %file.display(), "the configuration is read again");
         let taken = self.take_over(file, service).await;
-        match taken {
+        match &taken {
             Ok(config) => {
-                self.running = config;
+                self.running = config.clone();
                 service.metrics().configured(SystemTime::now(), true);
             }
             Err(problem) => {
@@ -47,6 +48,7 @@ impl Configured {
                 service.metrics().configuration_refused();
             }
         }
+        taken.is_ok()
     }
 
     async fn take_over(&self, file: &PathBuf, service: &mut Service) -> Result<Config, String> {

@@ -16,6 +16,7 @@ mod limits;
 mod listeners;
 mod metrics;
 mod namespace;
+mod notify;
 mod official_vectors;
 mod permissions;
 mod program;

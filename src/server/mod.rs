@@ -29,7 +29,7 @@ use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
-    router::actor::{FinishCalls, Reload, Respond, Router, Shutdown},
+    router::actor::{FinishCalls, Reload, Router, Shutdown, keep_alive},
     session::Verifier,
     transport::sockets::OpenSockets,
 };
@@ -215,10 +215,9 @@ impl Service {
         &self.metrics
     }
 
-    /// Answers when the router has got round to it.
-    pub async fn respond(&self) {
-        // If the router is gone, the service ends.
-        let _ = self.router.send(Respond).await;
+    /// Calls `alive` so often, each time after the router has answered.
+    pub fn keep_alive(&self, every: Duration, alive: impl Fn() + 'static) {
+        keep_alive(self.router.clone(), every, alive);
     }
 
     /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
@@ -235,7 +234,7 @@ impl Service {
         let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
         let read = listeners.iter().map(|listener| read(&listener.tls)).collect::<Result<Vec<_>, _>>();
         let read = read.map_err(ServiceError::Certificate)?;
-        // Who comes by a listener that is new to a realm finds it.
+        // If the router is gone, the service ends.
         let _ = self.router.send(Reload { realms }).await;
         self.doorkeeper.reload(&limits);
         self.shutdown = shutdown;

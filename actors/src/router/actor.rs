@@ -155,7 +155,7 @@ impl Handler<Reload> for Router {
 /// Say that the router is at work.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Respond;
+struct Respond;
 
 impl Handler<Respond> for Router {
     type Result = ();
@@ -239,6 +239,17 @@ pub async fn gather(router: &Addr<Router>, metrics: &Metrics) -> String {
         metrics.stale_scrape();
         metrics.text()
     })
+}
+
+/// Calls `alive` so often, each time after the router has answered, for as long as there is a router. Has to be called
+/// in an actix system.
+pub fn keep_alive(router: Addr<Router>, every: Duration, alive: impl Fn() + 'static) {
+    actix::spawn(async move {
+        while router.send(Respond).await.is_ok() {
+            alive();
+            tokio::time::sleep(every).await;
+        }
+    });
 }
 
 #[cfg(test)]
@@ -387,6 +398,25 @@ mod tests {
         let busy = Context::<Router>::new();
         let text = scrape(&busy.address());
         assert!(text.contains("\nrealmkeeper_stale_scrapes_total 1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_router_is_alive_only_while_it_answers() {
+        actix_rt::System::new().block_on(async {
+            let busy = Context::<Router>::new();
+            let (alive, mut told) = tokio::sync::mpsc::unbounded_channel();
+            keep_alive(busy.address(), Duration::ZERO, move || {
+                let _ = alive.send(());
+            });
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(told.try_recv().is_err(), "it has not answered");
+            let (realms, access, metrics) = (Map::default(), Arc::default(), Metrics::default());
+            let router = busy.run(Router { realms, access, metrics, is_stopping: false });
+            assert_eq!([told.recv().await, told.recv().await], [Some(()); 2]);
+            drop(router);
+        });
     }
 
     #[test]
