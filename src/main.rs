@@ -22,6 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, warn};
 use tracing_subscriber::reload;
 
+/// Keeps what is opened for a moment apart from what stays, so that a connection leaves no hole beside its session.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What was asked for cannot be done as it stands.
 const UNUSABLE: u8 = 2;
 

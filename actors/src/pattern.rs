@@ -33,6 +33,10 @@ impl<T> Default for Patterns<T> {
 }
 
 impl<T: Copy> Patterns<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefix.is_empty() && self.wildcard.edges.is_empty()
+    }
+
     pub(crate) fn get(&self, uri: &str, matching: Match) -> Option<T> {
         match matching {
             Match::Exact => self.exact.get(uri).copied(),

@@ -63,6 +63,9 @@ impl Broker {
         is_retained: bool,
         step: &Step<'_>,
     ) -> Result<(), Refusal> {
+        if !is_retained && self.histories.is_empty() {
+            return Ok(());
+        }
         let mut histories = SmallVec::<[_; 2]>::new();
         // Ids of sessions say nothing about who asks for the history one day.
         if !audience.names_sessions() {

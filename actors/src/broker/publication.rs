@@ -32,16 +32,25 @@ pub(super) enum Content<'a> {
     Open(&'a Arguments),
 }
 
-/// A payload in each serializer that is needed, or why it has no form there.
+/// A payload as it came, and in the other serializers that are needed, or why it has no form there.
 #[derive(Default)]
-pub(super) struct Forms([Option<Result<Payload, String>>; 3]);
+pub(super) struct Forms<'a> {
+    closed: Option<&'a Payload>,
+    made: Vec<(Serializer, Result<Payload, String>)>,
+}
 
-impl Forms {
+impl Forms<'_> {
     pub(super) fn of(&self, serializer: Serializer) -> Result<&Payload, &str> {
-        match &self.0[serializer as usize] {
-            Some(form) => form.as_ref().map_err(String::as_str),
-            None => Err("it was not asked for"),
+        match (self.closed, self.made.iter().find(|(made, _)| *made == serializer)) {
+            (Some(closed), _) if closed.suits(serializer) => Ok(closed),
+            (_, Some((_, form))) => form.as_ref().map_err(String::as_str),
+            (_, None) => Err("it was not asked for"),
         }
+    }
+
+    fn lacks(&self, serializer: Serializer) -> bool {
+        !self.closed.is_some_and(|closed| closed.suits(serializer))
+            && self.made.iter().all(|(made, _)| *made != serializer)
     }
 }
 
@@ -73,21 +82,25 @@ pub(crate) fn authorize(
     Ok(details.into())
 }
 
-impl Publication<'_> {
+impl<'a> Publication<'a> {
     /// Makes the payload for each of these serializers, once. Fails if the publisher sent it malformed.
     pub(super) fn forms(
         &self,
         serializers: impl Iterator<Item = Serializer>,
-    ) -> Result<Forms, Untranscodable> {
-        let mut forms = Forms::default();
+    ) -> Result<Forms<'a>, Untranscodable> {
+        let closed = match self.content {
+            Content::Closed(payload) => Some(payload),
+            Content::Open(_) => None,
+        };
+        let mut forms = Forms { closed, made: Vec::new() };
         for serializer in serializers {
-            let form = &mut forms.0[serializer as usize];
-            if form.is_none() {
-                *form = Some(match self.form(serializer) {
+            if forms.lacks(serializer) {
+                let form = match self.form(serializer) {
                     Ok(payload) => Ok(payload),
                     Err(error @ Untranscodable::Malformed(_)) => return Err(error),
                     Err(error @ Untranscodable::Unrepresentable { .. }) => Err(error.to_string()),
-                });
+                };
+                forms.made.push((serializer, form));
             }
         }
         Ok(forms)

@@ -92,6 +92,11 @@ impl Payload {
         self.args.is_none() && self.kwargs.is_none()
     }
 
+    /// Whether a receiver that speaks `serializer` can have it as it is.
+    pub(crate) fn suits(&self, serializer: Serializer) -> bool {
+        self.serializer == serializer || self.is_empty()
+    }
+
     /// How many octets its arguments have.
     pub fn len(&self) -> usize {
         [&self.args, &self.kwargs].into_iter().flatten().map(Bytes::len).sum()
@@ -110,7 +115,7 @@ impl Payload {
     /// The same payload for a receiver that speaks `serializer`. An integer of more than 64 bits has no form there,
     /// be it digits in JSON or a bignum of CBOR.
     pub fn transcode(&self, serializer: Serializer) -> Result<Self, Untranscodable> {
-        if self.serializer == serializer || self.is_empty() {
+        if self.suits(serializer) {
             return Ok(self.clone());
         }
         let arguments = self.open().map_err(|problem| {
