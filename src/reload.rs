@@ -4,7 +4,10 @@ use crate::{
     Service,
     config::{self, Config, Overrides},
 };
-use std::{path::PathBuf, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 use tracing::{error, info, warn};
 
 /// The configuration that a service runs by, and where it is from.
@@ -51,7 +54,7 @@ impl Configured {
         taken.is_ok()
     }
 
-    async fn take_over(&self, file: &PathBuf, service: &mut Service) -> Result<Config, String> {
+    async fn take_over(&self, file: &Path, service: &mut Service) -> Result<Config, String> {
         let loaded = config::load(file, &self.overrides).map_err(|error| error.to_string())?;
         let (warnings, new) = (loaded.warnings.clone(), loaded.config.clone());
         let (config, settings) = loaded.taken_over_by(&self.running);

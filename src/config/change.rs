@@ -100,10 +100,8 @@ impl Seen {
 
     /// The value, if it may be shown.
     fn text(&self) -> Option<String> {
-        (self.all == self.shown).then(|| match &self.all {
-            Json::Null => "none".into(),
-            value => value.to_string(),
-        })
+        let written = || if self.all.is_null() { "none".into() } else { self.all.to_string() };
+        (self.all == self.shown).then(written)
     }
 }
 
