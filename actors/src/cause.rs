@@ -81,6 +81,11 @@ impl Cause {
         !matches!(self, Self::KilledAll(_) | Self::RealmClosed | Self::Shutdown)
     }
 
+    /// Whether everybody else is sent away as well.
+    pub(crate) fn is_of_the_realm(&self) -> bool {
+        matches!(self, Self::RealmClosed | Self::Shutdown)
+    }
+
     /// The last message for the peer, if it gets one.
     pub fn farewell(&self) -> Option<RouterMessage> {
         const VIOLATION: &str = "wamp.error.protocol_violation";

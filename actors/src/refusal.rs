@@ -112,6 +112,9 @@ pub enum Refusal {
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
+    /// Everybody is sent away while the call is in flight.
+    #[error("the realm closed before the call was answered")]
+    RealmClosed,
     /// The router stops, and takes no more calls.
     #[error("the router stops")]
     Stopping,
@@ -143,7 +146,7 @@ impl Refusal {
             Self::NotAuthorized { .. } => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
-            Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
+            Self::CalleeGone | Self::RealmClosed | Self::Canceled => "wamp.error.canceled",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::Timeout(_) => "wamp.error.timeout",
         }
@@ -172,6 +175,7 @@ impl Refusal {
             | Self::NotAuthorized { .. }
             | Self::DisclosureNotAllowed { .. }
             | Self::CalleeGone
+            | Self::RealmClosed
             | Self::Stopping
             | Self::Canceled
             | Self::Timeout(_) => None,

@@ -138,6 +138,14 @@ impl Dealer {
         changes
     }
 
+    /// Answers the calls of a member that are in flight, since it is sent away together with those who carry them out.
+    pub(crate) fn cut_off(&mut self, caller: SessionId, roster: &Roster, step: &mut Step<'_>) {
+        for (callee, invocation) in self.calls.made_by(caller).into_values() {
+            let (refusal, outcome) = (Refusal::RealmClosed, CallOutcome::Canceled);
+            self.interrupt_and_end(callee, invocation, &refusal, outcome, roster, step);
+        }
+    }
+
     /// Forgets a session that is no member any more: who carries out its calls is told to stop, who waits for
     /// its answers gets an ERROR, and its registrations are gone.
     pub(crate) fn forget(&mut self, session: SessionId, roster: &Roster, step: &mut Step<'_>) -> Changes {

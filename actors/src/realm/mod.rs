@@ -298,6 +298,9 @@ impl Realm {
 
     /// Forgets a session, whatever ended it. For a session that is no member it does nothing.
     pub fn leave(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        if cause.is_of_the_realm() {
+            self.dealer.cut_off(session, &self.roster, step);
+        }
         let Some(member) = self.roster.remove(session) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
@@ -320,6 +323,9 @@ impl Realm {
     /// Ends every session, for a cause that nobody remains to be told of.
     pub fn close(&mut self, cause: &Cause, step: &mut Step<'_>) {
         debug_assert!(!cause.is_announced(), "nobody remains to be told");
+        for session in self.roster.ids() {
+            self.dealer.cut_off(session, &self.roster, step);
+        }
         let roster = std::mem::take(&mut self.roster);
         self.broker = self.options.broker(step);
         (self.dealer, self.testaments) = Default::default();
