@@ -247,7 +247,7 @@ pub fn keep_alive(router: Addr<Router>, every: Duration, alive: impl Fn() + 'sta
     actix::spawn(async move {
         while router.send(Respond).await.is_ok() {
             alive();
-            tokio::time::sleep(every).await;
+            actix::clock::sleep(every).await;
         }
     });
 }
