@@ -35,7 +35,7 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Newcomer, Transport},
+    roster::{Member, Newcomer, Transport},
     step::{Effect, Step},
 };
 use bytes::Bytes;
@@ -198,10 +198,10 @@ impl TestRealm {
         assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
     }
 
-    /// Goes on with these options, and gives each member the role for its name.
-    fn reload(&mut self, options: RealmOptions, role_of: impl Fn(&str) -> Option<Arc<Role>>) {
+    /// Goes on with these options, and gives each member this role.
+    fn reload(&mut self, options: RealmOptions, role_of: impl Fn(&Member) -> Option<Arc<Role>>) {
         let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.reload(options, |member| role_of(&member.authid), &mut step);
+        self.realm.reload(options, role_of, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after a reload");

@@ -33,8 +33,12 @@ fn what_a_role_allows_counts_from_the_next_message_on() {
     realm.receive("bob", r#"[64,2,{},"com.b"]"#);
     realm.receive("alice", r#"[48,1,{},"com.a"]"#);
     realm.lines.clear();
-    realm.reload(RealmOptions::default(), |name| {
-        Some(if name == "alice" { role("user", &[("com.b", USE)]) } else { role("user", &[("com.", HOLD)]) })
+    realm.reload(RealmOptions::default(), |member| {
+        Some(if &*member.authid == "alice" {
+            role("user", &[("com.b", USE)])
+        } else {
+            role("user", &[("com.", HOLD)])
+        })
     });
     realm.check([]);
     realm.expect("bob", r#"[70,1,{},["done"]]"#, [r#"alice < [50,1,{},["done"]]"#]);
@@ -61,8 +65,8 @@ fn what_a_role_does_not_allow_any_more_is_taken_back() {
     realm.receive("observer", r#"[48,3,{},"com.taken"]"#);
     realm.lines.clear();
     let user = role("user", &[("com.", USE), ("com.kept", HOLD)]);
-    realm.reload(RealmOptions::default(), |name| {
-        Some(if name == "observer" { Role::unrestricted("user").into() } else { user.clone() })
+    realm.reload(RealmOptions::default(), |member| {
+        Some(if &*member.authid == "observer" { Role::unrestricted("user").into() } else { user.clone() })
     });
     realm.check([
         r#"alice < [35,0,{"subscription":#3,"reason":"wamp.error.not_authorized"}]"#,
@@ -95,7 +99,7 @@ fn who_has_no_role_any_more_leaves_like_everybody_else() {
     realm.receive("observer", r#"[48,3,{},"com.procedure"]"#);
     realm.lines.clear();
     let user = Arc::new(Role::unrestricted("user"));
-    realm.reload(RealmOptions::default(), |name| (name != "bob").then(|| user.clone()));
+    realm.reload(RealmOptions::default(), |member| (&*member.authid != "bob").then(|| user.clone()));
     let cause = "the configuration changed: this session would not be let in with its role any more";
     realm.check([
         &format!(r#"bob < [6,{{"message":"{cause}"}},"wamp.error.not_authorized"]"#),
