@@ -2,7 +2,7 @@
 
 use crate::{
     Service,
-    config::{self, Config, Overrides},
+    config::{self, Config, Overrides, Secrets},
 };
 use std::{
     path::{Path, PathBuf},
@@ -17,12 +17,21 @@ pub struct Configured {
     file: Option<PathBuf>,
     overrides: Overrides,
     running: Config,
+    secrets: Secrets,
 }
 
 impl Configured {
     /// A service was started with this configuration, which is that of the file with what goes before it.
     pub fn new(file: Option<PathBuf>, overrides: Overrides, running: Config) -> Self {
-        Self { file, overrides, running }
+        let mut configured = Self { file, overrides, running, secrets: Secrets::default() };
+        configured.look_at_secrets();
+        configured
+    }
+
+    /// The secrets in files that have changed since this was asked before.
+    fn look_at_secrets(&mut self) -> Vec<String> {
+        let folder = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        self.secrets.look(&self.running, folder)
     }
 
     /// The configuration that the service runs by.
@@ -43,6 +52,7 @@ impl Configured {
         match &taken {
             Ok(config) => {
                 self.running = config.clone();
+                self.look_at_secrets().iter().for_each(|change| info!("changed: {change}"));
                 service.metrics().configured(SystemTime::now(), true);
             }
             Err(problem) => {

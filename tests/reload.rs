@@ -426,3 +426,17 @@ fn without_a_file_there_is_nothing_to_read_again() {
     let samples = Samples::at(serving.address());
     assert_eq!(samples.value(&format!("{RELOADS}{{result=\"success\"}}")), 0.0);
 }
+
+#[test]
+fn another_ticket_in_its_file_is_told_and_needed() {
+    let ticket = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reload-joe.ticket");
+    fs::write(&ticket, "secret1").expect("the folder of tests can be written to");
+    let text = with(SHOP, "ticket = \"secret1\"", "ticket_file = \"reload-joe.ticket\"");
+    let router = Reloading::start("ticket", &text);
+    router.prove("shop", "joe", "secret1").leave();
+    fs::write(&ticket, "secret4").expect("the folder of tests can be written to");
+    let told = router.reload(&text, "success");
+    assert_eq!(told[2..], ["INFO changed: realm shop, principal joe, ticket: changed"]);
+    router.prove("shop", "joe", "secret4").leave();
+    assert_eq!(router.reload(&text, "success")[2..], [""; 0]);
+}

@@ -3,7 +3,13 @@
 
 use super::format::{Config, Listener};
 use serde_json::{Map, Value as Json};
-use std::{collections::HashMap, fmt, iter};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, fs,
+    hash::{BuildHasher, RandomState},
+    iter,
+    path::Path,
+};
 
 /// The lists whose elements have names: the key, what one element is, and the keys that name it.
 const NAMED: [(&str, &str, &[&str]); 7] = [
@@ -46,6 +52,38 @@ impl Config {
             [self, new].map(|config| Seen { all: json(config), shown: json(&config.masked()) });
         compare(&Place::default(), &before, &after, &mut changes);
         changes
+    }
+}
+
+/// What the files of secrets hold that a configuration names, told apart without being kept: by the principal and what
+/// it is, as [`Config::changes`] calls them.
+#[derive(Debug, Default)]
+pub(crate) struct Secrets {
+    hasher: RandomState,
+    found: BTreeMap<String, u64>,
+}
+
+impl Secrets {
+    /// Looks at the files of another configuration, which lies in this folder; gives those that hold something else
+    /// now, a line each.
+    pub(crate) fn look(&mut self, config: &Config, folder: &Path) -> Vec<String> {
+        let mut found = BTreeMap::new();
+        for realm in &config.realms {
+            for principal in &realm.principals {
+                let place = format!("realm {}, principal {}", realm.name, principal.authid);
+                let keys = serde_json::to_value(principal).unwrap_or_default();
+                for (key, file) in keys.as_object().into_iter().flatten() {
+                    if let (Some(what), Some(file)) = (key.strip_suffix("_file"), file.as_str()) {
+                        let fingerprint = self.hasher.hash_one(fs::read(folder.join(file)).ok());
+                        found.insert(format!("{place}, {what}"), fingerprint);
+                    }
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.found, found);
+        let changed =
+            self.found.iter().filter(|(place, now)| before.get(*place).is_some_and(|then| then != *now));
+        changed.map(|(place, _)| format!("{place}: changed")).collect()
     }
 }
 

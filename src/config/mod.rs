@@ -19,6 +19,7 @@ mod validate;
 mod value;
 mod word;
 
+pub(crate) use change::Secrets;
 pub use command::{CheckArgs, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{

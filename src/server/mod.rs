@@ -236,6 +236,7 @@ impl Service {
         let read = read.map_err(ServiceError::Certificate)?;
         // If the router is gone, the service ends.
         let _ = self.router.send(Reload { realms }).await;
+        files::raise_limit(limits.sessions);
         self.doorkeeper.reload(&limits);
         self.shutdown = shutdown;
         self.metrics.forget_certificates();
