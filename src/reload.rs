@@ -43,18 +43,14 @@ impl Configured {
     /// log, and what needs a restart. If the file cannot be used, or the certificates cannot, nothing changes. Tells
     /// whether the service goes by the file.
     pub async fn reload(&mut self, service: &mut Service) -> bool {
-        let Some(file) = &self.file else {
+        let Some(file) = self.file.clone() else {
             info!("there is no configuration file to read again");
             return true;
         };
         info!(file = %file.display(), "the configuration is read again");
-        let taken = self.take_over(file, service).await;
+        let taken = self.take_over(&file, service).await;
         match &taken {
-            Ok(config) => {
-                self.running = config.clone();
-                self.look_at_secrets().iter().for_each(|change| info!("changed: {change}"));
-                service.metrics().configured(SystemTime::now(), true);
-            }
+            Ok(()) => service.metrics().configured(SystemTime::now(), true),
             Err(problem) => {
                 problem.lines().for_each(|line| error!("{line}"));
                 error!("the configuration cannot be used: nothing changes");
@@ -64,14 +60,19 @@ impl Configured {
         taken.is_ok()
     }
 
-    async fn take_over(&self, file: &Path, service: &mut Service) -> Result<Config, String> {
+    async fn take_over(&mut self, file: &Path, service: &mut Service) -> Result<(), String> {
         let loaded = config::load(file, &self.overrides).map_err(|error| error.to_string())?;
         let (warnings, new) = (loaded.warnings.clone(), loaded.config.clone());
         let (config, settings) = loaded.taken_over_by(&self.running);
         service.reload(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
+        let mut changes = self.running.changes(&config);
+        self.running = config;
+        changes.extend(self.look_at_secrets());
+        let rest = self.running.changes(&new);
         warnings.iter().for_each(|warning| warn!("{warning}"));
-        self.running.changes(&config).iter().for_each(|change| info!("changed: {change}"));
-        config.changes(&new).iter().for_each(|change| warn!("needs a restart: {change}"));
-        Ok(config)
+        changes.iter().for_each(|change| info!("changed: {change}"));
+        rest.iter().for_each(|change| warn!("needs a restart: {change}"));
+        info!(changes = changes.len(), needing_restart = rest.len(), "the router goes by the configuration");
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::support::{
     prometheus::until,
     scrape::Samples,
 };
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{codec::Serializer, session::SessionSettings};
 use serde_json::Value as Json;
 use std::{
     collections::BTreeMap,
@@ -135,6 +135,20 @@ fn the_commands_of_the_unit_run() {
     for key in ["ExecStartPre", "ExecStart", "ExecReload"] {
         let output = command(key, &bad).output().expect("the program starts");
         assert_eq!(output.status.code().map(|code| code.to_string()), unit("RestartPreventExitStatus").pop());
+    }
+}
+
+#[test]
+fn there_is_time_for_an_orderly_stop() {
+    let example = example();
+    let times = example["shutdown"].as_table().expect("the example stops in steps").values();
+    let seconds = |text: &str| text.strip_suffix('s').and_then(|text| text.parse::<u64>().ok());
+    let needed = times.map(|time| time.as_str().and_then(seconds).expect("it is in seconds")).sum::<u64>();
+    let linger = SessionSettings::default().linger.as_secs();
+    let of_compose = compose()["services"]["realmkeeper"]["stop_grace_period"].as_str().and_then(seconds);
+    let of_unit = unit("TimeoutStopSec").pop().and_then(|time| seconds(&time));
+    for limit in [of_compose, of_unit] {
+        assert!(limit.is_some_and(|limit| limit > needed + linger), "{limit:?} for {needed}");
     }
 }
 

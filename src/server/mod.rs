@@ -24,7 +24,7 @@ mod upgrade;
 use self::{
     admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls, upgrade::Entrance,
 };
-use crate::{Settings, ShutdownTimes, TlsFiles};
+use crate::{NodeLimits, Settings, ShutdownTimes, TlsFiles};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
@@ -92,6 +92,7 @@ pub struct Service {
     stopping: CancellationToken,
     server: ServerHandle,
     admin_server: Option<ServerHandle>,
+    limits: NodeLimits,
     shutdown: ShutdownTimes,
 }
 
@@ -176,6 +177,7 @@ impl Service {
             stopping,
             server,
             admin_server,
+            limits,
             shutdown,
         })
     }
@@ -236,8 +238,11 @@ impl Service {
         let read = read.map_err(ServiceError::Certificate)?;
         // If the router is gone, the service ends.
         let _ = self.router.send(Reload { realms }).await;
-        files::raise_limit(limits.sessions);
+        if limits.sessions != self.limits.sessions {
+            files::raise_limit(limits.sessions);
+        }
         self.doorkeeper.reload(&limits);
+        self.limits = limits;
         self.shutdown = shutdown;
         self.metrics.forget_certificates();
         for (listening, (listener, read)) in self.listening.iter().zip(listeners.into_iter().zip(read)) {
