@@ -6,6 +6,7 @@ pub mod bench;
 pub mod config;
 mod reload;
 mod server;
+pub mod user;
 
 pub use realmkeeper_actors::router::RealmSettings;
 pub use reload::Configured;
@@ -75,6 +76,8 @@ pub struct TlsFiles {
     pub certificates: Vec<CertificateFiles>,
     /// The certificates of the authorities by one of which clients have to be certified; `None` if they need not be.
     pub client_ca: Option<PathBuf>,
+    /// Whether clients may come without a certificate all the same: those who show one still have to be certified.
+    pub allows_no_client_certificate: bool,
 }
 
 /// The PEM files of a certificate.
@@ -118,7 +121,7 @@ impl Default for Settings {
             realms: vec![RealmSettings {
                 name: "realm1".into(),
                 options: RealmOptions::default(),
-                door: Door { anonymous, principals: Vec::new() },
+                door: Door { anonymous, ..Door::default() },
             }],
             limits: NodeLimits::default(),
             shutdown: ShutdownTimes::default(),

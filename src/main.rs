@@ -11,6 +11,7 @@ use realmkeeper::{
     Configured, Service, Settings,
     bench::{self, BenchArgs},
     config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, LogLevel, Overrides, Problem},
+    user::{self, UserArgs},
 };
 use std::{
     io::{self, IsTerminal, Write},
@@ -74,6 +75,7 @@ enum Command {
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration file
     Schema,
+    User(UserArgs),
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
 }
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => config::check(&arguments),
         Some(Command::Explain(arguments)) => config::explain(&arguments),
         Some(Command::Schema) => config::print_schema(),
+        Some(Command::User(arguments)) => user::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         None => serve(&arguments.serve, &matches).unwrap_or_else(|text| refuse(&text)),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Service,
-    config::{self, Config, Overrides, Secrets},
+    config::{self, Config, Contents, Overrides},
 };
 use std::{
     path::{Path, PathBuf},
@@ -17,21 +17,21 @@ pub struct Configured {
     file: Option<PathBuf>,
     overrides: Overrides,
     running: Config,
-    secrets: Secrets,
+    contents: Contents,
 }
 
 impl Configured {
     /// A service was started with this configuration, which is that of the file with what goes before it.
     pub fn new(file: Option<PathBuf>, overrides: Overrides, running: Config) -> Self {
-        let mut configured = Self { file, overrides, running, secrets: Secrets::default() };
-        configured.look_at_secrets();
+        let mut configured = Self { file, overrides, running, contents: Contents::default() };
+        configured.look_at_files();
         configured
     }
 
-    /// The secrets in files that have changed since this was asked before.
-    fn look_at_secrets(&mut self) -> Vec<String> {
+    /// What the files hold now that the configuration names, where that is something else than before.
+    fn look_at_files(&mut self) -> Vec<String> {
         let folder = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        self.secrets.look(&self.running, folder)
+        self.contents.look(&self.running, folder)
     }
 
     /// The configuration that the service runs by.
@@ -67,7 +67,7 @@ impl Configured {
         service.reload(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
         let mut changes = self.running.changes(&config);
         self.running = config;
-        changes.extend(self.look_at_secrets());
+        changes.extend(self.look_at_files());
         let rest = self.running.changes(&new);
         warnings.iter().for_each(|warning| warn!("{warning}"));
         changes.iter().for_each(|change| info!("changed: {change}"));

@@ -191,7 +191,7 @@ fn the_reference_shows_every_key() {
 }
 
 /// Values of which every key can have one at least.
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 20] = [
     "true",
     "false",
     "77",
@@ -202,6 +202,8 @@ const VALUES: [&str; 18] = [
     "\"strict\"",
     "\"exact\"",
     "\"warn\"",
+    "\"optional\"",
+    "\"required\"",
     "\"127.0.0.7:7\"",
     "\"other\"",
     "[\"json\"]",
@@ -224,14 +226,16 @@ fn the_reference_tells_what_needs_a_restart() {
             continue;
         }
         let comment = std::mem::take(&mut comment);
-        let Some((key, _)) = line.split_once(" = ") else { continue };
+        let Some((key, value)) = line.split_once(" = ") else { continue };
         let with = |value: &str| {
             let mut lines = lines.clone();
             let line = format!("{key} = {value}");
             lines[index] = &line;
             toml::from_str::<Config>(&lines.join("\n")).ok().filter(|new| *new != running)
         };
-        let Some(new) = VALUES.into_iter().find_map(with) else {
+        let other_numbers = [('1', "2"), ('4', "5")].map(|(digit, other)| value.replace(digit, other));
+        let mut values = VALUES.into_iter().chain(other_numbers.iter().map(String::as_str));
+        let Some(new) = values.find_map(with) else {
             assert_eq!(key, "kind", "it can have one value only");
             continue;
         };

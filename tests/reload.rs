@@ -447,3 +447,29 @@ fn another_ticket_in_its_file_is_told_and_needed() {
     let told = router.reload(&text, "success");
     assert_eq!(told[2..], ["INFO the router goes by the configuration changes=0 needing_restart=0"]);
 }
+
+/// The hash of the ticket secret123.
+const HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA$Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
+
+#[test]
+fn who_is_taken_out_of_the_users_file_is_sent_away() {
+    let users = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reloaded-users.toml");
+    let user = |authid: &str| {
+        format!("[[principals]]\nauthid = \"{authid}\"\nrole = \"backend\"\nticket_hash = \"{HASH}\"\n")
+    };
+    fs::write(&users, user("eve") + &user("bob")).expect("the folder of tests can be written to");
+    let text = with(SHOP, "name = \"shop\"\n", "name = \"shop\"\nusers = \"reloaded-users.toml\"\n");
+    let router = Reloading::start("users", &text);
+    let (eve, mut bob) = (router.prove("shop", "eve", "secret123"), router.prove("shop", "bob", "secret123"));
+    fs::write(&users, user("bob") + &user("tom")).expect("the folder of tests can be written to");
+    let told = router.reload(&text, "success");
+    assert!(told.contains(&"INFO changed: realm shop, users: changed".to_owned()), "{told:?}");
+    part(eve, &policy(), 1008);
+    assert_eq!(bob.call("com.any", &json!([]), &json!({}))[0], json!(8), "bob is there");
+    router.prove("shop", "tom", "secret123").leave();
+    fs::write(&users, "principals = 1").expect("the folder of tests can be written to");
+    let told = router.reload(&text, "failure");
+    assert!(told.iter().any(|line| line.contains("principals: is an integer")), "{told:?}");
+    router.prove("shop", "tom", "secret123").leave();
+}

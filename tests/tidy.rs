@@ -100,8 +100,9 @@ fn sockets_are_known_only_to_the_transport_and_the_session() {
 }
 
 #[test]
-fn only_the_ticket_knows_hashes() {
-    only_in(&["argon2", "sha2", "subtle"], |place| place == "session/auth/ticket.rs");
+fn only_authentication_knows_cryptography() {
+    let crates = ["argon2::", "ed25519_dalek", "hmac::{", "pbkdf2::", "sha2", "stringprep", "subtle"];
+    only_in(&crates, |place| place.starts_with("session/auth/"));
 }
 
 /// What the broker and the dealer may use.

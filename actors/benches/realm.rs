@@ -42,10 +42,12 @@ impl World {
 
     fn join(&mut self, serializer: Serializer) -> SessionId {
         let newcomer = Newcomer {
+            promised: None,
             authid: None,
             role: Role::unrestricted("anonymous").into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer,
                 peer: "tcp4:127.0.0.1:40000".into(),

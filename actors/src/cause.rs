@@ -36,6 +36,8 @@ pub enum Cause {
     PingTimeout,
     /// The session may not go on by a rule of this router. The text says by which.
     Policy(String),
+    /// The token has expired by which the client was let in.
+    Expired,
     /// The realm failed, or is not configured any more. Not announced: nobody remains.
     RealmClosed,
     /// The router stops. Not announced: nobody remains.
@@ -69,6 +71,7 @@ labels! {
         Self::SlowConsumer => "slow_consumer",
         Self::PingTimeout => "ping_timeout",
         Self::Policy(_) => "policy",
+        Self::Expired => "expired",
         Self::RealmClosed => "realm_closed",
         Self::Shutdown => "shutdown",
         Self::Panic => "panic",
@@ -100,6 +103,10 @@ impl Cause {
             }
             Self::SlowConsumer => Goodbye::new("realmkeeper.close.slow_consumer", None).into(),
             Self::Policy(text) => Goodbye::new("wamp.error.not_authorized", Some(text)).into(),
+            Self::Expired => {
+                let text = "the token has expired by which this session was let in";
+                Goodbye::new("realmkeeper.close.expired", Some(text)).into()
+            }
             Self::RealmClosed => Goodbye::new("wamp.close.close_realm", None).into(),
             Self::Shutdown => Goodbye::new("wamp.close.system_shutdown", None).into(),
             Self::Panic => {
@@ -127,7 +134,7 @@ impl Cause {
             Self::RealmClosed | Self::Shutdown => Some(1001),
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::SlowConsumer | Self::Policy(_) => Some(1008),
+            Self::SlowConsumer | Self::Policy(_) | Self::Expired => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
@@ -160,6 +167,7 @@ impl fmt::Display for Cause {
             | Self::InvalidUtf8
             | Self::SlowConsumer
             | Self::PingTimeout
+            | Self::Expired
             | Self::RealmClosed
             | Self::Shutdown
             | Self::Panic => Ok(()),

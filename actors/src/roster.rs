@@ -15,6 +15,8 @@ use std::{sync::Arc, time::SystemTime};
 /// Who wants to join, as far as the handshake has found out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Newcomer {
+    /// The id that it was told its session would have; another one if it was told none, or a member has it.
+    pub promised: Option<SessionId>,
     /// Who it is; `None` for somebody anonymous, who is given a name when joining.
     pub authid: Option<Arc<str>>,
     /// The role that it was given.
@@ -23,6 +25,8 @@ pub struct Newcomer {
     pub authmethod: &'static str,
     /// By whom it was authenticated.
     pub authprovider: &'static str,
+    /// What its method of authentication tells it in WELCOME.
+    pub authextra: Option<Dict>,
     /// Where it is connected from.
     pub transport: Transport,
     /// What it announced.

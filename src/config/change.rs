@@ -1,14 +1,14 @@
 //! What changes from one configuration to another, in words for those who run the router, and what of it a router can
 //! take over that runs.
 
-use super::format::{Config, Listener};
+use super::format::{Config, Listener, Principal};
 use serde_json::{Map, Value as Json};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs,
     hash::{BuildHasher, RandomState},
     iter,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The lists whose elements have names: the key, what one element is, and the keys that name it.
@@ -55,35 +55,42 @@ impl Config {
     }
 }
 
-/// What the files of secrets hold that a configuration names, told apart without being kept: by the principal and what
-/// it is, as [`Config::changes`] calls them.
+/// What the files hold that the realms of a configuration name, told apart without being kept: by what each is, as
+/// [`Config::changes`] calls it.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets {
+pub(crate) struct Contents {
     hasher: RandomState,
     found: BTreeMap<String, u64>,
 }
 
-impl Secrets {
+impl Contents {
     /// Looks at the files of another configuration, which lies in this folder; gives those that hold something else
     /// now, a line each.
     pub(crate) fn look(&mut self, config: &Config, folder: &Path) -> Vec<String> {
+        let hash = |files: &[&PathBuf]| {
+            let read = |file: &&PathBuf| fs::read(folder.join(file)).ok();
+            self.hasher.hash_one(files.iter().map(read).collect::<Vec<_>>())
+        };
         let mut found = BTreeMap::new();
         for realm in &config.realms {
-            for principal in &realm.principals {
-                let place = format!("realm {}, principal {}", realm.name, principal.authid);
-                let keys = serde_json::to_value(principal).unwrap_or_default();
-                for (key, file) in keys.as_object().into_iter().flatten() {
-                    if let (Some(what), Some(file)) = (key.strip_suffix("_file"), file.as_str()) {
-                        let fingerprint = self.hasher.hash_one(fs::read(folder.join(file)).ok());
-                        found.insert(format!("{place}, {what}"), fingerprint);
-                    }
+            let mut note = |what: &str, files: &[&PathBuf]| {
+                if !files.is_empty() {
+                    found.insert(format!("realm {}, {what}", realm.name), hash(files));
                 }
+            };
+            note("users", &realm.users.iter().collect::<Vec<_>>());
+            if let Some(jwt) = &realm.jwt {
+                note("jwt.keys", &jwt.keys.iter().collect::<Vec<_>>());
+                note("jwt.secret", &jwt.secret_file.iter().collect::<Vec<_>>());
+            }
+            for Principal { authid, ticket_file, secret_file, .. } in &realm.principals {
+                note(&format!("principal {authid}, ticket"), &ticket_file.iter().collect::<Vec<_>>());
+                note(&format!("principal {authid}, secret"), &secret_file.iter().collect::<Vec<_>>());
             }
         }
         let before = std::mem::replace(&mut self.found, found);
-        let changed =
-            self.found.iter().filter(|(place, now)| before.get(*place).is_some_and(|then| then != *now));
-        changed.map(|(place, _)| format!("{place}: changed")).collect()
+        let is_other = |(place, now): &(&String, &u64)| before.get(*place).is_some_and(|then| then != *now);
+        self.found.iter().filter(is_other).map(|(place, _)| format!("{place}: changed")).collect()
     }
 }
 
@@ -212,15 +219,14 @@ fn compare_elements(
     after: &[(String, Seen)],
     changes: &mut Vec<String>,
 ) {
-    let find = |all: &[(String, Seen)], name: &str| {
-        all.iter().find(|(found, _)| found == name).map(|(_, element)| element.clone())
-    };
+    let [had, has] =
+        [before, after].map(|all| all.iter().map(|(name, seen)| (name, seen)).collect::<HashMap<_, _>>());
     for (name, element) in before {
-        match find(after, name) {
-            Some(other) => compare(&place(name), element, &other, changes),
+        match has.get(name) {
+            Some(other) => compare(&place(name), element, other, changes),
             None => changes.push(format!("{}: removed", place(name))),
         }
     }
-    let new = after.iter().filter(|(name, _)| find(before, name).is_none());
+    let new = after.iter().filter(|(name, _)| !had.contains_key(name));
     changes.extend(new.map(|(name, _)| format!("{}: added", place(name))));
 }

@@ -1,6 +1,6 @@
 //! The commands `check` and `schema`.
 
-use super::{Config, Overrides, Problem, load, schema};
+use super::{Config, Loaded, Overrides, Problem, load, schema};
 use clap::Args;
 use std::{
     io::{self, Write},
@@ -33,7 +33,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     };
     say(&mut io::stderr(), &loaded.warnings.iter().map(Problem::to_string).collect::<Vec<_>>());
     if !args.print {
-        return answer(&format!("{}: ok: {}", args.config.display(), counts(&loaded.config)));
+        return answer(&format!("{}: ok: {}", args.config.display(), counts(&loaded)));
     }
     match toml::to_string(&loaded.config.masked()) {
         Ok(text) => answer(text.trim_end()),
@@ -55,7 +55,8 @@ impl Config {
     }
 }
 
-fn counts(config: &Config) -> String {
+fn counts(loaded: &Loaded) -> String {
+    let config = &loaded.config;
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),
@@ -65,19 +66,19 @@ fn counts(config: &Config) -> String {
         count(config.listeners.len(), "listener"),
         count(realms.len(), "realm"),
         count(realms.iter().map(|realm| realm.roles.len()).sum(), "role"),
-        count(realms.iter().map(|realm| realm.principals.len()).sum(), "principal"),
+        count(loaded.settings.realms.iter().map(|realm| realm.door.principals.len()).sum(), "principal"),
     ]
     .join(", ")
 }
 
 /// Prints an answer.
-pub(super) fn answer(text: &str) -> ExitCode {
+pub(crate) fn answer(text: &str) -> ExitCode {
     say(&mut io::stdout(), &[text.to_owned()]);
     ExitCode::SUCCESS
 }
 
 /// Prints why there is none.
-pub(super) fn refuse(text: &str) -> ExitCode {
+pub(crate) fn refuse(text: &str) -> ExitCode {
     say(&mut io::stderr(), &[text.to_owned()]);
     ExitCode::from(UNUSABLE)
 }

@@ -2,7 +2,9 @@
 
 use super::{
     value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
-    word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule},
+    word::{
+        Action, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule,
+    },
 };
 use realmkeeper_actors::session;
 use schemars::JsonSchema;
@@ -131,6 +133,9 @@ pub struct Tls {
     /// The file of the authorities by one of which clients have to be certified. Without it they need no certificate.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+    /// Whether clients need a certificate where there is client_ca.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub client_certificates: ClientCertificates,
     /// More certificates, of which a client gets the one for the name that it asks for.
     #[serde(default, skip_serializing_if = "is_default")]
     pub more: Vec<Certificate>,
@@ -205,6 +210,13 @@ pub struct Realm {
     /// Those who prove who they are.
     #[serde(default)]
     pub principals: Vec<Principal>,
+    /// The file with more of them; its place is seen from the folder of the configuration file. The commands
+    /// "realmkeeper user" write it.
+    #[serde(default)]
+    pub users: Option<PathBuf>,
+    /// The tokens that let others in.
+    #[serde(default)]
+    pub jwt: Option<Jwt>,
 }
 
 /// What there can be at most in a realm. What is beyond is refused.
@@ -300,7 +312,17 @@ pub struct Disclose {
     pub publisher: Option<bool>,
 }
 
-/// Somebody who proves who it is, with exactly one of ticket, ticket_hash, ticket_env and ticket_file.
+/// More principals of a realm, in a file of their own.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Those who prove who they are.
+    #[serde(default)]
+    pub principals: Vec<Principal>,
+}
+
+/// Somebody who proves who it is, by each method of authentication for which there is a key here; by at least one. Of
+/// the keys that begin with ticket there is at most one, and so there is of those that begin with secret and cra.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Principal {
@@ -320,6 +342,28 @@ pub struct Principal {
     /// The file that holds the ticket; its place is seen from the folder of the configuration file.
     #[serde(default)]
     pub ticket_file: Option<PathBuf>,
+    /// The secret of wampcra itself. Better one of the next three.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// The environment variable that holds the secret of wampcra.
+    #[serde(default)]
+    pub secret_env: Option<String>,
+    /// The file that holds the secret of wampcra; its place is seen from the folder of the configuration file.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// What is derived of the secret of wampcra.
+    #[serde(default)]
+    pub cra: Option<Cra>,
+    /// What is derived of the password of wamp-scram.
+    #[serde(default)]
+    pub scram: Option<Scram>,
+    /// The public keys of cryptosign, each 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub public_keys: Vec<String>,
+    /// The client certificates of tls, each by a name in it: "cn:" and the common name, "dns:" or "uri:" and an alternative
+    /// name, or "sha256:" and the fingerprint.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub certificates: Vec<String>,
 }
 
 impl fmt::Debug for Principal {
@@ -328,6 +372,88 @@ impl fmt::Debug for Principal {
         f.debug_struct("Principal").field("authid", authid).field("role", role).finish_non_exhaustive()
     }
 }
+
+/// What is derived of a secret by PBKDF2 with HMAC-SHA256. "realmkeeper user passwd" makes it.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cra {
+    /// The salt, a text.
+    pub salt: String,
+    /// How many rounds it took.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub iterations: u32,
+    /// The octets of the key.
+    #[serde(default = "default_keylen")]
+    #[schemars(range(min = 16, max = 64))]
+    pub keylen: u32,
+    /// The key in base64.
+    pub key: String,
+}
+
+/// What is derived of a password for SCRAM. "realmkeeper user passwd" makes it.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scram {
+    /// How it was derived.
+    pub kdf: Kdf,
+    /// The salt in base64.
+    pub salt: String,
+    /// How many rounds it took, or passes over the memory.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub iterations: u32,
+    /// The memory of argon2id13 in KiB.
+    #[serde(default)]
+    #[schemars(range(min = 8, max = 4_194_304))]
+    pub memory: Option<u32>,
+    /// StoredKey of RFC 5802 in base64.
+    pub stored_key: String,
+    /// ServerKey of RFC 5802 in base64.
+    pub server_key: String,
+}
+
+/// The JSON Web Tokens that let somebody into a realm: signed with one of the keys, and not expired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// The files of the public keys of who signs them, each in PEM or as a JSON Web Key Set; their places are seen from the
+    /// folder of the configuration file.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keys: Vec<PathBuf>,
+    /// The environment variable that holds the secret with which they are signed; at least 32 octets.
+    #[serde(default)]
+    pub secret_env: Option<String>,
+    /// The file that holds the secret with which they are signed; its place is seen from the folder of the configuration
+    /// file.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// The claim iss that they have to have. Without it they may have any.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// What has to be in their claim aud. Without it those are refused that are for somebody.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// The claim that is the authid.
+    #[serde(default = "default_authid_claim")]
+    pub authid_claim: String,
+    /// The role that they give. Exactly one of this and the next.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The claim that names the role, or several of which the first is taken that the realm has.
+    #[serde(default)]
+    pub role_claim: Option<String>,
+}
+
+/// Shows no secret, since a derived one can be tried against.
+macro_rules! hidden {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+hidden!(Cra, Scram);
 
 impl From<session::Rate> for Rate {
     fn from(rate: session::Rate) -> Self {
@@ -342,6 +468,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 fn default_true() -> bool {
     true
+}
+
+fn default_keylen() -> u32 {
+    32
+}
+
+fn default_authid_claim() -> String {
+    "sub".into()
 }
 
 fn default_history_events() -> usize {

@@ -7,38 +7,44 @@
 
 mod change;
 mod command;
+mod credentials;
 mod explain;
 mod format;
 mod problem;
 mod schema;
 mod settings;
 mod structure;
-mod ticket;
 mod tree;
 mod validate;
 mod value;
 mod word;
 
-pub(crate) use change::Secrets;
+pub(crate) use change::Contents;
 pub use command::{CheckArgs, check, print_schema};
+pub(crate) use command::{answer, refuse};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
-    Admin, Certificate, Config, Disclose, Limits, Listener, Log, Permission, Principal, Rate, Realm,
-    RealmLimits, Role, SessionLimits, Shutdown, Tls,
+    Admin, Certificate, Config, Cra, Disclose, Jwt, Limits, Listener, Log, Permission, Principal, Rate,
+    Realm, RealmLimits, Role, Scram, SessionLimits, Shutdown, Tls, Users,
 };
 pub use problem::Problem;
 pub use schema::schema;
 pub use value::{Address, LogLevel, Network, Octets, Origin, Time};
-pub use word::{Action, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule};
+pub use word::{
+    Action, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule,
+};
 
 use crate::Settings;
 use problem::Problems;
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
 use tree::{Place, Tree};
+use validate::Admitted;
+pub(crate) use validate::Known;
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -100,6 +106,21 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     }
 }
 
+/// Reads a users file; gives its text, and who stands in it: authids, names of roles, credentials.
+pub(crate) fn load_users(file: &Path) -> Result<(String, Vec<Known>), ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let known = read_users(file, &text)?;
+    Ok((text, known))
+}
+
+/// Reads the text of a users file.
+pub(crate) fn read_users(file: &Path, text: &str) -> Result<Vec<Known>, ConfigError> {
+    let mut problems = Problems::new(file.display().to_string(), text);
+    let known = validate::validate_users(text, file, &mut HashMap::new(), None, &mut problems);
+    problems.into_result().map(|_| known).map_err(ConfigError::Wrong)
+}
+
 /// Reads a text; `None` if nothing of it can be understood.
 fn read(
     text: &str,
@@ -107,24 +128,23 @@ fn read(
     overrides: &Overrides,
     problems: &mut Problems<'_>,
 ) -> Option<(Config, Settings, Lines)> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        problems.error(
-            error.span().unwrap_or_default(),
-            "",
-            error.message().replace(", expected", "; expected"),
-        );
-    }
-    if !errors.is_empty() {
-        return None;
-    }
-    let mut tree = Tree::new(table);
+    let mut tree = parse(text, problems)?;
     let mut config = structure::read(&mut tree, problems)?;
     overrides.apply(&mut config);
-    let tickets = validate::validate(&config, folder, &tree.place(), problems);
-    let settings = config.settings(folder, tickets);
+    let admitted = validate::validate(&config, folder, &tree.place(), problems);
+    let settings = config.settings(folder, admitted);
     let lines = lines(&config, &tree.place(), text);
     Some((config, settings, lines))
+}
+
+/// The values of a text; `None` if it is not TOML.
+fn parse<'i>(text: &'i str, problems: &mut Problems<'_>) -> Option<Tree<'i>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let text = error.message().replace(", expected", "; expected");
+        problems.error(error.span().unwrap_or_default(), "", text);
+    }
+    errors.is_empty().then(|| Tree::new(table))
 }
 
 /// The line on which each permission begins, by realm and role.
@@ -146,7 +166,7 @@ impl Overrides {
     pub fn alone(&self) -> (Config, Settings) {
         let mut config = Config::default();
         self.apply(&mut config);
-        let settings = config.settings(Path::new(""), vec![Vec::new()]);
+        let settings = config.settings(Path::new(""), vec![Admitted::default()]);
         (config, settings)
     }
 

@@ -42,12 +42,19 @@ pub(super) struct Problems<'a> {
     file: String,
     text: &'a str,
     found: Vec<Problem>,
+    /// Those of other files that this one names.
+    elsewhere: Vec<Problem>,
 }
 
 impl<'a> Problems<'a> {
     /// No problem yet with a file of this name and text.
     pub(super) fn new(file: String, text: &'a str) -> Self {
-        Self { file, text, found: Vec::new() }
+        Self { file, text, found: Vec::new(), elsewhere: Vec::new() }
+    }
+
+    /// The name of the file.
+    pub(super) fn file(&self) -> &str {
+        &self.file
     }
 
     /// Notes what makes the file unusable.
@@ -70,11 +77,18 @@ impl<'a> Problems<'a> {
         self.errors_below(key).all(|rest| rest.matches('.').count() > 1)
     }
 
-    /// All, in the order of the file; an error if one of them is.
+    /// Takes in those of another file that this one names.
+    pub(super) fn include(&mut self, other: Problems<'_>) {
+        let (Ok(problems) | Err(problems)) = other.into_result();
+        self.elsewhere.extend(problems);
+    }
+
+    /// All, in the order of the file; an error if one of them is. Those of other files follow.
     pub(super) fn into_result(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
-        let is_sound = self.is_sound("");
         self.found.sort_by_key(|problem| (problem.line, problem.column));
-        if is_sound { Ok(self.found) } else { Err(self.found) }
+        self.found.append(&mut self.elsewhere);
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        if self.found.iter().any(is_error) { Err(self.found) } else { Ok(self.found) }
     }
 
     /// What follows a key in the keys of errors.

@@ -1,13 +1,18 @@
 //! The JSON Schema of the format: what editors know of it, and what the structure of a file is checked against.
 
 use super::format::Config;
-use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Value {
+    schema_of::<Config>()
+}
+
+/// The JSON Schema of a file of this form.
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<Config>().to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     forget_null(&mut schema);
     schema
 }

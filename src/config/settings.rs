@@ -6,9 +6,9 @@ use super::{
         Admin, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
         RealmLimits, Role, SessionLimits, Shutdown, Tls,
     },
-    validate::Tickets,
+    validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
-    word::{ListenerKind, Match, RequestIds, UriRule},
+    word::{ClientCertificates, ListenerKind, Match, RequestIds, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
@@ -16,19 +16,22 @@ use realmkeeper_actors::{
     realm::{self, HistoryOptions, RealmOptions},
     session::{
         self, SessionSettings,
-        access::{Door, Principal, Ticket},
+        access::{
+            Door, Principal,
+            jwt::{Grant, Rules},
+        },
     },
 };
 use std::{path::Path, sync::Arc, time::Duration};
 
 impl Config {
-    /// The settings that it stands for, with the tickets of its principals. `folder` is where the file lies.
-    pub(super) fn settings(&self, folder: &Path, tickets: Tickets) -> Settings {
-        let realms = self.realms.iter().zip(tickets);
+    /// The settings that it stands for, with those who are admitted to its realms. `folder` is where the file lies.
+    pub(super) fn settings(&self, folder: &Path, admitted: Vec<Admitted>) -> Settings {
+        let realms = self.realms.iter().zip(admitted);
         Settings {
             listeners: self.listeners.iter().map(|listener| listener.settings(folder)).collect(),
             admin: self.admin.address.map(|address| address.0),
-            realms: realms.map(|(realm, tickets)| realm.settings(tickets)).collect(),
+            realms: realms.map(|(realm, admitted)| realm.settings(admitted)).collect(),
             limits: self.limits.settings(),
             shutdown: self.shutdown.settings(),
         }
@@ -65,7 +68,7 @@ impl Limits {
 impl Tls {
     /// The files, with their places seen from `folder`.
     pub(super) fn settings(&self, folder: &Path) -> TlsFiles {
-        let Self { certificate, key, client_ca, more } = self;
+        let Self { certificate, key, client_ca, client_certificates, more } = self;
         let first = Certificate { certificate: certificate.clone(), key: key.clone() };
         let certificates = [&first].into_iter().chain(more).map(|Certificate { certificate, key }| {
             CertificateFiles { certificate: folder.join(certificate), key: folder.join(key) }
@@ -73,6 +76,7 @@ impl Tls {
         TlsFiles {
             certificates: certificates.collect(),
             client_ca: client_ca.as_ref().map(|file| folder.join(file)),
+            allows_no_client_certificate: *client_certificates == ClientCertificates::Optional,
         }
     }
 }
@@ -112,7 +116,7 @@ impl SessionLimits {
 }
 
 impl Realm {
-    fn settings(&self, tickets: Vec<Ticket>) -> RealmSettings {
+    fn settings(&self, admitted: Admitted) -> RealmSettings {
         let roles = self.roles.iter().map(|role| {
             Arc::new(permission::Role {
                 name: role.name.as_str().into(),
@@ -122,8 +126,22 @@ impl Realm {
         });
         let roles = roles.collect::<Vec<_>>();
         let role = |name: &str| roles.iter().find(|role| &*role.name == name).cloned();
-        let principals = self.principals.iter().zip(tickets).filter_map(|(principal, ticket)| {
-            Some(Principal { authid: principal.authid.as_str().into(), role: role(&principal.role)?, ticket })
+        let principals = admitted.principals.into_iter().filter_map(|known| {
+            let Known { authid, role: name, credentials } = known;
+            Some(Principal { authid: authid.into(), role: role(&name)?, credentials })
+        });
+        let jwt = self.jwt.as_ref().and_then(|rules| {
+            let granted = match (&rules.role, &rules.role_claim) {
+                (Some(name), _) => Grant::Fixed(role(name)?),
+                (None, name) => Grant::Claim { name: name.as_deref()?.into(), roles: roles.clone() },
+            };
+            Some(Rules {
+                keys: admitted.keys,
+                issuer: rules.issuer.as_deref().map(Into::into),
+                audience: rules.audience.as_deref().map(Into::into),
+                authid: rules.authid_claim.as_str().into(),
+                role: granted,
+            })
         });
         RealmSettings {
             name: self.name.as_str().into(),
@@ -137,6 +155,7 @@ impl Realm {
             door: Door {
                 anonymous: self.anonymous.as_deref().and_then(role),
                 principals: principals.collect(),
+                jwt,
             },
         }
     }
@@ -226,6 +245,8 @@ impl Default for Config {
             history: Vec::new(),
             roles: vec![role],
             principals: Vec::new(),
+            users: None,
+            jwt: None,
         };
         Self {
             log: Log::default(),

@@ -1,13 +1,13 @@
-//! From values to a [`Config`]: keys, types, words and ranges. All that is wrong is noted and taken out, so that
+//! From values to the form of a file: keys, types, words and ranges. All that is wrong is noted and taken out, so that
 //! the rest can be looked at too.
 
 use super::{
-    format::Config,
     problem::Problems,
-    schema::{Shape, schema},
+    schema::{Shape, schema_of},
     tree::{self, Node, Tree},
 };
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use std::ops::Range;
 use toml::{
     Spanned,
@@ -15,18 +15,23 @@ use toml::{
 };
 
 /// Reads what can be read; `None` if nothing is left.
-pub(super) fn read(tree: &mut Tree<'_>, problems: &mut Problems<'_>) -> Option<Config> {
-    let schema = schema();
+pub(super) fn read<T: DeserializeOwned + JsonSchema>(
+    tree: &mut Tree<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
+    let schema = schema_of::<T>();
     Structure { problems }.keeps(&mut tree.root, Shape(&schema), "");
-    if let DeValue::Table(root) = tree.root.get_mut()
-        && !root.contains_key("realms")
-    {
-        // That they are missing has been reported; the rest can be looked at without them.
-        let none = Spanned::new(0..0, DeValue::Array(DeArray::new()));
-        root.insert(Spanned::new(0..0, "realms".into()), none);
+    if let DeValue::Table(root) = tree.root.get_mut() {
+        // That a list is missing has been reported; the rest can be looked at without it.
+        for missing in Shape(&schema).required() {
+            if !root.contains_key(missing) {
+                let none = Spanned::new(0..0, DeValue::Array(DeArray::new()));
+                root.insert(Spanned::new(0..0, missing.to_owned().into()), none);
+            }
+        }
     }
     loop {
-        let error = match Config::deserialize(ValueDeserializer::from(tree.root.clone())) {
+        let error = match T::deserialize(ValueDeserializer::from(tree.root.clone())) {
             Ok(config) => return Some(config),
             Err(error) => error,
         };

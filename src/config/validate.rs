@@ -1,11 +1,11 @@
 //! What has to hold between the values of a configuration, and what may not be meant as it stands.
 
 use super::{
-    format::{Config, History, Listener, Permission, Realm, Role, Tls},
+    credentials::{SECRETS, TICKETS, Wrong, from_environment, from_file},
+    format::{Config, History, Jwt, Listener, Permission, Principal, Realm, Role, Tls, Users},
     problem::Problems,
     schema::one_of,
-    structure::nearest,
-    ticket::{NoTicket, SOURCES},
+    structure::{self, nearest},
     tree::Place,
     value::{Octets, Origin},
     word::Action,
@@ -17,9 +17,9 @@ use crate::{
 use realmkeeper_actors::{
     message::uri::{Match, Uri, UriRule},
     permission,
-    session::access::Ticket,
+    session::access::{CertificateName, Credentials, cryptosign::PublicKey, jwt},
 };
-use std::{collections::HashMap, hash::Hash, path::Path};
+use std::{collections::HashMap, fs, hash::Hash, path::Path};
 
 /// The paths that the router itself answers.
 const TAKEN_PATHS: [&str; 4] = ["/metrics", "/healthz", "/readyz", "/livez"];
@@ -36,17 +36,32 @@ const ENDING: [&str; 5] = [
 /// The least size of what holds whole messages.
 const LEAST_SIZE: Octets = Octets(1024);
 
-/// The tickets of the principals, by realm.
-pub(super) type Tickets = Vec<Vec<Ticket>>;
+/// Those who are admitted to a realm beside anonymous clients.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// The principals of the configuration and of the users file.
+    pub(super) principals: Vec<Known>,
+    /// The keys that check tokens.
+    pub(super) keys: Vec<jwt::Key>,
+}
 
-/// Checks a configuration at its place in the file; gives the tickets, all of them if there is no error.
+/// A principal with what was read for it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) authid: String,
+    /// The name of its role.
+    pub(crate) role: String,
+    pub(crate) credentials: Credentials,
+}
+
+/// Checks a configuration at its place in the file; gives who is admitted, by realm, all of them if there is no error.
 /// `folder` is where the file lies.
 pub(super) fn validate(
     config: &Config,
     folder: &Path,
     root: &Place<'_, '_>,
     problems: &mut Problems<'_>,
-) -> Tickets {
+) -> Vec<Admitted> {
     let mut validation = Validation { config, folder, problems };
     validation.listeners(&root.at("listeners"));
     if let Some(address) = config.admin.address
@@ -56,6 +71,27 @@ pub(super) fn validate(
         validation.error(&root.at("admin").at("address"), "is the address of a listener; must be another");
     }
     validation.realms(&root.at("realms"))
+}
+
+/// Checks the text of a users file, beside other principals of which it is known where they stand, and against these
+/// roles if there are any to check against. Gives those in it.
+pub(super) fn validate_users(
+    text: &str,
+    file: &Path,
+    first: &mut HashMap<Identity, String>,
+    roles: Option<&[&str]>,
+    problems: &mut Problems<'_>,
+) -> Vec<Known> {
+    let Some(mut tree) = super::parse(text, problems) else { return Vec::new() };
+    let Some(Users { principals }) = structure::read(&mut tree, problems) else { return Vec::new() };
+    let list = tree.place().at("principals");
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut validation = Validation { config: &Config::default(), folder, problems };
+    let known = validation.principals(&principals, &list, first);
+    for (index, principal) in principals.iter().enumerate() {
+        validation.one_of_roles(&principal.role, roles, &list.item(index).at("role"));
+    }
+    known
 }
 
 struct Validation<'c, 'p, 'a> {
@@ -83,7 +119,15 @@ impl Validation<'_, '_, '_> {
         &mut self,
         things: impl IntoIterator<Item = (T, String, Place<'t, 'i>)>,
     ) {
-        let mut first = HashMap::new();
+        self.unique_beside(&mut HashMap::new(), things);
+    }
+
+    /// The same, beside things of which it is known where they stand. The others are added.
+    fn unique_beside<'t, 'i: 't, T: Eq + Hash>(
+        &mut self,
+        first: &mut HashMap<T, String>,
+        things: impl IntoIterator<Item = (T, String, Place<'t, 'i>)>,
+    ) {
         for (thing, what, place) in things {
             if let Some(other) = first.get(&thing) {
                 self.error(&place, format!("is {what}, as {other} is; must differ"));
@@ -157,13 +201,19 @@ impl Validation<'_, '_, '_> {
                 self.error(&place.at(unusable.key), text);
             }
         }
-        if let Some(Err(problem)) = files.client_ca.as_deref().map(read_authorities) {
+        let is_optional = files.allows_no_client_certificate;
+        if is_optional && tls.client_ca.is_none() && self.is_sound(place, &["client_ca"]) {
+            let text = "is \"optional\", but none would be taken; name their authorities in client_ca";
+            self.error(&place.at("client_certificates"), text);
+        }
+        let authorities = files.client_ca.as_deref().map(|file| read_authorities(file, is_optional));
+        if let Some(Err(problem)) = authorities {
             let text = format!("cannot use {problem}; must be the name of a PEM file");
             self.error(&place.at("client_ca"), text);
         }
     }
 
-    fn realms(&mut self, place: &Place<'_, '_>) -> Tickets {
+    fn realms(&mut self, place: &Place<'_, '_>) -> Vec<Admitted> {
         let config = self.config;
         self.unique(config.realms.iter().enumerate().map(|(index, realm)| {
             (realm.name.as_str(), format!("{:?}", realm.name), place.item(index).at("name"))
@@ -172,7 +222,7 @@ impl Validation<'_, '_, '_> {
         realms.map(|(index, realm)| self.realm(realm, &place.item(index))).collect()
     }
 
-    fn realm(&mut self, realm: &Realm, place: &Place<'_, '_>) -> Vec<Ticket> {
+    fn realm(&mut self, realm: &Realm, place: &Place<'_, '_>) -> Admitted {
         if !Uri::from(realm.name.as_str()).is_valid(Match::Exact, UriRule::Loose) {
             let text =
                 format!("is {:?}; must be a URI without empty components, white space and #", realm.name);
@@ -184,7 +234,16 @@ impl Validation<'_, '_, '_> {
             self.reference(anonymous, realm, &place.at("anonymous"), &roles);
             self.anonymous(anonymous, realm, &place.at("anonymous"));
         }
-        let tickets = self.principals(realm, place);
+        let principals = place.at("principals");
+        let mut first = HashMap::new();
+        let mut known = self.principals(&realm.principals, &principals, &mut first);
+        for (index, principal) in realm.principals.iter().enumerate() {
+            self.reference(&principal.role, realm, &principals.item(index).at("role"), &roles);
+        }
+        if let Some(users) = &realm.users {
+            known.extend(self.users(users, realm, place, first));
+        }
+        let keys = realm.jwt.as_ref().map(|jwt| self.jwt(jwt, realm, &place.at("jwt"), &roles));
         self.unique(realm.roles.iter().enumerate().map(|(index, role)| {
             (role.name.as_str(), format!("{:?}", role.name), roles.item(index).at("name"))
         }));
@@ -194,9 +253,9 @@ impl Validation<'_, '_, '_> {
         self.histories(realm, &place.at("history"));
         // Where something has been taken out, it could be what is missed here.
         if self.problems.is_sound(place.key()) {
-            self.nobody(realm, place);
+            self.nobody(realm, &known, place);
         }
-        tickets
+        Admitted { principals: known, keys: keys.unwrap_or_default() }
     }
 
     fn histories(&mut self, realm: &Realm, place: &Place<'_, '_>) {
@@ -226,13 +285,17 @@ impl Validation<'_, '_, '_> {
     }
 
     /// Looks for what nobody can use.
-    fn nobody(&mut self, realm: &Realm, place: &Place<'_, '_>) {
-        if realm.anonymous.is_none() && realm.principals.is_empty() {
+    fn nobody(&mut self, realm: &Realm, known: &[Known], place: &Place<'_, '_>) {
+        let Realm { anonymous, users, jwt, .. } = realm;
+        if anonymous.is_none() && known.is_empty() && users.is_none() && jwt.is_none() {
             self.warning(place, "nobody can join; name a role at anonymous, or principals");
         }
+        let by_token = jwt.as_ref().map(|jwt| jwt.role.as_ref());
         for (index, role) in realm.roles.iter().enumerate() {
-            let is_had = realm.anonymous.as_ref() == Some(&role.name)
-                || realm.principals.iter().any(|principal| principal.role == role.name);
+            let is_had = anonymous.as_ref() == Some(&role.name)
+                || known.iter().any(|known| known.role == role.name)
+                // A claim can name every role.
+                || by_token.is_some_and(|name| name.is_none_or(|name| *name == role.name));
             if !is_had {
                 let place = place.at("roles").item(index);
                 self.warning(&place, format!("nobody can have the role {:?}", role.name));
@@ -240,49 +303,142 @@ impl Validation<'_, '_, '_> {
         }
     }
 
-    fn principals(&mut self, realm: &Realm, place: &Place<'_, '_>) -> Vec<Ticket> {
-        let (principals, roles) = (place.at("principals"), place.at("roles"));
-        self.unique(realm.principals.iter().enumerate().map(|(index, principal)| {
-            (
-                principal.authid.as_str(),
-                format!("{:?}", principal.authid),
-                principals.item(index).at("authid"),
-            )
-        }));
-        let mut tickets = Vec::new();
-        for (index, principal) in realm.principals.iter().enumerate() {
-            let place = principals.item(index);
+    /// Checks principals, beside others of the realm of which it is known where they stand; gives their credentials.
+    fn principals(
+        &mut self,
+        principals: &[Principal],
+        list: &Place<'_, '_>,
+        first: &mut HashMap<Identity, String>,
+    ) -> Vec<Known> {
+        let mut known = Vec::new();
+        for (index, principal) in principals.iter().enumerate() {
+            let place = list.item(index);
             if principal.authid.is_empty() {
                 self.error(&place.at("authid"), "is empty; must name somebody");
             }
-            self.reference(&principal.role, realm, &place.at("role"), &roles);
-            match principal.find_ticket(self.folder) {
-                Ok(ticket) => {
-                    tickets.push(ticket);
-                    if principal.ticket.is_some() {
-                        let text = format!("can be read in the file; use {}", one_of(&SOURCES[1..]));
-                        self.warning(&place.at("ticket"), text);
-                    }
+            let (credentials, wrong) = principal.credentials(self.folder);
+            for Wrong { key, index, text } in wrong {
+                let at = if key.is_empty() { place.clone() } else { place.at(key) };
+                // Else a key that could be meant has an error of its own.
+                if !key.is_empty() || self.problems.is_sound(place.key()) {
+                    self.error(&index.map_or(at.clone(), |index| at.item(index)), text);
                 }
-                Err(NoTicket { key: Some(key), text }) => self.error(&place.at(key), text),
-                Err(NoTicket { key: None, text }) if self.problems.is_sound(place.key()) => {
-                    self.error(&place, text);
+            }
+            for (key, secret, keys) in
+                [("ticket", &principal.ticket, TICKETS), ("secret", &principal.secret, SECRETS)]
+            {
+                if secret.is_some() && self.problems.is_sound(place.key()) {
+                    let text = format!("can be read in the file; use {}", one_of(&keys[1..]));
+                    self.warning(&place.at(key), text);
                 }
-                // The key that could be the ticket has an error of its own.
-                Err(NoTicket { key: None, .. }) => {}
+            }
+            self.unique_beside(first, identities(principal, &credentials, &place));
+            let Principal { authid, role, .. } = principal.clone();
+            known.push(Known { authid, role, credentials });
+        }
+        known
+    }
+
+    /// Checks the users file of a realm; gives those in it.
+    fn users(
+        &mut self,
+        file: &Path,
+        realm: &Realm,
+        place: &Place<'_, '_>,
+        mut first: HashMap<Identity, String>,
+    ) -> Vec<Known> {
+        let path = self.folder.join(file);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let text =
+                    format!("cannot read {}: {error}; must be the name of a users file", path.display());
+                self.error(&place.at("users"), text);
+                return Vec::new();
+            }
+        };
+        let mut problems = Problems::new(path.display().to_string(), &text);
+        let main = self.problems.file().to_owned();
+        first.values_mut().for_each(|key| *key = format!("{key} of {main}"));
+        let roles = self.known_roles(realm, &place.at("roles"));
+        let known = validate_users(&text, &path, &mut first, roles.as_deref(), &mut problems);
+        self.problems.include(problems);
+        known
+    }
+
+    /// Checks by which tokens a realm is joined; gives the keys.
+    fn jwt(
+        &mut self,
+        jwt: &Jwt,
+        realm: &Realm,
+        place: &Place<'_, '_>,
+        roles: &Place<'_, '_>,
+    ) -> Vec<jwt::Key> {
+        let mut keys = Vec::new();
+        for (index, file) in jwt.keys.iter().enumerate() {
+            let file = self.folder.join(file);
+            let read = fs::read_to_string(&file).map_err(|error| error.to_string());
+            match read.and_then(|text| jwt::Key::read(&text).map_err(|error| error.to_string())) {
+                Ok(found) => keys.extend(found),
+                Err(problem) => {
+                    let text = format!(
+                        "cannot use {}: {problem}; must be the name of a file with public keys",
+                        file.display()
+                    );
+                    self.error(&place.at("keys").item(index), text);
+                }
             }
         }
-        tickets
+        let secrets = [
+            ("secret_env", jwt.secret_env.as_ref().map(|name| from_environment(name, "secret"))),
+            (
+                "secret_file",
+                jwt.secret_file.as_ref().map(|file| from_file(&self.folder.join(file), "secret")),
+            ),
+        ];
+        for (key, secret) in secrets {
+            let Some(secret) = secret else { continue };
+            let found = secret.and_then(|secret| {
+                let short = "holds a secret that is too short; must be one of at least 32 octets";
+                jwt::Key::secret(secret.as_bytes()).map_err(|_| short.to_owned())
+            });
+            match found {
+                Ok(found) => keys.push(found),
+                Err(text) => self.error(&place.at(key), text),
+            }
+        }
+        if jwt.authid_claim.is_empty() {
+            self.error(&place.at("authid_claim"), "is empty; must be the name of a claim");
+        }
+        if let Some(role) = &jwt.role {
+            self.reference(role, realm, &place.at("role"), roles);
+        }
+        if self.problems.is_sound(place.key()) {
+            if keys.is_empty() {
+                self.error(place, "has no key; must have one of keys, secret_env or secret_file");
+            }
+            if jwt.role.is_some() == jwt.role_claim.is_some() {
+                self.error(place, "must have exactly one of role or role_claim");
+            }
+        }
+        keys
     }
 
     /// Checks that a role exists, unless one may be missing because of its own errors.
     fn reference(&mut self, name: &str, realm: &Realm, place: &Place<'_, '_>, roles: &Place<'_, '_>) {
+        let known = self.known_roles(realm, roles);
+        self.one_of_roles(name, known.as_deref(), place);
+    }
+
+    /// The names of the roles of a realm; `None` if one may be missing because of its own errors.
+    fn known_roles<'r>(&self, realm: &'r Realm, roles: &Place<'_, '_>) -> Option<Vec<&'r str>> {
         let names = realm.roles.iter().map(|role| role.name.as_str());
-        let known = names.filter(|name| !name.is_empty()).collect::<Vec<_>>();
-        if known.contains(&name) || !self.problems.has_sound_tables(roles.key()) {
-            return;
-        }
-        let allowed = match nearest(name, &known) {
+        self.problems.has_sound_tables(roles.key()).then(|| names.filter(|name| !name.is_empty()).collect())
+    }
+
+    fn one_of_roles(&mut self, name: &str, known: Option<&[&str]>, place: &Place<'_, '_>) {
+        let Some(known) = known.filter(|known| !known.contains(&name)) else { return };
+        let allowed = match nearest(name, known) {
             Some(nearest) => format!("did you mean {nearest:?}?"),
             None if known.is_empty() => "the realm has no roles".into(),
             None => format!("known here: {}", known.join(", ")),
@@ -339,6 +495,39 @@ impl Validation<'_, '_, '_> {
             self.warning(&place.at("allow").item(index), text);
         }
     }
+}
+
+/// What only one principal of a realm can have.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    Authid(String),
+    PublicKey(PublicKey),
+    Certificate(CertificateName),
+}
+
+/// What nobody else can have than this principal, and where it stands. What is no key or name is left out.
+fn identities<'t, 'i>(
+    principal: &Principal,
+    credentials: &Credentials,
+    place: &Place<'t, 'i>,
+) -> Vec<(Identity, String, Place<'t, 'i>)> {
+    let Principal { authid, public_keys, certificates, .. } = principal;
+    let mut found = vec![(Identity::Authid(authid.clone()), format!("{authid:?}"), place.at("authid"))];
+    let is_whole = |texts: &[String], found: usize| texts.len() == found;
+    if is_whole(public_keys, credentials.public_keys.len()) {
+        let keys = credentials.public_keys.iter().enumerate();
+        found.extend(keys.map(|(index, key)| {
+            (Identity::PublicKey(*key), format!("\"{key}\""), place.at("public_keys").item(index))
+        }));
+    }
+    if is_whole(certificates, credentials.certificates.len()) {
+        let names = credentials.certificates.iter().enumerate();
+        found.extend(names.map(|(index, name)| {
+            let place = place.at("certificates").item(index);
+            (Identity::Certificate(name.clone()), format!("\"{name}\""), place)
+        }));
+    }
+    found
 }
 
 /// What a URI must be, in words.

@@ -107,6 +107,27 @@ pub enum ListenerKind {
     WebSocket,
 }
 
+/// Whether clients need a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// They cannot connect without one.
+    #[default]
+    Required,
+    /// They may connect without one, and use it for authentication by tls if they have one.
+    Optional,
+}
+
+/// How a password is derived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kdf {
+    /// Argon2id, version 1.3.
+    Argon2id13,
+    /// PBKDF2 with HMAC-SHA256.
+    Pbkdf2,
+}
+
 impl FromStr for LogFormat {
     type Err = &'static str;
 

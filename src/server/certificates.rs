@@ -1,6 +1,7 @@
 //! Certificates and their keys, in PEM files.
 
 use crate::CertificateFiles;
+use realmkeeper_actors::session::access::CertificateName;
 use std::{fmt, path::Path, sync::Arc};
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore,
@@ -12,6 +13,7 @@ use tokio_rustls::rustls::{
     },
     sign::CertifiedKey,
 };
+use x509_parser::extensions::GeneralName;
 
 /// A certificate with its key.
 #[derive(Debug)]
@@ -68,15 +70,39 @@ impl Certificate {
     }
 }
 
-/// Reads the authorities by one of which clients have to be certified.
-pub(crate) fn read_authorities(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+/// Reads the authorities by one of which clients have to be certified, if they have a certificate or need one.
+pub(crate) fn read_authorities(
+    file: &Path,
+    is_optional: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let unusable = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(file)? {
         roots.add(certificate).map_err(|error| unusable(&error))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = if is_optional { verifier.allow_unauthenticated() } else { verifier };
     verifier.build().map(|verifier| verifier as _).map_err(|error| unusable(&error))
+}
+
+/// The names in the certificate of a client, in the order in which they are looked up: the fewer there can be of a name,
+/// the earlier it comes.
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<CertificateName> {
+    let mut names = vec![CertificateName::fingerprint(certificate)];
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return names };
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let alternatives = alternatives.map_or(&[][..], |alternatives| &alternatives.value.general_names);
+    names.extend(alternatives.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(CertificateName::Uri((*uri).into())),
+        _ => None,
+    }));
+    names.extend(alternatives.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(CertificateName::dns(name)),
+        _ => None,
+    }));
+    let common_names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    names.extend(common_names.map(|name| CertificateName::CommonName(name.into())));
+    names
 }
 
 /// All certificates of a file, at least one.

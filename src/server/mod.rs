@@ -30,7 +30,7 @@ use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
     router::actor::{FinishCalls, Reload, Router, Shutdown, keep_alive},
-    session::Verifier,
+    session::{Verifier, access::Access},
     transport::sockets::OpenSockets,
 };
 use std::{
@@ -115,7 +115,7 @@ impl Service {
         let (up, mut started) = mpsc::unbounded_channel();
         let doorkeeper = Arc::new(Doorkeeper::new(&limits, sockets.clone()));
         let clients = Clients {
-            access: Arc::default(),
+            access: Arc::new(Access::new(rand::random())),
             verifier: Verifier::default(),
             realms,
             metrics: metrics.clone(),

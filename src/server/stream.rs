@@ -1,11 +1,12 @@
 //! The connection of a client, as the session gets it.
 
-use super::{proxy_protocol, route::Route, tls::Tls, upgrade::Entrance};
+use super::{certificates::names, proxy_protocol, route::Route, tls::Tls, upgrade::Entrance};
 use crate::Listener;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use realmkeeper_actors::{
     metrics::Metrics,
     proxy::{Belief, ProxyHeader},
+    session::access::CertificateName,
 };
 use std::{
     io,
@@ -114,6 +115,15 @@ impl Stream {
     /// Whether it is encrypted.
     pub(super) fn is_secure(&self) -> bool {
         matches!(self.io, Io::Tls(_))
+    }
+
+    /// The names in the certificate of the client; none if it has none.
+    pub(super) fn certificate(&self) -> Box<[CertificateName]> {
+        let certificate = match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(io) => io.get_ref().1.peer_certificates().and_then(<[_]>::first),
+        };
+        certificate.map(names).unwrap_or_default().into()
     }
 
     fn socket(&self) -> &TcpStream {

@@ -100,7 +100,7 @@ impl Read {
         let certificates = files.certificates.iter().map(Certificate::read).collect::<Result<Vec<_>, _>>();
         let certificates = certificates.map_err(|unusable| unusable.to_string())?;
         let clients = match &files.client_ca {
-            Some(file) => read_authorities(file)?,
+            Some(file) => read_authorities(file, files.allows_no_client_certificate)?,
             None => Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>,
         };
         let expiries = files.certificates.iter().zip(&certificates);

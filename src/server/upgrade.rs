@@ -255,8 +255,10 @@ impl Entrance {
             via: route.via.map(address),
             is_secure: framed.io_ref().is_secure(),
         };
+        let certificate = framed.io_ref().certificate();
         let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
-        let upgraded = Upgraded { socket, read, transport, open, stopping: self.stopping.clone() };
+        let upgraded =
+            Upgraded { socket, read, transport, certificate, open, stopping: self.stopping.clone() };
         Session::new(upgraded, terms.environment.clone()).start();
     }
 }

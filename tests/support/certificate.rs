@@ -1,7 +1,7 @@
 //! Certificates of an authority that only the tests know, in files of their own.
 
 use super::{http, peer::open_over, router::PATIENCE};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use realmkeeper::{CertificateFiles, TlsFiles};
 use realmkeeper_actors::codec::Serializer;
 use std::{
@@ -60,17 +60,40 @@ pub(crate) fn authority_file() -> &'static Path {
 /// Makes a certificate for these names, in files of this name or instead of those.
 pub(crate) fn certificate(file: &str, names: &[&str]) -> Certificate {
     let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let mut params = CertificateParams::new(names).expect("the names are valid");
+    signed(file, CertificateParams::new(names).expect("the names are valid"))
+}
+
+/// Makes a certificate for a client with this common name, DNS name and URI, in files of this name.
+pub(crate) fn client_certificate(file: &str, common_name: &str, dns: &str, uri: &str) -> Certificate {
+    let mut params = CertificateParams::new(vec![dns.to_owned()]).expect("the name is valid");
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.subject_alt_names.push(SanType::URI(uri.try_into().expect("the name is valid")));
+    signed(file, params)
+}
+
+/// Makes a certificate that no authority has signed, in files of this name.
+pub(crate) fn self_signed(file: &str) -> Certificate {
+    let params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+    let key = KeyPair::generate().expect("a key is made");
+    let made = params.self_signed(&key).expect("a certificate is made");
+    written(file, &made, &key, params.not_after.unix_timestamp())
+}
+
+fn signed(file: &str, mut params: CertificateParams) -> Certificate {
     params.not_after = rcgen::date_time_ymd(2090, 1, 1);
     let expiry = params.not_after.unix_timestamp();
     let key = KeyPair::generate().expect("a key is made");
     let made = params.signed_by(&key, &authority().0).expect("a certificate is made");
+    written(file, &made, &key, expiry)
+}
+
+fn written(file: &str, made: &rcgen::Certificate, key: &KeyPair, expiry: i64) -> Certificate {
     let path = |ending: &str| folder().join(format!("{file}.{ending}"));
     let files = CertificateFiles { certificate: path("pem"), key: path("key") };
     fs::write(&files.certificate, made.pem()).expect("the folder of tests can be written to");
     fs::write(&files.key, key.serialize_pem()).expect("the folder of tests can be written to");
     Certificate {
-        files: TlsFiles { certificates: vec![files], client_ca: None },
+        files: TlsFiles { certificates: vec![files], client_ca: None, allows_no_client_certificate: false },
         expiry,
         der: made.der().clone(),
     }

@@ -12,7 +12,11 @@ pub(crate) const HASH: &str =
 
 /// A principal with the role `backend`, which may do everything.
 pub(crate) fn backend(authid: &str, ticket: Ticket) -> Principal {
-    Principal { authid: authid.into(), role: Role::unrestricted("backend").into(), ticket }
+    Principal {
+        authid: authid.into(),
+        role: Role::unrestricted("backend").into(),
+        credentials: ticket.into(),
+    }
 }
 
 /// The role `anonymous`, which may do everything but end other sessions, and is trusted so far.

@@ -4,6 +4,7 @@ use super::{
     Kind,
     raw::{Stop, deeper, is_ascii, stepped_over},
 };
+use serde::de::DeserializeOwned;
 use std::{borrow::Cow, iter};
 
 /// A position in the bytes.
@@ -228,6 +229,12 @@ fn special(word: u64) -> u64 {
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
     let equal = |octet: u8| below(word ^ (ONES * u64::from(octet)), 1);
     (equal(b'"') | equal(b'\\') | below(word, b' ')) & (ONES << 7)
+}
+
+/// Reads what is not a message but the form of which another library knows. The text is not told.
+pub(crate) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(text)
+        .map_err(|error| format!("line {}, column {}: not of this form", error.line(), error.column()))
 }
 
 /// Checks a message and hands out each of its elements; returns what is left, from the problem on if there is one.

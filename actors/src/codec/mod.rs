@@ -12,6 +12,7 @@ mod payload;
 mod raw;
 mod writer;
 
+pub(crate) use json::from_json;
 pub use payload::{Arguments, Payload, Untranscodable};
 pub(crate) use payload::{options_value, read_options};
 pub(crate) use raw::{Elements, MOST_ELEMENTS, Raw, is_ascii};

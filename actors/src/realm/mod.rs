@@ -15,6 +15,7 @@ use crate::{
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
+        value::Dict,
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
     permission::{Action, Role},
@@ -241,17 +242,17 @@ impl Realm {
     /// Admits a session, if there is room for it: welcomes it, counts it among the members, announces it.
     pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> Result<SessionId, Refusal> {
         self.check_room(newcomer.authid.as_deref())?;
-        let mut id = step.session_id();
+        let mut id = newcomer.promised.unwrap_or_else(|| step.session_id());
         while self.roster.contains(id) {
             id = step.session_id();
         }
-        let Newcomer { authid, role, authmethod, authprovider, transport, roles } = newcomer;
+        let Newcomer { authid, role, authmethod, authprovider, authextra, transport, roles, .. } = newcomer;
         let authid = authid.unwrap_or_else(|| step.authid().into());
         let since = step.now();
         let next_request = (self.options.request_ids == RequestIds::Strict).then_some(RequestId::FIRST);
         let member =
             Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
-        step.send(id, self.welcome(&member));
+        step.send(id, self.welcome(&member, authextra));
         self.roster.insert(member);
         if self.options.session_meta_api
             && let Some(member) = self.roster.get(id)
@@ -277,7 +278,7 @@ impl Realm {
         Ok(())
     }
 
-    fn welcome(&self, member: &Member) -> Welcome {
+    fn welcome(&self, member: &Member, authextra: Option<Dict>) -> Welcome {
         let offered = |features: Features| match self.options.session_meta_api {
             true => features,
             false => features.without(Feature::SessionMetaApi),
@@ -291,7 +292,7 @@ impl Realm {
             authrole: Some((&**member.authrole()).into()),
             authmethod: Some(member.authmethod.into()),
             authprovider: Some(member.authprovider.into()),
-            authextra: None,
+            authextra,
         };
         Welcome { session: member.id, details: details.into() }
     }

@@ -74,7 +74,7 @@ impl Router {
         self.access.replace(realms.iter().map(|realm| (realm.name.clone(), realm.door.clone())));
         let mut before = std::mem::take(&mut self.realms);
         for RealmSettings { name, options, .. } in realms {
-            let admission = self.access.admission(&name).unwrap_or_default();
+            let Some(admission) = self.access.admission(&name) else { continue };
             let realm = match before.swap_remove(&name) {
                 Some(realm) => realm.reload(options, admission),
                 None => Hosted::new(&name, options, admission, self.metrics.realm(&name), context.address()),
@@ -284,10 +284,12 @@ mod tests {
     /// Somebody who was let in by this method, with a role of this name.
     fn join(authmethod: &'static str, authid: Option<&str>, role: &str) -> Join {
         let newcomer = Newcomer {
+            promised: None,
             authid: authid.map(Into::into),
             role: Role::unrestricted(role).into(),
             authmethod,
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
@@ -306,15 +308,21 @@ mod tests {
     /// A realm in which the anonymous have this role, and joe that one.
     fn settings(name: &str, anonymous: &str, joe: Option<&str>) -> RealmSettings {
         let role = |name| Arc::new(Role::unrestricted(name));
-        let principal =
-            |name| Principal { authid: "joe".into(), role: role(name), ticket: Ticket::plain("secret123") };
-        let door =
-            Door { anonymous: Some(role(anonymous)), principals: joe.map(principal).into_iter().collect() };
+        let principal = |name| Principal {
+            authid: "joe".into(),
+            role: role(name),
+            credentials: Ticket::plain("secret123").into(),
+        };
+        let door = Door {
+            anonymous: Some(role(anonymous)),
+            principals: joe.map(principal).into_iter().collect(),
+            jwt: None,
+        };
         RealmSettings { name: name.into(), options: RealmOptions::default(), door }
     }
 
     fn host(realms: Vec<RealmSettings>) -> Addr<Router> {
-        Router::host(realms, Arc::default(), Metrics::default())
+        Router::host(realms, Access::new([7; 32]).into(), Metrics::default())
     }
 
     async fn ask(router: &Addr<Router>, realm: &str, join: Join) -> Result<Membership, Refused> {
@@ -326,10 +334,12 @@ mod tests {
         actix::System::new().block_on(async {
             let router = host(vec![settings("realm1", "anonymous", None)]);
             assert!(ask(&router, "realm1", anonymous()).await.is_ok());
+            let access = Access::new([7; 32]);
+            access.replace([("realm1".into(), Door::default())]);
             let realm = RealmActor::new(
                 "realm1".into(),
                 RealmOptions::default(),
-                Arc::default(),
+                access.admission("realm1").unwrap(),
                 router.clone(),
                 Metrics::default().realm(&"realm1".into()),
             )
@@ -378,7 +388,7 @@ mod tests {
     #[test]
     fn the_doors_change_together_with_the_realms() {
         actix::System::new().block_on(async {
-            let access = Arc::new(Access::default());
+            let access = Arc::new(Access::new([7; 32]));
             let router =
                 Router::host(vec![settings("realm1", "anonymous", None)], access.clone(), Metrics::default());
             let names = || ["realm1", "realm2"].map(|realm| access.admission(realm).is_some());
@@ -412,7 +422,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             assert!(told.try_recv().is_err(), "it has not answered");
-            let (realms, access, metrics) = (Map::default(), Arc::default(), Metrics::default());
+            let (realms, access, metrics) = (Map::default(), Access::new([7; 32]).into(), Metrics::default());
             let router = busy.run(Router { realms, access, metrics, is_stopping: false });
             assert_eq!([told.recv().await, told.recv().await], [Some(()); 2]);
             drop(router);

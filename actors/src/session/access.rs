@@ -1,15 +1,19 @@
 //! Who may join which realm, and as what (section "Authentication").
 
-pub use super::auth::ticket::{InvalidHash, Ticket};
+pub use super::auth::{
+    cra, cryptosign, jwt, scram,
+    ticket::{InvalidHash, Ticket},
+    tls::CertificateName,
+};
 
-use super::auth::{Method, ticket};
+use super::auth::{Decoy, Method, ticket};
 use crate::{collections::Map, message::uri::Uri, permission::Role};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// The doors of all realms. The router replaces them when its configuration changes.
-#[derive(Debug, Default)]
 pub struct Access {
+    secret: [u8; 32],
     realms: ArcSwap<Map<Uri, Arc<Admission>>>,
 }
 
@@ -18,8 +22,11 @@ pub struct Access {
 pub struct Door {
     /// The role of those who do not say who they are; `None` if they are not let in.
     pub anonymous: Option<Arc<Role>>,
-    /// Those who prove who they are. Of two with the same authid the first counts.
+    /// Those who prove who they are. Of two with the same authid the first counts, and so does the first of two with
+    /// the same public key or certificate.
     pub principals: Vec<Principal>,
+    /// The tokens that let others in; `None` if none do.
+    pub jwt: Option<jwt::Rules>,
 }
 
 /// Somebody who is known.
@@ -30,24 +37,96 @@ pub struct Principal {
     /// What it may do.
     pub role: Arc<Role>,
     /// How it proves that.
-    pub ticket: Ticket,
+    pub credentials: Credentials,
+}
+
+/// By what somebody proves who it is: by each method for which there is something here.
+///
+/// Those of one realm should be alike, hashed or salted with the same parameters: who is not known is asked as if it
+/// had what the first of them has.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// What it shows by `ticket`.
+    pub ticket: Option<Ticket>,
+    /// What it signs with by `wampcra`.
+    pub cra: Option<cra::Key>,
+    /// What checks its password by `wamp-scram`.
+    pub scram: Option<scram::Keys>,
+    /// The keys of which it has one by `cryptosign`.
+    pub public_keys: Vec<cryptosign::PublicKey>,
+    /// The certificates of which its connection has one by `tls`.
+    pub certificates: Vec<CertificateName>,
+}
+
+impl Credentials {
+    /// The methods that somebody can use with them.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        Method::ALL.into_iter().filter(|method| self.serve(*method))
+    }
+
+    /// Whether somebody can use this method with them.
+    pub(crate) fn serve(&self, method: Method) -> bool {
+        match method {
+            Method::Anonymous | Method::Jwt => false,
+            Method::Ticket => self.ticket.is_some(),
+            Method::WampCra => self.cra.is_some(),
+            Method::WampScram => self.scram.is_some(),
+            Method::Cryptosign => !self.public_keys.is_empty(),
+            Method::Tls => !self.certificates.is_empty(),
+        }
+    }
+}
+
+impl From<Ticket> for Credentials {
+    fn from(ticket: Ticket) -> Self {
+        Self { ticket: Some(ticket), ..Self::default() }
+    }
 }
 
 /// A door with what is looked up when somebody stands before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Admission {
     /// The role of those who do not say who they are; `None` if they are not let in.
     pub(crate) anonymous: Option<Arc<Role>>,
+    /// The methods by which somebody can join.
+    accepted: Vec<Method>,
     principals: Map<Arc<str>, Principal>,
+    /// The authids of those who have public keys.
+    owners: Map<cryptosign::PublicKey, Arc<str>>,
+    /// The authids of those who have certificates.
+    holders: Map<CertificateName, Arc<str>>,
+    /// The tokens that let others in.
+    pub(crate) jwt: Option<Arc<jwt::Rules>>,
+    /// What is made up for those who are not known.
+    pub(crate) decoy: Decoy,
     /// A hash to be computed for those who have none; `None` if nobody has one.
-    pub(crate) decoy: Option<Arc<ticket::Hash>>,
+    pub(crate) decoy_hash: Option<Arc<ticket::Hash>>,
+    /// How the keys of those are salted who are not known; `None` if nobody's are.
+    pub(crate) decoy_salting: Option<cra::Salting>,
+    /// How the passwords of those are derived who are not known.
+    pub(crate) decoy_kdf: scram::Kdf,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("realms", &self.realms).finish_non_exhaustive()
+    }
 }
 
 impl Access {
+    /// No doors yet. By the secret it is made up what those are asked who are not known; as long as it is the same, each is
+    /// asked the same.
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self { secret, realms: ArcSwap::default() }
+    }
+
     /// Has the doors of these realms from now on, and no others.
     pub(crate) fn replace(&self, realms: impl IntoIterator<Item = (Uri, Door)>) {
-        let realms = realms.into_iter().map(|(realm, door)| (realm, Arc::new(Admission::new(door))));
-        self.realms.store(Arc::new(realms.collect()));
+        let admissions = realms.into_iter().map(|(realm, door)| {
+            let decoy = Decoy::new(&self.secret, &realm);
+            (realm, Arc::new(Admission::new(door, decoy)))
+        });
+        self.realms.store(Arc::new(admissions.collect()));
     }
 
     /// How a realm admits; `None` if there is no such realm.
@@ -57,27 +136,55 @@ impl Access {
 }
 
 impl Admission {
-    fn new(Door { anonymous, principals }: Door) -> Self {
-        let mut known = Map::<_, Principal>::default();
+    fn new(Door { anonymous, principals, jwt }: Door, decoy: Decoy) -> Self {
+        let mut known = Map::<Arc<str>, Principal>::default();
+        let (mut owners, mut holders) = (Map::default(), Map::default());
         for principal in principals {
-            known.entry(principal.authid.clone()).or_insert(principal);
+            if known.contains_key(&principal.authid) {
+                continue;
+            }
+            for key in &principal.credentials.public_keys {
+                owners.entry(*key).or_insert(principal.authid.clone());
+            }
+            for name in &principal.credentials.certificates {
+                holders.entry(name.clone()).or_insert(principal.authid.clone());
+            }
+            known.insert(principal.authid.clone(), principal);
         }
-        let decoy = known.values().find_map(|principal| principal.ticket.hash()).cloned();
-        Self { anonymous, principals: known, decoy }
+        let credentials = known.values().map(|principal| &principal.credentials);
+        let decoy_hash = credentials.clone().find_map(|one| one.ticket.as_ref()?.hash()).cloned();
+        let decoy_salting = credentials.clone().find_map(|one| one.cra.as_ref()?.salting()).cloned();
+        let decoy_kdf =
+            credentials.clone().find_map(|one| Some(one.scram.as_ref()?.kdf())).unwrap_or_default();
+        let accepts = |method: &Method| match method {
+            Method::Anonymous => anonymous.is_some(),
+            Method::Jwt => jwt.is_some(),
+            method => credentials.clone().any(|one| one.serve(*method)),
+        };
+        let accepted = Method::ALL.into_iter().filter(accepts).collect();
+        let (jwt, principals) = (jwt.map(Arc::new), known);
+        Self {
+            anonymous,
+            accepted,
+            principals,
+            owners,
+            holders,
+            jwt,
+            decoy,
+            decoy_hash,
+            decoy_salting,
+            decoy_kdf,
+        }
     }
 
     /// Whether somebody can join by this method.
     pub(crate) fn accepts(&self, method: Method) -> bool {
-        match method {
-            Method::Anonymous => self.anonymous.is_some(),
-            Method::Ticket => !self.principals.is_empty(),
-        }
+        self.accepted.contains(&method)
     }
 
     /// The names of the methods by which somebody can join, for a text.
     pub(crate) fn accepted(&self) -> String {
-        let accepted = Method::ALL.into_iter().filter(|method| self.accepts(*method));
-        let names: Vec<_> = accepted.map(Method::name).collect();
+        let names: Vec<_> = self.accepted.iter().map(|method| method.name()).collect();
         if names.is_empty() { "none".into() } else { names.join(", ") }
     }
 
@@ -85,10 +192,12 @@ impl Admission {
     /// since, by the one that was in its place. `None` if this one would give no such role; whether it would ask for
     /// the same proof does not matter.
     pub(crate) fn role_of(&self, authmethod: &str, authid: Option<&str>, role: &str) -> Option<Arc<Role>> {
-        let given = if authmethod == Method::Anonymous.name() {
-            self.anonymous.as_ref()
-        } else {
-            self.principal(authid?).map(|principal| &principal.role)
+        let given = match Method::from_name(authmethod)? {
+            Method::Anonymous => self.anonymous.as_ref(),
+            Method::Jwt => self.jwt.as_ref().and_then(|rules| rules.role.named(role)),
+            Method::Ticket | Method::WampCra | Method::WampScram | Method::Cryptosign | Method::Tls => {
+                self.principal(authid?).map(|principal| &principal.role)
+            }
         };
         given.filter(|given| *given.name == *role).cloned()
     }
@@ -96,6 +205,23 @@ impl Admission {
     /// Who has this authid.
     pub(crate) fn principal(&self, authid: &str) -> Option<&Principal> {
         self.principals.get(authid)
+    }
+
+    /// The role that is told to those who are not known: it is that of one of the principals, by chance but always the
+    /// same for an authid.
+    pub(crate) fn decoy_role(&self, authid: &str) -> &str {
+        let index = self.decoy.choose("role", authid, self.principals.len());
+        self.principals.get_index(index).map_or("", |(_, principal)| &principal.role.name)
+    }
+
+    /// Who has this public key.
+    pub(crate) fn owner(&self, key: &cryptosign::PublicKey) -> Option<&Principal> {
+        self.principal(self.owners.get(key)?)
+    }
+
+    /// Who has a certificate of which these are the names; of several the one that the first of them belongs to.
+    pub(crate) fn holder(&self, names: &[CertificateName]) -> Option<&Principal> {
+        self.principal(names.iter().find_map(|name| self.holders.get(name))?)
     }
 }
 
@@ -107,15 +233,39 @@ mod tests {
     fn who_was_let_in_keeps_a_role_of_the_same_name_only() {
         let role = |name| Arc::new(Role::unrestricted(name));
         let joe =
-            Principal { authid: "joe".into(), role: role("backend"), ticket: Ticket::plain("secret123") };
-        let door = Admission::new(Door { anonymous: Some(role("guest")), principals: vec![joe] });
-        for (authmethod, authid, role, expected) in [
-            ("anonymous", Some("9XYZ"), "guest", Some("guest")),
-            ("anonymous", None, "guest", Some("guest")),
-            ("anonymous", Some("joe"), "backend", None),
-            ("ticket", Some("joe"), "backend", Some("backend")),
-            ("ticket", Some("joe"), "guest", None),
-            ("ticket", Some("jim"), "backend", None),
+            Principal { authid: "joe".into(), role: role("backend"), credentials: Ticket::plain("x").into() };
+        let claim = jwt::Grant::Claim { name: "role".into(), roles: vec![role("guest"), role("visitor")] };
+        let mut rules = jwt::Rules {
+            keys: Vec::new(),
+            issuer: None,
+            audience: None,
+            authid: "sub".into(),
+            role: jwt::Grant::Fixed(role("visitor")),
+        };
+        let door = |rules: &jwt::Rules| {
+            let (anonymous, principals) = (Some(role("guest")), vec![joe.clone()]);
+            let door = Door { anonymous, principals, jwt: Some(rules.clone()) };
+            Admission::new(door, Decoy::new(&[0; 32], "realm1"))
+        };
+        let fixed = door(&rules);
+        rules.role = claim;
+        let (claimed, nobody) =
+            (door(&rules), Admission::new(Door::default(), Decoy::new(&[0; 32], "realm1")));
+        for (door, authmethod, authid, role, expected) in [
+            (&fixed, "anonymous", Some("9XYZ"), "guest", Some("guest")),
+            (&fixed, "anonymous", None, "guest", Some("guest")),
+            (&fixed, "anonymous", Some("joe"), "backend", None),
+            (&fixed, "ticket", Some("joe"), "backend", Some("backend")),
+            (&fixed, "cryptosign", Some("joe"), "backend", Some("backend")),
+            (&fixed, "ticket", Some("joe"), "guest", None),
+            (&fixed, "ticket", Some("jim"), "backend", None),
+            (&fixed, "jwt", Some("jim"), "visitor", Some("visitor")),
+            (&fixed, "jwt", Some("jim"), "guest", None),
+            (&claimed, "jwt", Some("jim"), "guest", Some("guest")),
+            (&claimed, "jwt", Some("jim"), "backend", None),
+            (&nobody, "anonymous", None, "guest", None),
+            (&nobody, "jwt", Some("jim"), "guest", None),
+            (&nobody, "wampcra", Some("joe"), "backend", None),
         ] {
             let found = door.role_of(authmethod, authid, role);
             assert_eq!(
@@ -124,19 +274,16 @@ mod tests {
                 "{authmethod} {authid:?}"
             );
         }
-        assert_eq!(Admission::default().role_of("anonymous", None, "guest"), None);
     }
 
     #[test]
     fn of_two_principals_with_the_same_authid_the_first_counts() {
         let principals = ["first", "second"].map(|role| {
             let role = Role::unrestricted(role).into();
-            Principal { authid: "joe".into(), role, ticket: Ticket::plain("secret123") }
+            Principal { authid: "joe".into(), role, credentials: Ticket::plain("secret123").into() }
         });
-        let door = Door { anonymous: None, principals: principals.into() };
-        let access = Access::default();
-        access.replace([("realm1".into(), door)]);
-        let admission = access.admission("realm1").unwrap();
+        let door = Door { principals: principals.into(), ..Door::default() };
+        let admission = Admission::new(door, Decoy::new(&[0; 32], "realm1"));
         assert_eq!(admission.principal("joe").map(|joe| &*joe.role.name), Some("first"));
     }
 }

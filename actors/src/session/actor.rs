@@ -6,10 +6,10 @@
 
 use super::{
     Rate, SessionSettings, Verifier,
-    access::Access,
-    auth::Unchecked,
+    access::{Access, CertificateName},
+    auth::Checked,
     clock::{Clock, Due, Stage},
-    handshake::{Handshake, Next, Outcome, Refused, Verifying},
+    handshake::{Handshake, Lent, Next, Outcome, Refused, Verifying},
     verification::Verification,
 };
 use crate::{
@@ -34,6 +34,7 @@ use actix::{
 };
 use bytes::BytesMut;
 use governor::DefaultDirectRateLimiter;
+use rand::{SeedableRng, rngs::StdRng};
 use std::{
     future::Future,
     os::fd::AsFd,
@@ -41,7 +42,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -62,6 +63,8 @@ pub struct Session<S> {
     connection: Connection<S>,
     outbox: Arc<Outbox>,
     transport: Transport,
+    /// The names in the certificate of the client.
+    certificate: Box<[CertificateName]>,
     environment: Arc<Environment>,
     phase: Phase,
     /// That the client sends nothing more, with the code of its close frame if there was one.
@@ -148,6 +151,9 @@ pub struct Upgraded<S> {
     pub read: BytesMut,
     /// What the meta API tells of it.
     pub transport: Transport,
+    /// The names in the certificate with which the client opened it, in the order in which they are looked up; none if
+    /// it has no certificate.
+    pub certificate: Box<[CertificateName]>,
     /// That it is counted.
     pub open: OpenSocket,
     /// Tells those who have not joined that the router stops.
@@ -165,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
     pub fn new(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
         let settings = &environment.settings;
-        let Upgraded { socket, read, transport, open, stopping } = upgraded;
+        let Upgraded { socket, read, transport, certificate, open, stopping } = upgraded;
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
         let websocket = WebSocket::new(transport.serializer, settings.message_limit);
         let now = Instant::now();
@@ -174,6 +180,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             connection: Connection::new(socket, websocket, read, outbox.clone()),
             outbox,
             transport,
+            certificate,
             timer: Box::pin(tokio::time::sleep(settings.handshake_timeout)),
             allowance: settings
                 .message_rate
@@ -390,7 +397,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             (Phase::Handshake(handshake), Ok(message)) => {
                 let handshake = std::mem::take(handshake);
-                let next = handshake.receive(message, &self.transport, &self.environment.access);
+                let mut chance = StdRng::from_rng(&mut rand::rng());
+                let lent =
+                    &mut Lent { now: SystemTime::now(), chance: &mut chance, certificate: &self.certificate };
+                let next = handshake.receive(message, &self.transport, &self.environment.access, lent);
                 self.advance(next, context);
             }
         }
@@ -412,8 +422,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.phase = Phase::Verifying(then, self.environment.verifier.verify(check));
             }
             Next::Verify { check, then } => self.conclude(then, check.run(), context),
-            Next::Join { realm, newcomer } => {
+            Next::Join { realm, newcomer, expiry } => {
                 self.phase = Phase::Joining;
+                if let Some(expiry) = expiry {
+                    let left = expiry.duration_since(SystemTime::now()).unwrap_or_default();
+                    self.clock.expire(Instant::now(), left);
+                }
                 self.stopping = None;
                 let (outbox, session) = (self.outbox.clone(), context.address().recipient());
                 let join = self
@@ -434,7 +448,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     }
 
     /// Takes the outcome of a check that was waited for.
-    fn verified(&mut self, outcome: Result<bool, Unchecked>, context: &mut Context<Self>) {
+    fn verified(&mut self, outcome: Checked, context: &mut Context<Self>) {
         let verifying = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Verifying(verifying, _) = verifying {
             self.conclude(verifying, outcome, context);
@@ -444,12 +458,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         self.connection.release();
     }
 
-    fn conclude(
-        &mut self,
-        verifying: Verifying,
-        outcome: Result<bool, Unchecked>,
-        context: &mut Context<Self>,
-    ) {
+    fn conclude(&mut self, verifying: Verifying, outcome: Checked, context: &mut Context<Self>) {
         if let Err(problem) = &outcome {
             error!(peer = %self.transport.peer, %problem, "a proof could not be checked");
         }
@@ -599,6 +608,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 self.environment.metrics.limit(Limit::WriteStall);
                 self.end(Cause::SlowConsumer);
             }
+            Due::Expiry => self.end(Cause::Expired),
             Due::Linger => return self.cut(task),
         }
         self.write(task);

@@ -1,7 +1,7 @@
 //! When something is due in a session although nothing happens.
 
 use super::SessionSettings;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What happened when, as far as something can become due by it.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Clock {
     pinged: Option<Instant>,
     /// Since when the socket takes nothing although something waits.
     stalled: Option<Instant>,
+    /// When the proof expires by which the client was let in.
+    expiry: Option<Instant>,
 }
 
 /// How far a session is, as far as its clock minds.
@@ -41,6 +43,8 @@ pub(super) enum Due {
     Pong,
     /// The client has taken nothing for too long.
     Stall,
+    /// The proof expires by which the client was let in.
+    Expiry,
     /// The client has not closed its side in time.
     Linger,
 }
@@ -48,7 +52,7 @@ pub(super) enum Due {
 impl Clock {
     /// A session that begins.
     pub(super) fn new(now: Instant) -> Self {
-        Self { opened: now, challenged: None, heard: now, pinged: None, stalled: None }
+        Self { opened: now, challenged: None, heard: now, pinged: None, stalled: None, expiry: None }
     }
 
     /// CHALLENGE is sent.
@@ -91,8 +95,22 @@ impl Clock {
         self.stalled.is_some()
     }
 
+    /// The client is let in for so long from now.
+    pub(super) fn expire(&mut self, now: Instant, left: Duration) {
+        // What no clock can tell is never.
+        self.expiry = now.checked_add(left);
+    }
+
     /// What is due next, and when.
     pub(super) fn due(&self, stage: Stage, settings: &SessionSettings) -> (Instant, Due) {
+        let (when, due) = self.due_without_expiry(stage, settings);
+        match (stage, self.expiry) {
+            (Stage::Joined, Some(expiry)) if expiry < when => (expiry, Due::Expiry),
+            _ => (when, due),
+        }
+    }
+
+    fn due_without_expiry(&self, stage: Stage, settings: &SessionSettings) -> (Instant, Due) {
         match (stage, self.stalled, self.pinged) {
             (Stage::Joining, ..) => {
                 let joined = (self.opened + settings.handshake_timeout, Due::Handshake);
@@ -113,7 +131,6 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn settings() -> SessionSettings {
         SessionSettings {
@@ -177,5 +194,22 @@ mod tests {
         clock.flow(|| after(61));
         assert_eq!(due(&clock, Stage::Joined, start), (68, Due::Pong));
         assert_eq!(due(&clock, Stage::Ending(after(3)), start), (3, Due::Linger));
+    }
+
+    #[test]
+    fn a_member_is_let_in_for_so_long_whatever_it_does() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = Clock::new(start);
+        clock.expire(after(1), Duration::from_secs(24));
+        assert_eq!(due(&clock, Stage::Joining, start), (10, Due::Handshake));
+        assert_eq!(due(&clock, Stage::Joined, start), (20, Due::Ping));
+        clock.hear(after(18));
+        assert_eq!(due(&clock, Stage::Joined, start), (25, Due::Expiry));
+        clock.stall(false, after(20));
+        assert_eq!(due(&clock, Stage::Joined, start), (25, Due::Expiry));
+        assert_eq!(due(&clock, Stage::Ending(after(30)), start), (30, Due::Linger));
+        clock.expire(after(1), Duration::MAX);
+        assert_eq!(due(&clock, Stage::Joined, start), (32, Due::Stall));
     }
 }

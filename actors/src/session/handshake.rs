@@ -11,22 +11,33 @@
 //! what it takes, so that one AUTHENTICATE answers one CHALLENGE.
 
 use super::{
-    access::{Access, Admission},
-    auth::{Check, Exchange, Method, Unchecked, ticket},
+    access::{Access, Admission, CertificateName, Principal},
+    auth::{
+        Check, Checked, Claims, Exchange, Method, Proof, cra,
+        cryptosign::{self, PublicKey},
+        jwt, scram, ticket,
+    },
 };
 use crate::{
     cause::Cause,
     label::labels,
     limit::Limit,
     message::{
-        Abort, Authenticate, Challenge, ClientMessage, Hello,
+        Abort, Challenge, ClientMessage, Hello,
+        feature::Roles,
+        id::{MAX_ID, SessionId},
         uri::{Match, Uri, UriRule},
+        value::{Dict, Value},
     },
     permission::Role,
     refusal::{Refusal, Violation},
     roster::{Newcomer, Transport},
 };
-use std::sync::Arc;
+use rand::{RngExt, rngs::StdRng};
+use std::{sync::Arc, time::SystemTime};
+
+/// By whom those are known who are in the configuration.
+const PROVIDER: &str = "static";
 
 /// Where a client stands that has not joined, and whose next message is due.
 #[derive(Debug, Default)]
@@ -42,19 +53,25 @@ pub(crate) enum Handshake {
 #[derive(Debug)]
 pub(crate) struct Verifying(Box<Candidate>);
 
-/// What a client becomes if it proves who it is.
+/// Who wants to join, and who it is if it proves that.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     realm: Uri,
-    /// `None` for an authid that nobody has: whatever the proof, it is not let in.
-    newcomer: Option<Newcomer>,
+    method: Method,
+    /// The id that CHALLENGE has told.
+    promised: Option<SessionId>,
+    /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
+    /// proof tells who it is.
+    identity: Option<(Arc<str>, Arc<Role>)>,
+    transport: Transport,
+    roles: Roles,
 }
 
 /// What comes next for a client that has not joined.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It may join this realm.
-    Join { realm: Uri, newcomer: Newcomer },
+    /// It may join this realm, and stay until this time if there is one.
+    Join { realm: Uri, newcomer: Newcomer, expiry: Option<SystemTime> },
     /// It is asked for a proof; `then` takes the answer.
     Challenge { challenge: Challenge, then: Handshake },
     /// The check is to be run; `then` takes its outcome.
@@ -95,9 +112,11 @@ pub(crate) enum Refused {
         /// The methods that can be used.
         accepted: String,
     },
-    /// It offers a method that needs the authid, and gives none.
-    #[error("HELLO.Details.authid is missing: it is needed for authentication by {method}")]
-    NoAuthid {
+    /// It offers a method, and leaves out what that needs.
+    #[error("authentication by {method} is not possible: {lacks}")]
+    Incomplete {
+        /// What it leaves out.
+        lacks: &'static str,
         /// The method.
         method: &'static str,
     },
@@ -161,7 +180,7 @@ labels! {
         Self::NoSuchRealm(_) => "no_such_realm",
         Self::NoMatchingAuthMethod { .. } => "no_matching_auth_method",
         Self::AuthenticationRequired { .. } => "authentication_required",
-        Self::NoAuthid { .. } => "no_authid",
+        Self::Incomplete { .. } => "incomplete",
         Self::AuthenticationDenied => "authentication_denied",
         Self::AuthenticationFailed => "authentication_failed",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
@@ -188,7 +207,7 @@ impl Refused {
             | Self::NoSuchRealm(_)
             | Self::NoMatchingAuthMethod { .. }
             | Self::AuthenticationRequired { .. }
-            | Self::NoAuthid { .. }
+            | Self::Incomplete { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
             | Self::AccessChanged
@@ -215,6 +234,7 @@ impl Refused {
             | Cause::SlowConsumer
             | Cause::PingTimeout
             | Cause::Policy(_)
+            | Cause::Expired
             | Cause::RealmClosed
             | Cause::Shutdown => None,
         }
@@ -229,7 +249,7 @@ impl Refused {
             Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
             Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
             Self::NoRoom(refusal) => refusal.uri(),
-            Self::AuthenticationRequired { .. } | Self::NoAuthid { .. } => {
+            Self::AuthenticationRequired { .. } | Self::Incomplete { .. } => {
                 "wamp.error.authentication_required"
             }
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
@@ -250,7 +270,7 @@ impl Refused {
             | Self::NoSuchRealm(_)
             | Self::NoMatchingAuthMethod { .. }
             | Self::AuthenticationRequired { .. }
-            | Self::NoAuthid { .. }
+            | Self::Incomplete { .. }
             | Self::AuthenticationDenied => 1000,
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
@@ -262,17 +282,37 @@ impl Refused {
     }
 }
 
+/// What the handshake is lent for a message of the client: the time, the chance, and what its connection proves.
+pub(crate) struct Lent<'a> {
+    pub(crate) now: SystemTime,
+    pub(crate) chance: &'a mut StdRng,
+    /// The names in the certificate with which the connection was opened, in the order in which they are looked up; none
+    /// if there is no certificate.
+    pub(crate) certificate: &'a [CertificateName],
+}
+
+impl Lent<'_> {
+    fn session_id(&mut self) -> SessionId {
+        SessionId::new(self.chance.random_range(1..=MAX_ID)).unwrap_or(SessionId::FIRST)
+    }
+}
+
 impl Handshake {
     /// Takes the next message of the client.
-    pub(crate) fn receive(self, message: ClientMessage, transport: &Transport, access: &Access) -> Next {
+    pub(crate) fn receive(
+        self,
+        message: ClientMessage,
+        transport: &Transport,
+        access: &Access,
+        lent: &mut Lent<'_>,
+    ) -> Next {
         match (self, message) {
             (Self::Opened, ClientMessage::Hello(hello)) => {
-                greet(&hello, transport, access).unwrap_or_else(Next::Refuse)
+                greet(&hello, transport, access, lent).unwrap_or_else(Next::Refuse)
             }
-            (
-                Self::Challenged { candidate, exchange },
-                ClientMessage::Authenticate(Authenticate { signature, .. }),
-            ) => Next::Verify { check: exchange.answer(signature), then: Verifying(candidate) },
+            (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
+                Next::Verify { check: exchange.answer(authenticate, lent.now), then: Verifying(candidate) }
+            }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
             (Self::Challenged { .. }, message) => {
@@ -284,13 +324,40 @@ impl Handshake {
 
 impl Verifying {
     /// Takes the outcome of the check.
-    pub(crate) fn conclude(self, outcome: Result<bool, Unchecked>) -> Next {
-        let Candidate { realm, newcomer } = *self.0;
-        match (outcome, newcomer) {
-            (Ok(true), Some(newcomer)) => Next::Join { realm, newcomer },
-            (Ok(_), _) => Next::Refuse(Refused::AuthenticationDenied),
-            (Err(_), _) => Next::Refuse(Refused::AuthenticationFailed),
+    pub(crate) fn conclude(self, outcome: Checked) -> Next {
+        match outcome {
+            Ok(Some(proof)) => self.0.admit(proof),
+            Ok(None) => Next::Refuse(Refused::AuthenticationDenied),
+            Err(_) => Next::Refuse(Refused::AuthenticationFailed),
         }
+    }
+}
+
+impl Candidate {
+    /// Lets it in as who it is by a right proof; nobody is not let in.
+    fn admit(mut self, Proof { authextra, claims }: Proof) -> Next {
+        match (claims, self.identity.take()) {
+            (Some(Claims { authid, role, expiry }), _) => {
+                self.join(Some(authid), role, authextra, Some(expiry))
+            }
+            (None, Some((authid, role))) => self.join(Some(authid), role, authextra, None),
+            (None, None) => Next::Refuse(Refused::AuthenticationDenied),
+        }
+    }
+
+    fn join(
+        self,
+        authid: Option<Arc<str>>,
+        role: Arc<Role>,
+        authextra: Option<Dict>,
+        expiry: Option<SystemTime>,
+    ) -> Next {
+        let Self { realm, method, promised, identity: _, transport, roles } = self;
+        let authmethod = method.name();
+        let authprovider = PROVIDER;
+        let newcomer =
+            Newcomer { promised, authid, role, authmethod, authprovider, authextra, transport, roles };
+        Next::Join { realm, newcomer, expiry }
     }
 }
 
@@ -298,7 +365,12 @@ fn unexpected(message: &'static str, problem: &'static str) -> Next {
     Next::Refuse(Violation::Unexpected { message, problem }.into())
 }
 
-fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, Refused> {
+fn greet(
+    hello: &Hello,
+    transport: &Transport,
+    access: &Access,
+    lent: &mut Lent<'_>,
+) -> Result<Next, Refused> {
     if !hello.realm.is_valid(Match::Exact, UriRule::Loose) {
         return Err(Refused::InvalidRealm(hello.realm.clone()));
     }
@@ -313,12 +385,14 @@ fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, 
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
+    let applicant = Applicant { hello, transport, certificate: lent.certificate, admission: &admission };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
-    if let Some(next) = accepted().find_map(|method| begin(method, hello, transport, &admission)) {
-        return Ok(next);
+    if let Some(method) = applicant.choose(accepted()) {
+        return Ok(applicant.begin(method, lent));
     }
-    Err(match accepted().next() {
-        Some(method) => Refused::NoAuthid { method: method.name() },
+    let mut incomplete = accepted().filter_map(|method| Some((method, applicant.lacks(method)?)));
+    Err(match incomplete.next() {
+        Some((method, lacks)) => Refused::Incomplete { lacks, method: method.name() },
         None if offered.iter().all(|method| *method == Some(Method::Anonymous)) => {
             Refused::AuthenticationRequired { accepted: admission.accepted() }
         }
@@ -326,30 +400,160 @@ fn greet(hello: &Hello, transport: &Transport, access: &Access) -> Result<Next, 
     })
 }
 
-/// Begins a method that the realm accepts; `None` if the client has left out what it needs.
-fn begin(method: Method, hello: &Hello, transport: &Transport, admission: &Admission) -> Option<Next> {
-    let realm = hello.realm.clone();
-    let newcomer = |authid: Option<Arc<str>>, role: Arc<Role>| Newcomer {
-        authid,
-        role,
-        authmethod: method.name(),
-        authprovider: "static",
-        transport: transport.clone(),
-        roles: hello.details.roles.unwrap_or_default(),
-    };
-    match method {
-        Method::Anonymous => {
-            let newcomer = newcomer(None, admission.anonymous.clone()?);
-            Some(Next::Join { realm, newcomer })
+/// Somebody who stands before the door of a realm.
+struct Applicant<'a> {
+    hello: &'a Hello,
+    transport: &'a Transport,
+    certificate: &'a [CertificateName],
+    admission: &'a Admission,
+}
+
+impl<'a> Applicant<'a> {
+    /// The method that is taken out of those that the realm accepts. Whoever is not known, or can use none of them, is
+    /// asked by the first: nobody learns by which methods somebody can join, or whether there is somebody.
+    fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
+        let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
+        let first = usable.next()?;
+        let serves = |method: &Method| *method == Method::Jwt || self.principal(*method).is_some();
+        if first == Method::Anonymous || serves(&first) {
+            return Some(first);
         }
-        Method::Ticket => {
-            let known = admission.principal(hello.details.authid.as_deref()?);
-            let expected = known.map(|known| &known.ticket);
-            let exchange = Exchange::Ticket(ticket::Exchange::begin(expected, admission.decoy.as_ref()));
-            let newcomer = known.map(|known| newcomer(Some(known.authid.clone()), known.role.clone()));
-            let challenge = exchange.challenge();
-            let candidate = Box::new(Candidate { realm, newcomer });
-            Some(Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } })
+        Some(usable.find(serves).unwrap_or(first))
+    }
+
+    /// What the client has left out that a method needs; `None` if it is all there.
+    fn lacks(&self, method: Method) -> Option<&'static str> {
+        match method {
+            Method::Anonymous | Method::Jwt => None,
+            Method::Tls => self
+                .certificate
+                .is_empty()
+                .then_some("the connection was opened without a client certificate"),
+            Method::Ticket | Method::WampCra | Method::WampScram if self.authid().is_none() => {
+                Some("HELLO.Details.authid is missing")
+            }
+            Method::Ticket | Method::WampCra => None,
+            Method::WampScram => match (self.client_nonce(), self.extra("channel_binding")) {
+                (None, _) => Some(
+                    "HELLO.Details.authextra.nonce must be a text of at most 256 printable ASCII characters without a \
+                     comma",
+                ),
+                (Some(_), Some(_)) => {
+                    Some("HELLO.Details.authextra.channel_binding must be null, since none is offered")
+                }
+                (Some(_), None) => None,
+            },
+            Method::Cryptosign => self
+                .announced_key()
+                .is_none()
+                .then_some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits"),
+        }
+    }
+
+    fn authid(&self) -> Option<&'a str> {
+        self.hello.details.authid.as_deref()
+    }
+
+    /// What the client tells a method.
+    fn extra(&self, key: &str) -> Option<&'a Value> {
+        self.hello.details.authextra.as_ref()?.value(key)
+    }
+
+    /// What the client adds to the challenge of `wamp-scram`.
+    fn client_nonce(&self) -> Option<&'a str> {
+        self.extra("nonce").and_then(Value::as_str).filter(|nonce| scram::is_nonce(nonce))
+    }
+
+    /// The key that the client says it has.
+    fn announced_key(&self) -> Option<PublicKey> {
+        PublicKey::announced(self.extra("pubkey")?.as_str()?)
+    }
+
+    /// Who can use the method and says that it is who it is, still to be proved.
+    fn principal(&self, method: Method) -> Option<&'a Principal> {
+        let principal = match (self.authid(), method) {
+            (Some(authid), _) => self.admission.principal(authid)?,
+            (None, Method::Cryptosign) => self.admission.owner(&self.announced_key()?)?,
+            (None, Method::Tls) => self.admission.holder(self.certificate)?,
+            (
+                None,
+                Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram | Method::Jwt,
+            ) => return None,
+        };
+        principal.credentials.serve(method).then_some(principal)
+    }
+
+    /// Whether the connection was opened with a certificate of somebody.
+    fn shows_certificate_of(&self, principal: &Principal) -> bool {
+        self.certificate.iter().any(|name| principal.credentials.certificates.contains(name))
+    }
+
+    /// Begins a method that lacks nothing.
+    fn begin(&self, method: Method, lent: &mut Lent<'_>) -> Next {
+        let admission = self.admission;
+        let authid = self.authid().unwrap_or_default();
+        let principal = self.principal(method);
+        let credentials = principal.map(|known| &known.credentials);
+        let mut promised = None;
+        let exchange = match method {
+            Method::Anonymous => {
+                let candidate = self.candidate(method, None, None);
+                let Some(role) = admission.anonymous.clone() else {
+                    return candidate.admit(Proof::default());
+                };
+                return candidate.join(None, role, None, None);
+            }
+            Method::Ticket => {
+                let expected = credentials.and_then(|known| known.ticket.as_ref());
+                Exchange::Ticket(ticket::Exchange::begin(expected, admission.decoy_hash.as_ref()))
+            }
+            Method::WampCra => {
+                let session = lent.session_id();
+                promised = Some(session);
+                let authrole =
+                    principal.map_or_else(|| admission.decoy_role(authid), |known| &known.role.name);
+                let subject = cra::Subject { authid, authrole, authprovider: PROVIDER, session };
+                let key = credentials.and_then(|known| known.cra.clone()).unwrap_or_else(|| {
+                    cra::Key::decoy(&admission.decoy, authid, admission.decoy_salting.as_ref())
+                });
+                Exchange::Cra(cra::Exchange::begin(key, subject, lent.chance.random(), lent.now))
+            }
+            Method::WampScram => {
+                let keys = credentials.and_then(|known| known.scram.clone());
+                let keys =
+                    keys.unwrap_or_else(|| scram::Keys::decoy(&admission.decoy, authid, admission.decoy_kdf));
+                let nonce = self.client_nonce().unwrap_or_default();
+                Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
+            }
+            Method::Tls => {
+                let shown = principal.filter(|known| self.shows_certificate_of(known));
+                return self.candidate(method, shown, None).admit(Proof::default());
+            }
+            Method::Jwt => Exchange::Jwt(jwt::Exchange::begin(admission.jwt.clone(), self.authid())),
+            Method::Cryptosign => {
+                let keys = credentials.map_or(&[][..], |known| &known.public_keys);
+                let announced = self.announced_key().unwrap_or_default();
+                Exchange::Cryptosign(cryptosign::Exchange::begin(keys, announced, lent.chance.random()))
+            }
+        };
+        let challenge = exchange.challenge();
+        let candidate = Box::new(self.candidate(method, principal, promised));
+        Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
+    }
+
+    fn candidate(
+        &self,
+        method: Method,
+        principal: Option<&Principal>,
+        promised: Option<SessionId>,
+    ) -> Candidate {
+        Candidate {
+            realm: self.hello.realm.clone(),
+            method,
+            promised,
+            identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
+            transport: self.transport.clone(),
+            roles: self.hello.details.roles.unwrap_or_default(),
         }
     }
 }
@@ -359,9 +563,13 @@ mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
-        session::access::{Door, Principal, Ticket},
+        session::{
+            access::{Door, Principal, Ticket},
+            auth::Unchecked,
+        },
     };
     use bytes::Bytes;
+    use rand::SeedableRng;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -370,17 +578,17 @@ mod tests {
     /// `both` either, and `shut` nobody.
     fn access() -> Access {
         let anonymous = Some(Arc::new(Role::unrestricted("anonymous")));
-        let joe = |ticket| {
+        let joe = |ticket: Ticket| {
             let role = Arc::new(Role::unrestricted("backend"));
-            vec![Principal { authid: "joe".into(), role, ticket }]
+            vec![Principal { authid: "joe".into(), role, credentials: ticket.into() }]
         };
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
-        let access = Access::default();
+        let access = Access::new([7; 32]);
         access.replace([
-            ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new() }),
-            ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()) }),
-            ("hashed".into(), Door { anonymous: None, principals: joe(hashed) }),
-            ("both".into(), Door { anonymous, principals: joe(plain) }),
+            ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
+            ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
+            ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
+            ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
             ("shut".into(), Door::default()),
         ]);
         access
@@ -396,7 +604,9 @@ mod tests {
             via: None,
             is_secure: false,
         };
-        handshake.receive(message, &transport, &access())
+        let mut chance = StdRng::seed_from_u64(1);
+        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate: &[] };
+        handshake.receive(message, &transport, &access(), lent)
     }
 
     fn hello(realm: &str, details: &str) -> Next {
@@ -405,7 +615,7 @@ mod tests {
 
     /// Who is let in where.
     fn joined(next: Next) -> (Uri, Newcomer) {
-        let Next::Join { realm, newcomer } = next else { panic!("it is not let in: {next:?}") };
+        let Next::Join { realm, newcomer, expiry: None } = next else { panic!("it is not let in: {next:?}") };
         (realm, newcomer)
     }
 
@@ -537,7 +747,7 @@ mod tests {
             ("wamp.error.no_matching_auth_method", "wamp.error.authentication_required");
         let none = "none of the offered methods of authentication is accepted here; accepted: ";
         let nobody = "nobody joins this realm anonymously; accepted: ";
-        let no_authid = "HELLO.Details.authid is missing: it is needed for authentication by ticket";
+        let no_authid = "authentication by ticket is not possible: HELLO.Details.authid is missing";
         for (realm, details, reason, text) in [
             ("open", r#","authmethods":["ticket"],"authid":"joe""#, no_match, format!("{none}anonymous")),
             ("open", r#","authmethods":["wampcra","ticket"]"#, no_match, format!("{none}anonymous")),

@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod actor;
-pub(crate) mod auth;
+pub mod auth;
 mod clock;
 pub(crate) mod handshake;
 mod settings;

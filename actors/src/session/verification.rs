@@ -1,6 +1,6 @@
 //! Checks that are costly run on threads of their own, so many at a time that their memory is bounded.
 
-use super::auth::{Check, Unchecked};
+use super::auth::{Check, Checked, Unchecked};
 use std::{
     fmt,
     future::Future,
@@ -44,10 +44,10 @@ impl Verifier {
 }
 
 /// A check that waits for its turn, or runs. Dropped before its turn it is never run.
-pub(crate) struct Verification(Pin<Box<dyn Future<Output = Result<bool, Unchecked>>>>);
+pub(crate) struct Verification(Pin<Box<dyn Future<Output = Checked>>>);
 
 impl Future for Verification {
-    type Output = Result<bool, Unchecked>;
+    type Output = Checked;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(context)
@@ -63,7 +63,10 @@ impl fmt::Debug for Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{access::Ticket, auth::ticket::Exchange};
+    use crate::session::{
+        access::Ticket,
+        auth::{Proof, ticket::Exchange},
+    };
     use std::task::Waker;
 
     /// The check of a right ticket, which takes some tenths of a second.
@@ -90,7 +93,7 @@ mod tests {
         let mut verification = verifier.verify(check());
         assert!(is_under_way(&mut verification));
         drop(turn);
-        assert_eq!(verification.await, Ok(true));
+        assert_eq!(verification.await, Ok(Some(Proof::default())));
         assert_eq!(verifier.turns.available_permits(), 1);
     }
 

@@ -133,10 +133,12 @@ impl TestRealm {
         serializer: Serializer,
     ) -> Result<SessionId, Refusal> {
         let newcomer = Newcomer {
+            promised: None,
             authid: authid.map(Into::into),
             role: role.into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer,
                 peer: "tcp4:127.0.0.1:4711".into(),

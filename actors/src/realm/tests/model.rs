@@ -295,10 +295,12 @@ impl Model {
             Features::default(),
         ][self.chance.random_range(0..5)];
         let newcomer = Newcomer {
+            promised: None,
             authid: None,
             role: Role::unrestricted("user").into(),
             authmethod: "anonymous",
             authprovider: "static",
+            authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),

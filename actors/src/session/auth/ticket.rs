@@ -5,6 +5,7 @@
 
 use crate::message::Signature;
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use subtle::{Choice, ConstantTimeEq};
@@ -65,6 +66,19 @@ impl Ticket {
     /// A ticket given as its Argon2 hash, a PHC string such as `$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>`.
     pub fn hashed(phc: &str) -> Result<Self, InvalidHash> {
         Ok(Self(Secret::Hashed(Arc::new(Hash::parse(phc)?))))
+    }
+
+    /// The Argon2 hash of a ticket with the usual parameters, a PHC string for [`Ticket::hashed`]. The salt should be of
+    /// chance.
+    pub fn hash_of(ticket: &str, salt: &[u8; 16]) -> String {
+        let (argon2, mut output) = (Argon2::default(), [0; 32]);
+        // The salt and the output have lengths that Argon2 takes, and a text is never too long for it.
+        let hashed = argon2.hash_password_into(ticket.as_bytes(), salt, &mut output);
+        debug_assert!(hashed.is_ok(), "the parameters are the usual ones");
+        let params = argon2.params();
+        let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+        let [salt, output] = [&salt[..], &output].map(|octets| BASE64_STANDARD_NO_PAD.encode(octets));
+        format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}")
     }
 
     /// Its hash, if it was given as one.
@@ -193,6 +207,15 @@ mod tests {
             }
             assert!(!run(None, decoy, "secret123"), "nobody has a ticket");
         }
+    }
+
+    #[test]
+    fn a_hash_that_is_made_here_is_taken_here() {
+        let hash = Ticket::hash_of("secret123", &[7; 16]);
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"), "{hash}");
+        let ticket = Ticket::hashed(&hash).unwrap();
+        assert!(run(Some(&ticket), ticket.hash(), "secret123"));
+        assert!(!run(Some(&ticket), ticket.hash(), "secret12"));
     }
 
     #[test]
