@@ -9,9 +9,9 @@ use std::{env, fmt::Write};
 
 /// Where clients can connect, which realms they find there, and one line to try.
 pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
-    let url = service.url();
+    let url = &service.urls()[0];
     let mut text = format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION"));
-    for url in service.urls().skip(1) {
+    for url in &service.urls()[1..] {
         let _ = writeln!(text, "listens on {url}");
     }
     if let Some(address) = service.admin_address() {
@@ -22,13 +22,20 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     }
     // The name by which it was called works again, wherever the program lies.
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    let line = match realms.iter().find(|realm| is_open(realm)) {
-        Some(RealmSettings { name, .. }) => {
-            format!("{program} bench rpc --url {url} --realm {name} --seconds 2")
+    // What the load generator can reach.
+    let plain = service
+        .urls()
+        .iter()
+        .find(|url| url.starts_with("ws://") || url.starts_with("rs://") && !url.starts_with("rs://unix:"));
+    let line = match (plain, realms.iter().find(|realm| is_open(realm))) {
+        (Some(url), Some(RealmSettings { name, .. })) => {
+            Some(format!("{program} bench rpc --url {url} --realm {name} --seconds 2"))
         }
-        None => format!("curl http://{}/healthz", service.admin_address().unwrap_or(service.address())),
+        _ => service.pages_address().map(|address| format!("curl http://{address}/healthz")),
     };
-    let _ = writeln!(text, "try: {line}");
+    if let Some(line) = line {
+        let _ = writeln!(text, "try: {line}");
+    }
     text
 }
 

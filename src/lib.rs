@@ -3,9 +3,11 @@
 //! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
 
 pub mod bench;
+mod client;
 pub mod config;
 mod reload;
 mod server;
+pub mod terminal;
 pub mod user;
 
 pub use realmkeeper_actors::router::RealmSettings;
@@ -26,7 +28,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 pub struct Settings {
     /// Where it listens for WAMP clients; at least one.
     pub listeners: Vec<Listener>,
-    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener if there is no
+    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener for WebSocket if there is no
     /// address for them.
     pub admin: Option<SocketAddr>,
     /// The realms.
@@ -48,11 +50,25 @@ pub struct ShutdownTimes {
     pub spread: Duration,
 }
 
+/// What clients speak to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// WAMP over WebSocket.
+    #[default]
+    WebSocket,
+    /// WAMP over RawSocket.
+    RawSocket,
+}
+
 /// Where and how WAMP clients connect.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// The address; port 0 takes any that is free.
+    /// What clients speak.
+    pub kind: ListenerKind,
+    /// The address; port 0 takes any that is free. Without effect where there is a Unix domain socket.
     pub address: SocketAddr,
+    /// The Unix domain socket on which it listens instead of an address. Only for RawSocket.
+    pub unix: Option<UnixSocket>,
     /// Whether every connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
     /// Where the balancers are that are believed what they tell of the addresses of clients.
@@ -67,6 +83,19 @@ pub struct Listener {
     pub serializers: Vec<Serializer>,
     /// Limits and times of the sessions.
     pub session: SessionSettings,
+}
+
+/// A Unix domain socket in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// Its file. One that is left over from before is replaced.
+    pub path: PathBuf,
+    /// The permissions of the file, such as `0o660`: to connect takes that of writing.
+    pub mode: u32,
+    /// The number of the user who owns it; whoever runs the service, if none.
+    pub user: Option<u32>,
+    /// The number of the group that owns it; that of the process, if none.
+    pub group: Option<u32>,
 }
 
 /// The PEM files of a listener with TLS.
@@ -132,7 +161,9 @@ impl Default for Settings {
 impl Default for Listener {
     fn default() -> Self {
         Self {
+            kind: ListenerKind::default(),
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            unix: None,
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
             tls: None,

@@ -7,10 +7,12 @@ use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
     parser::ValueSource,
 };
+use clap_complete::Shell;
 use realmkeeper::{
     Configured, Service, Settings,
     bench::{self, BenchArgs},
     config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, LogLevel, Overrides, Problem},
+    terminal::{self, CallArgs, PublishArgs, RegisterArgs, SessionsArgs, SubscribeArgs},
     user::{self, UserArgs},
 };
 use std::{
@@ -55,7 +57,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_LISTEN", hide_env_values = true)]
     listen: Option<String>,
 
-    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener
+    /// The address of /metrics, /healthz, /livez and /readyz; without one they are on the first listener for WebSocket
     #[arg(long, value_name = "ADDR", env = "REALMKEEPER_ADMIN", hide_env_values = true)]
     admin: Option<String>,
 
@@ -78,6 +80,16 @@ enum Command {
     User(UserArgs),
     /// Measure a WAMP router, or the limit of this machine
     Bench(BenchArgs),
+    Sessions(SessionsArgs),
+    Call(CallArgs),
+    Publish(PublishArgs),
+    Subscribe(SubscribeArgs),
+    Register(RegisterArgs),
+    /// Print what a shell needs to complete the commands and flags of this program
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 fn main() -> ExitCode {
@@ -100,8 +112,22 @@ fn main() -> ExitCode {
         Some(Command::Schema) => config::print_schema(),
         Some(Command::User(arguments)) => user::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
+        Some(Command::Sessions(arguments)) => terminal::run(terminal::Command::Sessions(arguments)),
+        Some(Command::Call(arguments)) => terminal::run(terminal::Command::Call(arguments)),
+        Some(Command::Publish(arguments)) => terminal::run(terminal::Command::Publish(arguments)),
+        Some(Command::Subscribe(arguments)) => terminal::run(terminal::Command::Subscribe(arguments)),
+        Some(Command::Register(arguments)) => terminal::run(terminal::Command::Register(arguments)),
+        Some(Command::Completion { shell }) => complete(shell),
         None => serve(&arguments.serve, &matches).unwrap_or_else(|text| refuse(&text)),
     }
+}
+
+/// Prints the completion of a shell. Whoever closed the output does not want to read it.
+fn complete(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "realmkeeper", &mut script);
+    let _ = io::stdout().write_all(&script);
+    ExitCode::SUCCESS
 }
 
 fn refuse(text: &str) -> ExitCode {

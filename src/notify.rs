@@ -14,7 +14,7 @@ pub(crate) fn started(service: &Service) {
 
 /// Tells that the service serves, and whether by the configuration that its file has.
 pub(crate) fn serving(service: &Service, is_current: bool) {
-    let mut status = format!("serving on {}", service.urls().collect::<Vec<_>>().join(", "));
+    let mut status = format!("serving on {}", service.urls().join(", "));
     if !is_current {
         status += "; the configuration in the file cannot be used, see the log";
     }

@@ -1,11 +1,11 @@
-//! Every way for a session to end, over a real socket: what the peer gets, how its WebSocket is closed, whether
-//! the realm is told, and what is logged.
+//! Every way for a session to end, over a real socket, a WebSocket or a RawSocket: what the peer gets, how a WebSocket
+//! is closed, whether the realm is told, and what is logged.
 
 use crate::support::{
     Peer, Router, form, log,
     peer::{Received, frame, header},
 };
-use realmkeeper::Settings;
+use realmkeeper::{Listener, ListenerKind, Settings};
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
 use std::{
@@ -16,6 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+
+/// What sessions can come by.
+const KINDS: [ListenerKind; 2] = [ListenerKind::WebSocket, ListenerKind::RawSocket];
 
 /// A realm with an observer, who is told who leaves, and a session that is about to end. The observer is at the first
 /// listener, the victim at the last.
@@ -28,12 +31,24 @@ struct Scene {
 }
 
 impl Scene {
+    /// A scene in which the victim has a WebSocket.
     fn new(serializer: Serializer, change: impl FnOnce(&mut Settings)) -> Self {
-        let router = Router::with(change);
+        Self::over(ListenerKind::WebSocket, serializer, change)
+    }
+
+    /// A scene in which the victim comes by this.
+    fn over(kind: ListenerKind, serializer: Serializer, change: impl FnOnce(&mut Settings)) -> Self {
+        let router = Router::with(|settings| {
+            change(settings);
+            let last = settings.listeners.last().expect("there is a listener").clone();
+            if last.kind != kind {
+                settings.listeners.push(Listener { kind, ..last });
+            }
+        });
         let (first, last) = (router.addresses()[0], router.addresses()[router.addresses().len() - 1]);
         let mut observer = Peer::join_at(first, Serializer::Json);
         let subscription = observer.subscribe("wamp.session.on_leave");
-        let victim = Peer::join_at(last, serializer);
+        let victim = Peer::join_over(kind, last, serializer);
         Self { router, observer, subscription, victim }
     }
 
@@ -62,22 +77,40 @@ impl Scene {
     }
 }
 
-/// Ends a session in both kinds of serializers, and checks what its peer gets before the end, and that the leave is
-/// announced once.
+/// Ends a session in each serializer and by each way to come, and checks what its peer gets before the end, and that
+/// the leave is announced once. Close frames are expected of a WebSocket only.
 fn ends(cause: &str, end: impl Fn(&mut Scene), expected: &[Received]) {
     ends_with(cause, |_| (), end, expected);
 }
 
 fn ends_with(cause: &str, change: impl Fn(&mut Settings), end: impl Fn(&mut Scene), expected: &[Received]) {
+    let is_frame = |received: &&Received| matches!(received, Received::Close(_));
+    let unframed: Vec<_> = expected.iter().filter(|received| !is_frame(received)).cloned().collect();
+    ends_over(ListenerKind::WebSocket, cause, &change, &end, expected);
+    ends_over(ListenerKind::RawSocket, cause, &change, &end, &unframed);
+}
+
+fn ends_over(
+    kind: ListenerKind,
+    cause: &str,
+    change: impl Fn(&mut Settings),
+    end: impl Fn(&mut Scene),
+    expected: &[Received],
+) {
     for serializer in [Serializer::Json, Serializer::MessagePack, Serializer::Cbor] {
-        let mut scene = Scene::new(serializer, &change);
+        let mut scene = Scene::over(kind, serializer, &change);
         end(&mut scene);
         let mut came = scene.victim.rest();
-        assert_eq!(came.pop(), Some(Received::End), "{cause} in {serializer}");
-        assert_eq!(came, expected, "{cause} in {serializer}");
+        assert_eq!(came.pop(), Some(Received::End), "{cause} in {serializer} over {kind:?}");
+        assert_eq!(came, expected, "{cause} in {serializer} over {kind:?}");
         scene.wait_for_leave();
         scene.check_end(cause);
     }
+}
+
+/// Ends a session that has a WebSocket.
+fn websocket_ends(cause: &str, end: impl Fn(&mut Scene), expected: &[Received]) {
+    ends_over(ListenerKind::WebSocket, cause, |_| (), end, expected);
 }
 
 fn goodbye(reason: &str) -> Received {
@@ -122,26 +155,27 @@ fn a_close_frame_is_echoed() {
         (None, None),
     ] {
         let end = |scene: &mut Scene| scene.victim.socket().close(frame.clone()).unwrap();
-        ends("transport_closed", end, &[Received::Close(code)]);
+        websocket_ends("transport_closed", end, &[Received::Close(code)]);
     }
 }
 
 #[test]
 fn a_connection_that_breaks_ends_the_session() {
-    ends("transport_lost", |scene| scene.victim.socket().get_ref().shutdown(Shutdown::Both).unwrap(), &[]);
+    ends("transport_lost", |scene| scene.victim.stream().shutdown(Shutdown::Both).unwrap(), &[]);
 }
 
 #[test]
 fn a_connection_that_is_reset_ends_the_session() {
-    let mut scene = Scene::new(Serializer::Json, |_| ());
-    let other = Peer::connect(&scene.router, Serializer::Json);
-    let victim = std::mem::replace(&mut scene.victim, other);
-    (scene.victim.session, scene.victim.authid) = (victim.session, victim.authid.clone());
-    let mut victim = victim;
-    socket2::SockRef::from(victim.socket().get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(victim);
-    scene.wait_for_leave();
-    scene.check_end("transport_lost");
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::Json, |_| ());
+        let other = Peer::connect(&scene.router, Serializer::Json);
+        let mut victim = std::mem::replace(&mut scene.victim, other);
+        (scene.victim.session, scene.victim.authid) = (victim.session, victim.authid.clone());
+        socket2::SockRef::from(&*victim.stream()).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(victim);
+        scene.wait_for_leave();
+        scene.check_end("transport_lost");
+    }
 }
 
 #[test]
@@ -168,7 +202,15 @@ fn frames_that_have_no_place_are_violations() {
         (raw(frame(0x09, b"x")), "a control frame is fragmented or longer than 125 octets"),
         (raw(frame(0x88, b"x")), "a close frame has a payload that is not valid"),
     ] {
-        ends("protocol_violation", end, &violation(text));
+        websocket_ends("protocol_violation", end, &violation(text));
+    }
+    for (end, text) in [
+        (raw(b"\x10\0\0\0".to_vec()), "a frame has reserved bits set"),
+        (raw(b"\x03\0\0\0".to_vec()), "a frame has a type that is not in use"),
+        (raw(b"\x08\0\0\x01".to_vec()), "a frame has a length of more than 2^24 octets"),
+    ] {
+        let [abort, _] = violation(text);
+        ends_over(ListenerKind::RawSocket, "protocol_violation", |_| (), end, &[abort]);
     }
 }
 
@@ -205,12 +247,18 @@ fn a_message_over_the_limit_is_refused_at_its_header() {
         let header = header(0x80 | first(scene), 1001);
         scene.victim.send_raw(&header);
     };
-    ends_with("message_too_big", limited, whole, &too_big("a message may have at most 1000 octets"));
+    let websocket = ListenerKind::WebSocket;
+    let told = too_big("a message may have at most 1000 octets");
+    ends_over(websocket, "message_too_big", limited, whole, &told);
     let fragments = |scene: &mut Scene| {
         let begin = frame(first(scene), &[b' '; 600]);
         scene.victim.send_raw(&[begin, header(0x80, 401)].concat());
     };
-    ends_with("message_too_big", limited, fragments, &too_big("a message may have at most 1000 octets"));
+    ends_over(websocket, "message_too_big", limited, fragments, &told);
+    // A RawSocket can tell powers of two only.
+    let whole = |scene: &mut Scene| scene.victim.send_raw(b"\0\0\x02\x01");
+    let [told, _] = too_big("a message may have at most 512 octets");
+    ends_over(ListenerKind::RawSocket, "message_too_big", limited, whole, &[told]);
 }
 
 #[test]
@@ -231,87 +279,104 @@ fn kill(scene: &mut Scene, procedure: &str, args: &Json) {
 #[test]
 fn a_killed_session_is_told_why() {
     let told = [Received::Message(json!([6, {"message": "foobar"}, "because"])), Received::Close(Some(1000))];
-    for serializer in [Serializer::Json, Serializer::Cbor] {
-        let mut scene = Scene::new(serializer, |_| ());
+    for (kind, serializer) in [
+        (ListenerKind::WebSocket, Serializer::Json),
+        (ListenerKind::WebSocket, Serializer::Cbor),
+        (ListenerKind::RawSocket, Serializer::MessagePack),
+    ] {
+        let told = if kind == ListenerKind::WebSocket { &told[..] } else { &told[..1] };
+        let mut scene = Scene::over(kind, serializer, |_| ());
         let session = scene.victim.session;
         kill(&mut scene, "wamp.session.kill", &json!([session]));
         // Out of the realm before the kill is answered.
         scene.wait_for_leave();
         assert_eq!(scene.observer.message(), json!([50, 2, {}]));
-        assert_eq!(scene.victim.rest(), [&told[..], &[Received::End]].concat());
+        assert_eq!(scene.victim.rest(), [told, &[Received::End]].concat());
         scene.check_end("killed");
 
-        let mut scene = Scene::new(serializer, |_| ());
+        let mut scene = Scene::over(kind, serializer, |_| ());
         kill(&mut scene, "wamp.session.kill_all", &json!([]));
         assert_eq!(scene.observer.message(), json!([50, 2, {}, [1]]));
-        assert_eq!(scene.victim.rest(), [&told[..], &[Received::End]].concat());
+        assert_eq!(scene.victim.rest(), [told, &[Received::End]].concat());
         scene.check_end("killed_all");
     }
 }
 
 #[test]
 fn a_killed_session_that_never_answers_is_shut_and_nothing_of_it_is_routed() {
-    let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.listeners[0].session.linger = Duration::from_millis(200)
-    });
-    let topic = scene.observer.subscribe("a.topic");
-    let session = scene.victim.session;
-    kill(&mut scene, "wamp.session.kill", &json!([session]));
-    scene.wait_for_leave();
-    assert_eq!(scene.observer.message()[0], 50);
-    scene.victim.send(&json!([16, 1, {}, "a.topic", ["too late"]]));
-    let goodbye = Received::Message(json!([6, {"message": "foobar"}, "because"]));
-    assert_eq!(scene.victim.receive(), goodbye);
-    assert_eq!(scene.victim.receive(), Received::Close(Some(1000)));
-    scene.router.wait_for_sockets(1);
-    scene.check_end("killed");
-    assert_ne!(topic, 0);
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::Json, |settings| {
+            settings.listeners[0].session.linger = Duration::from_millis(200)
+        });
+        let topic = scene.observer.subscribe("a.topic");
+        let session = scene.victim.session;
+        kill(&mut scene, "wamp.session.kill", &json!([session]));
+        scene.wait_for_leave();
+        assert_eq!(scene.observer.message()[0], 50);
+        scene.victim.send(&json!([16, 1, {}, "a.topic", ["too late"]]));
+        let goodbye = Received::Message(json!([6, {"message": "foobar"}, "because"]));
+        assert_eq!(scene.victim.receive(), goodbye);
+        if kind == ListenerKind::WebSocket {
+            assert_eq!(scene.victim.receive(), Received::Close(Some(1000)));
+        }
+        scene.router.wait_for_sockets(1);
+        scene.check_end("killed");
+        assert_ne!(topic, 0);
+    }
 }
 
 #[test]
 fn a_consumer_that_is_too_slow_is_told_where_that_still_fits() {
-    let mut scene = Scene::new(Serializer::Json, |settings| {
-        settings.listeners[0].session.outbox_limit = 256 << 10;
-        settings.listeners[0].session.linger = Duration::from_secs(60);
-    });
-    scene.victim.subscribe("a.topic");
-    scene.observer.flood("a.topic", 16 << 20);
-    scene.wait_for_leave();
-    let came = scene.victim.rest();
-    let is_event = |received: &&Received| matches!(received, Received::Message(message) if message[0] == 36);
-    let events = came.iter().take_while(is_event).count();
-    assert!(events > 0);
-    let end = [goodbye("realmkeeper.close.slow_consumer"), Received::Close(Some(1008)), Received::End];
-    assert_eq!(came[events..], end);
-    scene.check_end("slow_consumer");
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::Json, |settings| {
+            settings.listeners[0].session.outbox_limit = 256 << 10;
+            settings.listeners[0].session.linger = Duration::from_secs(60);
+        });
+        scene.victim.subscribe("a.topic");
+        scene.observer.flood("a.topic", 16 << 20);
+        scene.wait_for_leave();
+        let came = scene.victim.rest();
+        let is_event =
+            |received: &&Received| matches!(received, Received::Message(message) if message[0] == 36);
+        let events = came.iter().take_while(is_event).count();
+        assert!(events > 0);
+        let end = [goodbye("realmkeeper.close.slow_consumer"), Received::Close(Some(1008)), Received::End];
+        let (came, is_websocket) = (&came[events..], kind == ListenerKind::WebSocket);
+        assert_eq!(came, if is_websocket { end.to_vec() } else { vec![end[0].clone(), end[2].clone()] });
+        scene.check_end("slow_consumer");
+    }
 }
 
 #[test]
 fn a_consumer_that_takes_nothing_is_cut_off() {
-    let mut scene = Scene::new(Serializer::MessagePack, |settings| {
-        settings.listeners[0].session.outbox_limit = 64 << 20;
-        settings.listeners[0].session.write_stall = Duration::from_millis(200);
-        settings.listeners[0].session.linger = Duration::from_millis(200);
-    });
-    scene.victim.subscribe("a.topic");
-    scene.observer.flood("a.topic", 16 << 20);
-    scene.wait_for_leave();
-    scene.router.wait_for_sockets(1);
-    scene.check_end("slow_consumer");
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::MessagePack, |settings| {
+            settings.listeners[0].session.outbox_limit = 64 << 20;
+            settings.listeners[0].session.write_stall = Duration::from_millis(200);
+            settings.listeners[0].session.linger = Duration::from_millis(200);
+        });
+        scene.victim.subscribe("a.topic");
+        scene.observer.flood("a.topic", 16 << 20);
+        scene.wait_for_leave();
+        scene.router.wait_for_sockets(1);
+        scene.check_end("slow_consumer");
+    }
 }
 
 #[test]
 fn a_silent_peer_that_answers_no_ping_is_cut_off() {
-    let mut scene = Scene::new(Serializer::Json, |settings| {
-        let mut hasty = settings.listeners[0].clone();
-        hasty.session.ping_interval = Duration::from_millis(100);
-        hasty.session.ping_timeout = Duration::from_millis(100);
-        settings.listeners.push(hasty);
-    });
-    // The victim does not read.
-    scene.wait_for_leave();
-    scene.check_end("ping_timeout");
-    assert_eq!(scene.victim.receive(), Received::End);
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::Json, |settings| {
+            let mut hasty = settings.listeners[0].clone();
+            hasty.session.ping_interval = Duration::from_millis(100);
+            hasty.session.ping_timeout = Duration::from_millis(100);
+            settings.listeners.push(hasty);
+        });
+        // The victim does not read.
+        scene.wait_for_leave();
+        scene.check_end("ping_timeout");
+        assert_eq!(scene.victim.receive(), Received::End);
+    }
 }
 
 #[test]
@@ -364,6 +429,11 @@ fn a_router_that_stops_sends_everybody_away() {
     assert_eq!(scene.victim.rest(), told);
     assert_eq!(scene.observer.rest(), told);
     scene.check_log("shutdown");
+    let mut scene = Scene::over(ListenerKind::RawSocket, Serializer::MessagePack, |_| ());
+    scene.router.stop();
+    assert_eq!(scene.victim.rest(), [told[0].clone(), told[2].clone()]);
+    assert_eq!(scene.observer.rest(), told);
+    scene.check_log("shutdown");
 }
 
 #[test]
@@ -387,7 +457,7 @@ fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
         let mut peer = Peer::connect(&router, Serializer::Json);
         let hello = peer.frame(&json!([1, "realm1", {"roles": {"caller": {}}}]));
         peer.send_raw(&hello);
-        socket2::SockRef::from(peer.socket().get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(&*peer.stream()).set_linger(Some(Duration::ZERO)).unwrap();
     }
     router.wait_for_sockets(1);
     // The leave of the last is in the mailbox of the realm before this call, or it never joined.
@@ -396,32 +466,34 @@ fn who_goes_between_hello_and_welcome_leaves_nothing_behind() {
 
 #[test]
 fn a_slow_reader_that_is_behind_is_alive_though_its_pongs_wait_unread() {
-    let mut scene = Scene::new(Serializer::Json, |settings| {
-        let mut hasty = settings.listeners[0].clone();
-        hasty.session.outbox_limit = 32 << 20;
-        hasty.session.ping_interval = Duration::from_millis(50);
-        hasty.session.ping_timeout = Duration::from_secs(3);
-        hasty.session.write_stall = Duration::from_secs(60);
-        settings.listeners.push(hasty);
-    });
-    scene.victim.subscribe("a.topic");
-    // The kernel is not to take it all.
-    socket2::SockRef::from(scene.victim.socket().get_ref()).set_recv_buffer_size(128 << 10).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| scene.observer.flood("a.topic", 24 << 20));
-        // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
-        let start = Instant::now();
-        let mut events = 0;
-        while start.elapsed() < Duration::from_secs(4) {
-            if start.elapsed() >= Duration::from_millis(20) * events {
-                assert_eq!(scene.victim.message()[0], 36, "after {events} events");
-                events += 1;
+    for kind in KINDS {
+        let mut scene = Scene::over(kind, Serializer::Json, |settings| {
+            let mut hasty = settings.listeners[0].clone();
+            hasty.session.outbox_limit = 32 << 20;
+            hasty.session.ping_interval = Duration::from_millis(50);
+            hasty.session.ping_timeout = Duration::from_secs(3);
+            hasty.session.write_stall = Duration::from_secs(60);
+            settings.listeners.push(hasty);
+        });
+        scene.victim.subscribe("a.topic");
+        // The kernel is not to take it all.
+        socket2::SockRef::from(&*scene.victim.stream()).set_recv_buffer_size(128 << 10).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| scene.observer.flood("a.topic", 24 << 20));
+            // It takes a little at a time, so that for long there is too much waiting for it to be listened to.
+            let start = Instant::now();
+            let mut events = 0;
+            while start.elapsed() < Duration::from_secs(4) {
+                if start.elapsed() >= Duration::from_millis(20) * events {
+                    assert_eq!(scene.victim.message()[0], 36, "after {events} events");
+                    events += 1;
+                }
+                thread::yield_now();
             }
-            thread::yield_now();
-        }
-        scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
-        while scene.victim.message()[0] != 50 {}
-    });
+            scene.victim.send(&json!([48, 2, {}, "wamp.session.count"]));
+            while scene.victim.message()[0] != 50 {}
+        });
+    }
 }
 
 #[test]
@@ -432,12 +504,12 @@ fn what_came_before_a_close_frame_is_answered_before_it() {
         scene.victim.send_raw(&[call, close].concat());
     };
     let answer = Received::Message(json!([50, 1, {}, [2]]));
-    ends("transport_closed", end, &[answer, Received::Close(Some(4000))]);
+    websocket_ends("transport_closed", end, &[answer, Received::Close(Some(4000))]);
     let end = |scene: &mut Scene| {
         let goodbye = scene.victim.frame(&json!([6, {}, "wamp.close.normal"]));
         scene.victim.send_raw(&[goodbye, frame(0x88, &1000u16.to_be_bytes())].concat());
     };
-    ends("goodbye", end, &[goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))]);
+    websocket_ends("goodbye", end, &[goodbye("wamp.close.goodbye_and_out"), Received::Close(Some(1000))]);
 }
 
 #[test]
@@ -469,7 +541,7 @@ fn a_client_that_says_nothing_more_is_told_all_that_it_waits_for() {
     let half_close = |scene: &mut Scene, messages: &[Json]| {
         let frames: Vec<_> = messages.iter().map(|message| scene.victim.frame(message)).collect();
         scene.victim.send_raw(&frames.concat());
-        scene.victim.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+        scene.victim.stream().shutdown(Shutdown::Write).unwrap();
     };
     let call = json!([48, 1, {}, "wamp.session.count"]);
     let answer = Received::Message(json!([50, 1, {}, [2]]));
@@ -486,7 +558,7 @@ fn a_client_that_says_nothing_more_after_hello_is_welcomed_and_leaves() {
     let router = Router::with(|settings| settings.listeners[0].session.linger = Duration::from_secs(60));
     let mut peer = Peer::connect(&router, Serializer::Json);
     peer.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
-    peer.socket().get_ref().shutdown(Shutdown::Write).unwrap();
+    peer.stream().shutdown(Shutdown::Write).unwrap();
     assert_eq!(peer.message()[0], 2);
     assert_eq!(peer.rest(), [Received::Close(None), Received::End]);
 }
@@ -500,7 +572,7 @@ fn nothing_follows_the_close_frame() {
     assert_eq!(peer.receive(), Received::Close(Some(1000)));
     peer.send_raw(&[frame(0x89, b"are you there?"), frame(0x88, &1000u16.to_be_bytes())].concat());
     let mut rest = Vec::new();
-    peer.socket().get_mut().read_to_end(&mut rest).unwrap();
+    peer.stream().read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
 }
 

@@ -4,6 +4,9 @@ use crate::support::{
     Router, clients,
     principal::{HASH, backend, hashed},
 };
+use realmkeeper::{Listener, ListenerKind, UnixSocket};
+use realmkeeper_actors::session::SessionSettings;
+use std::{env, process};
 
 /// The JavaScript clients lack the JSON convention for bytes.
 const BINARY: &str = "binary payload";
@@ -121,12 +124,53 @@ fn wampy_over_cbor() {
     passes("session_wampy.js", "cbor", &WAMPY_LACKS);
 }
 
+#[test]
+fn autobahn_python_over_rawsocket() {
+    for serializer in ["json", "msgpack", "cbor"] {
+        passes_at(rawsocket(), "session.py", serializer, &[ARGUMENTS_IN_PARTS]);
+    }
+}
+
+#[test]
+fn autobahn_python_over_rawsocket_of_this_machine() {
+    passes_at(local("python"), "session.py", "cbor", &[ARGUMENTS_IN_PARTS]);
+}
+
+#[test]
+fn autobahn_js_over_rawsocket() {
+    let without = [BINARY, RESULT_IN_PARTS, ARGUMENTS_IN_PARTS];
+    passes_at(rawsocket(), "session_autobahn.js", "json", &without);
+    passes_at(local("js"), "session_autobahn.js", "json", &without);
+}
+
+/// A listener that is as the configuration has it by default: no pings are sent, which clients of Autobahn break on.
+fn rawsocket() -> Listener {
+    let session = SessionSettings { pings: false, ..SessionSettings::default() };
+    let address = ([127, 0, 0, 1], 0).into();
+    Listener { kind: ListenerKind::RawSocket, address, session, ..Listener::default() }
+}
+
+fn local(name: &str) -> Listener {
+    let path = env::temp_dir().join(format!("realmkeeper-{}-{name}.sock", process::id()));
+    Listener { unix: Some(UnixSocket { path, mode: 0o600, user: None, group: None }), ..rawsocket() }
+}
+
 /// Runs a client program, which must pass all checks but those its client has no means for.
 fn passes(program: &str, serializer: &str, without: &[&str]) {
+    passes_at(
+        Listener { address: ([127, 0, 0, 1], 0).into(), ..Listener::default() },
+        program,
+        serializer,
+        without,
+    );
+}
+
+fn passes_at(listener: Listener, program: &str, serializer: &str, without: &[&str]) {
     let router = Router::with(|settings| {
         settings.realms[0].door.principals.push(backend("joe", hashed(HASH)));
+        settings.listeners = vec![listener];
     });
-    let outcome = clients::run(program, &[&router.url(), "realm1", serializer]);
+    let outcome = clients::run(program, &[&router.urls()[0], "realm1", serializer]);
     let checks = CHECKS.iter().filter(|check| !without.contains(check));
     let expected: String = checks.map(|check| format!("ok {check}\n")).collect();
     assert_eq!(outcome.stdout, expected, "{program} over {serializer} printed:\n{}", outcome.stderr);

@@ -130,7 +130,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pattern.rs", &["message", "collections"]),
     ("limit.rs", &[]),
     ("permission.rs", &["message", "pattern", "refusal"]),
-    ("roster.rs", &["message", "codec", "collections", "permission"]),
+    ("roster.rs", &["message", "codec", "collections", "permission", "transport"]),
     ("refusal.rs", &["message", "codec", "limit"]),
     ("cause.rs", &["message", "codec", "refusal", "label"]),
     ("step.rs", &["message", "codec", "cause", "roster", "refusal", "label", "limit"]),

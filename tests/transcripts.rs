@@ -1,20 +1,23 @@
-//! What goes over the wire, as transcripts: one file a rule, run in every serializer and in mixtures of them.
+//! What goes over the wire, as transcripts: one file a rule, run in every serializer over WebSocket and RawSocket,
+//! and in mixtures of them.
 //!
 //! ```text
 //! set request ids strict       the router is set so; see `set_all` for what there is
-//! only json                    the file is run in these serializers; in all, if it does not say
+//! only json websocket          the file is run in these serializers and framings; in all, if it does not say
 //! router + stops               the router begins to stop
 //! ann + joins                  ann connects and joins realm1; also: joins realm2, connects, closes, drops, resets
 //! ann + announces a_feature    ann connects and joins realm1 with this feature in each role; also: several, all
 //! ann > [48, 1, {}, "a.b"]     ann sends this message
-//! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal
+//! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal; to RawSocket
+//!                              they are all the same
 //! ann < [50, 1, {}, [$x, _]]   this message comes next for ann
-//! ann | closed 1000            a close frame with this code, or without, comes next for ann, and then the end
+//! ann | closed 1000            a close frame with this code, or without, comes next for ann, and then the end; over
+//!                              RawSocket the end comes
 //!   and more                   a line that is indented belongs to the one before
 //! ```
 //!
 //! `$x` is bound by what first stands in its place and must be the same afterwards; `_` matches anything.
-//! All else is compared whole. Connecting binds `$ann.serializer`, `$ann.subprotocol` and `$ann.peer`, and
+//! All else is compared whole. Connecting binds `$ann.transport`, what the meta API tells of the connection, and
 //! joining binds `$ann` and `$ann.authid`; inside of strings, what is bound is written `${ann}`. When a
 //! transcript is over, nothing more may come for anybody.
 
@@ -23,7 +26,7 @@ use crate::support::{
     peer::Received,
     principal::{backend, hashed, trusted},
 };
-use realmkeeper::{RealmSettings, Settings};
+use realmkeeper::{Listener, ListenerKind, RealmSettings, Settings};
 use realmkeeper_actors::{
     codec::Serializer,
     message::{
@@ -35,7 +38,7 @@ use realmkeeper_actors::{
     session::access::Ticket,
 };
 use serde_json::{Map, Value as Json, json};
-use std::{collections::BTreeMap, fs, iter, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fs, iter, net::Shutdown, path::Path, thread, time::Duration};
 use tungstenite::{
     Message,
     protocol::{
@@ -125,6 +128,7 @@ transcripts! {
     arguments_may_come_in_parts
     arguments_travel_without_what_is_empty_at_the_end
     before_hello_nothing_else_has_a_place
+    binary_where_text_is_due_is_a_violation
     callees_are_told_how_far_a_caller_is_trusted
     goodbye_is_answered_and_ends_the_connection
     kill_all_ends_the_calls_with_those_that_are_killed
@@ -144,6 +148,7 @@ transcripts! {
     subscribers_are_told_how_far_a_publisher_is_trusted
     subscriptions_are_listed_and_described
     text_that_is_not_utf_8_ends_the_session
+    text_where_binary_is_due_is_a_violation
     the_namespace_of_the_router_is_not_for_clients
     welcome_tells_all_of_the_session
     what_is_not_cbor_is_a_violation
@@ -170,18 +175,33 @@ fn run(name: &str) {
     replay(&path, &text);
 }
 
-/// Runs a transcript in each serializer, and in mixtures in which each next peer speaks the next one.
+/// Runs a transcript in each serializer, and in mixtures in which each next peer speaks the next one: once over
+/// WebSocket, and once over RawSocket, where every second peer of a mixture comes by WebSocket all the same.
 pub(crate) fn replay(path: &Path, text: &str) {
     let only = text.lines().find_map(|line| line.strip_prefix("only "));
-    let serializers =
-        Serializer::ALL.into_iter().filter(|one| only.is_none_or(|only| only.contains(one.name())));
-    let serializers: Vec<_> = serializers.collect();
-    for first in 0..serializers.len() {
-        for step in 0..serializers.len().min(2) {
-            let assigned = (0..).map(|peer| serializers[(first + peer * step) % serializers.len()]);
-            Transcript::run(path, text, assigned);
+    let only: Vec<_> = only.into_iter().flat_map(|only| only.split(' ')).collect();
+    let serializers: Vec<_> = chosen(&only, Serializer::ALL, Serializer::name);
+    let kinds = [ListenerKind::WebSocket, ListenerKind::RawSocket];
+    for kind in
+        chosen(&only, kinds, |kind| if kind == ListenerKind::WebSocket { "websocket" } else { "rawsocket" })
+    {
+        for first in 0..serializers.len() {
+            for step in 0..serializers.len().min(2) {
+                let assigned = (0..).map(|peer| {
+                    let is_mixed = peer * step % 2 == 1;
+                    let kind = if is_mixed { ListenerKind::WebSocket } else { kind };
+                    (serializers[(first + peer * step) % serializers.len()], kind)
+                });
+                Transcript::run(path, text, assigned);
+            }
         }
     }
+}
+
+/// Those whose names are among `only`, or all if none is.
+fn chosen<T: Copy, const N: usize>(only: &[&str], all: [T; N], name: fn(T) -> &'static str) -> Vec<T> {
+    let named: Vec<_> = all.into_iter().filter(|one| only.contains(&name(*one))).collect();
+    if named.is_empty() { all.into() } else { named }
 }
 
 /// A transcript while it is run.
@@ -190,21 +210,21 @@ struct Transcript<S> {
     /// router, which need not wait for them then.
     peers: BTreeMap<String, (Peer, u64)>,
     router: Router,
-    /// Who speaks which serializer.
-    speaks: BTreeMap<String, Serializer>,
-    /// The serializers of the peers that are still to come.
-    serializers: S,
+    /// Who speaks what.
+    speaks: BTreeMap<String, (Serializer, ListenerKind)>,
+    /// What the peers speak that are still to come.
+    assigned: S,
     bound: Map<String, Json>,
 }
 
-impl<S: Iterator<Item = Serializer>> Transcript<S> {
-    fn run(path: &Path, text: &str, serializers: S) {
+impl<S: Iterator<Item = (Serializer, ListenerKind)>> Transcript<S> {
+    fn run(path: &Path, text: &str, assigned: S) {
         let mut place = Place { path, number: 0, line: String::new(), speaks: String::new() };
         let mut transcript = Self {
             router: Router::with(|settings| set_all(settings, text)),
             peers: BTreeMap::new(),
             speaks: BTreeMap::new(),
-            serializers,
+            assigned,
             bound: Map::new(),
         };
         let mut lines = text.lines().enumerate().peekable();
@@ -239,7 +259,8 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             }
             ">>" => {
                 let (kind, content) = rest.split_once(' ').unwrap_or((rest, ""));
-                send_frame(&mut self.peer(name).0, kind, content);
+                let over = self.speaks[name].1;
+                send_frame(&mut self.peer(name).0, over, kind, content);
             }
             "<" => {
                 let expected = parse(rest);
@@ -250,6 +271,7 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             }
             "|" => {
                 let (mut peer, _) = self.peers.remove(name).expect("a peer that is connected");
+                let has_frames = self.speaks[name].1 == ListenerKind::WebSocket;
                 let mut found = vec![peer.receive()];
                 while found.last() != Some(&Received::End) {
                     found.push(peer.receive());
@@ -258,7 +280,8 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
                     ("closed", code) => code.map(|code| code.parse().expect("a code")),
                     _ => panic!("{rest} is unknown"),
                 };
-                assert_eq!([Received::Close(code), Received::End], found[..]);
+                let expected = [Received::Close(code), Received::End];
+                assert_eq!(expected[usize::from(!has_frames)..], found[..]);
             }
             _ => panic!("{what} is unknown"),
         }
@@ -276,6 +299,9 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             ("announces", Some(features)) => {
                 self.connect(name, Some("realm1"), &features.split(' ').collect::<Vec<_>>());
             }
+            ("closes", _) if self.speaks[name].1 == ListenerKind::RawSocket => {
+                self.peer(name).0.stream().shutdown(Shutdown::Write).expect("the connection is open");
+            }
             ("closes", code) => {
                 let code = code.map(|code| CloseCode::from(code.parse::<u16>().expect("a code")));
                 let frame = code.map(|code| CloseFrame { code, reason: "".into() });
@@ -284,9 +310,10 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
             ("drops", None) => drop(self.peers.remove(name)),
             ("resets", None) => {
                 let (mut peer, _) = self.peers.remove(name).expect("a peer that is connected");
-                peer.socket().send(Message::Ping(Default::default())).expect("the ping is sent");
+                let ping = peer.ping(b"");
+                peer.send_raw(&ping);
                 // What has come and is not read resets the connection when it is closed.
-                peer.socket().get_ref().peek(&mut [0]).expect("the pong comes");
+                peer.stream().peek(&mut [0]).expect("the pong comes");
             }
             _ => panic!("{action} is unknown"),
         }
@@ -294,14 +321,24 @@ impl<S: Iterator<Item = Serializer>> Transcript<S> {
 
     /// Connects a peer, and joins this realm if there is one, announcing these features.
     fn connect(&mut self, name: &str, realm: Option<&str>, features: &[&str]) {
-        let new = &mut self.serializers;
-        let serializer =
+        let new = &mut self.assigned;
+        let (serializer, kind) =
             *self.speaks.entry(name.to_owned()).or_insert_with(|| new.next().expect("one for each"));
-        let mut peer = Peer::connect(&self.router, serializer);
-        let address = peer.socket().get_ref().local_addr().expect("a socket has an address");
-        self.bound.insert(format!("${name}.serializer"), serializer.name().into());
-        self.bound.insert(format!("${name}.subprotocol"), serializer.subprotocol().into());
-        self.bound.insert(format!("${name}.peer"), format!("tcp4:{address}").into());
+        let listener = self.router.addresses()[kind as usize];
+        let mut peer = Peer::connect_over(kind, listener, serializer);
+        let address = peer.stream().local_addr().expect("a socket has an address");
+        let mut transport = json!({
+            "channel_type": "tcp",
+            "channel_framing": "rawsocket",
+            "channel_serializer": serializer.name(),
+            "peer": format!("tcp4:{address}"),
+            "is_secure": false,
+        });
+        if kind == ListenerKind::WebSocket {
+            transport["channel_framing"] = "websocket".into();
+            transport["websocket_protocol"] = serializer.subprotocol().into();
+        }
+        self.bound.insert(format!("${name}.transport"), transport);
         if let Some(realm) = realm {
             peer.announce(realm, features, &json!({}));
             self.bound.insert(format!("${name}"), peer.session.into());
@@ -387,16 +424,22 @@ fn set_all(settings: &mut Settings, text: &str) {
             },
         }
     }
+    // The order is that of the kinds.
+    let websocket = settings.listeners[0].clone();
+    settings.listeners.push(Listener { kind: ListenerKind::RawSocket, ..websocket });
     let second = RealmSettings { name: "realm2".into(), ..settings.realms[0].clone() };
     settings.realms.push(second);
 }
 
 /// Sends a frame that holds no message as the serializer has it.
-fn send_frame(peer: &mut Peer, kind: &str, content: &str) {
+fn send_frame(peer: &mut Peer, over: ListenerKind, kind: &str, content: &str) {
     let octets = || {
         let digits = content.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("digits"));
         digits.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect::<Vec<_>>()
     };
+    if over == ListenerKind::RawSocket {
+        return peer.send_bytes(if kind == "text" { content.as_bytes().to_vec() } else { octets() });
+    }
     let message = match kind {
         "text" => Message::text(content),
         "binary" => Message::binary(octets()),

@@ -13,8 +13,9 @@ use realmkeeper_actors::{
     message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId},
     permission::Role,
     realm::{Realm, RealmOptions},
-    roster::{Newcomer, Transport},
+    roster::{Channel, Newcomer, Transport},
     step::{Effect, Step},
+    transport::framing::Framing,
 };
 use std::{
     hint::black_box,
@@ -52,7 +53,8 @@ impl World {
                 serializer,
                 peer: "tcp4:127.0.0.1:40000".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: Roles::default(),
         };

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Why a session ended. It decides what the peer gets, with which code its WebSocket is closed, and whether the
+/// Why a session ended. It decides what the peer gets, with which code a WebSocket is closed, and whether the
 /// realm hears of it; it labels the log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -16,7 +16,7 @@ pub enum Cause {
     Goodbye,
     /// The client closed its WebSocket without saying GOODBYE.
     TransportClosed,
-    /// The connection broke, or the client closed it without a close frame.
+    /// The connection broke, or the client closed it without a close frame. A RawSocket has none.
     TransportLost,
     /// The client sent ABORT.
     Aborted,

@@ -5,8 +5,8 @@
 //! A client sends `[16, 1, {}, "com.example.topic", ["hello"]]`. This is its way to a subscriber:
 //!
 //! 1. [`session::actor`]: the I/O future of the session reads its socket once ([`transport::connection`]).
-//!    [`transport::websocket`] looks at the frame header, refuses what is too large, and hands over the payload
-//!    of each whole message, without copying it.
+//!    [`transport::websocket`] or [`transport::rawsocket`] looks at the frame header, refuses what is too large, and
+//!    hands over the payload of each whole message, without copying it.
 //! 2. [`message::ClientMessage::decode`] makes a message of it: [`codec`] checks the bytes whole and cuts them into
 //!    elements; only the request id, the options and the topic are looked into. The arguments stay closed as a
 //!    [`codec::Payload`], a slice of what was read.
@@ -19,8 +19,8 @@
 //!    ([`permission`]), finds the subscriptions that match ([`pattern`]), keeps the event where it is retained or has a
 //!    history, and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
 //!    A CALL goes to the [`dealer`] instead, or to [`meta`] if the procedure is the router's own.
-//! 6. The realm's actor carries the effects out: it encodes the EVENT once and appends the frame to the
-//!    [`transport::outbox`] of each receiver. The first append wakes the session that owns the outbox.
+//! 6. The realm's actor carries the effects out: it encodes the EVENT once, frames it for each
+//!    [`transport::framing`] that receivers have, and appends the frame to the [`transport::outbox`] of each. The first append wakes the session that owns the outbox.
 //! 7. The I/O future of the receiver's session writes all that has gathered in its outbox.
 //!
 //! How a session begins and ends: [`realm::Realm::join`] and [`realm::Realm::leave`] change the [`roster`] and

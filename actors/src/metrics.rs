@@ -95,7 +95,7 @@ impl Default for Metrics {
         );
         let bytes = define.counter(
             "realmkeeper_bytes_total",
-            "What was read from and written to the sockets of WAMP clients, WebSocket framing included",
+            "What was read from and written to the sockets of WAMP clients, framing included",
             &["direction"],
         );
         let panics = define.counter("realmkeeper_panics_total", "Faults that were contained", &["where"]);
@@ -115,7 +115,7 @@ impl Default for Metrics {
         let metrics = Self {
             handshakes: define.counter(
                 "realmkeeper_handshakes_total",
-                "WebSockets that were opened, by how the way to a session ended",
+                "WebSockets and RawSockets that were opened, by how the way to a session ended",
                 &["outcome"],
             ),
             limits: define.counter(
@@ -230,7 +230,7 @@ impl Realms {
             ),
             undeliverable: define.counter(
                 "realmkeeper_undeliverable_events_total",
-                "Events that subscribers missed since their serializer has no form for them",
+                "Events that subscribers missed since their serializer has no form for them, or since they take less",
                 realm,
             ),
             subscriptions: define.gauge(

@@ -109,6 +109,9 @@ pub enum Refusal {
         /// How many there can be.
         most: usize,
     },
+    /// What would have to be sent is larger than its receiver has said that it takes.
+    #[error("the message would be larger than its receiver takes")]
+    TooLarge,
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
@@ -146,6 +149,7 @@ impl Refusal {
             Self::NotAuthorized { .. } => "wamp.error.not_authorized",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
+            Self::TooLarge => "wamp.error.payload_size_exceeded",
             Self::CalleeGone | Self::RealmClosed | Self::Canceled => "wamp.error.canceled",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::Timeout(_) => "wamp.error.timeout",
@@ -174,6 +178,7 @@ impl Refusal {
             | Self::InvalidArgument(_)
             | Self::NotAuthorized { .. }
             | Self::DisclosureNotAllowed { .. }
+            | Self::TooLarge
             | Self::CalleeGone
             | Self::RealmClosed
             | Self::Stopping
@@ -256,7 +261,7 @@ pub enum Violation {
     /// A payload that does not keep the rules of its serializer.
     #[error("{0}")]
     Payload(String),
-    /// A WebSocket frame that has no place.
+    /// A frame that has no place.
     #[error("{0}")]
     Frame(&'static str),
 }

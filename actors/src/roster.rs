@@ -9,6 +9,7 @@ use crate::{
         value::{Dict, Value},
     },
     permission::Role,
+    transport::framing::Framing,
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -38,27 +39,53 @@ pub struct Newcomer {
 pub struct Transport {
     /// How the messages are encoded.
     pub serializer: Serializer,
-    /// The address of the client, as `tcp4:127.0.0.1:48638`.
+    /// How the messages are told apart.
+    pub framing: Framing,
+    /// What the connection is made of.
+    pub channel: Channel,
+    /// The address of the client, as `tcp4:127.0.0.1:48638`, or who it is on this machine, as
+    /// `unix:pid=4711,uid=1000`.
     pub peer: Box<str>,
     /// The address of the balancer through which it came, if it came through one.
     pub via: Option<Box<str>>,
-    /// Whether the connection to the router is encrypted.
-    pub is_secure: bool,
+}
+
+/// What a connection to the router is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// A Unix domain socket.
+    Unix,
+}
+
+impl Channel {
+    /// Its name, as `transport.channel_type` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
+        }
+    }
 }
 
 impl Transport {
     /// The dict `transport` of session details.
     fn details(&self) -> Dict {
-        let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
         let told = [
-            ("channel_type", Value::from(if self.is_secure { "tls" } else { "tcp" })),
-            ("channel_framing", "websocket".into()),
+            ("channel_type", Value::from(self.channel.name())),
+            ("channel_framing", self.framing.name().into()),
             ("channel_serializer", self.serializer.name().into()),
             ("peer", (&*self.peer).into()),
-            ("is_secure", self.is_secure.into()),
-            ("websocket_protocol", self.serializer.subprotocol().into()),
+            ("is_secure", (self.channel == Channel::Tls).into()),
         ];
-        told.into_iter().chain(via).collect()
+        let subprotocol = (self.framing == Framing::WebSocket).then(|| self.serializer.subprotocol());
+        let subprotocol = subprotocol.map(|name| ("websocket_protocol", Value::from(name)));
+        let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
+        told.into_iter().chain(subprotocol).chain(via).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use super::decode::Message;
 use super::encode::Field::{self, Empty, Id, Payload, Raw, Roles, Text, Uint};
 use super::encode::{Serializer, encode};
 use super::failure::Failure;
-use super::frame::{BINARY, CLOSE, Frame, Inbox, PING, PONG, TEXT};
+use super::frame::{BINARY, CLOSE, Frame, Framing, Inbox, PING, PONG, TEXT};
 use super::handshake::{self, Address};
 
 /// Seconds that the server may take to answer while the benchmark is being set up.
@@ -43,25 +43,32 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Opens a WebSocket at `url`.
+    /// Opens a WebSocket or a RawSocket at `url`.
     pub(super) async fn connect(url: &Rc<str>, serializer: Serializer) -> Result<Self, Failure> {
         within(url, "the handshake", async {
             let address = Address::parse(url)?;
             let unreachable = |source| Failure::Connect { url: url.to_string(), source };
             let mut stream = TcpStream::connect(address.authority).await.map_err(unreachable)?;
             stream.set_nodelay(true)?;
-            let mut inbox = Inbox::new();
-            handshake::ask(&mut stream, &mut inbox, url, address, serializer.subprotocol()).await?;
+            let mut inbox = Inbox::new(address.framing);
+            match address.framing {
+                Framing::WebSocket => {
+                    handshake::ask(&mut stream, &mut inbox, url, address, serializer.subprotocol()).await?;
+                }
+                Framing::RawSocket => {
+                    handshake::ask_raw(&mut stream, &mut inbox, url, serializer).await?;
+                }
+            }
             Ok(Self {
                 stream,
                 incoming: Incoming { inbox, serializer, url: Rc::clone(url) },
-                outgoing: Outgoing::new(serializer),
+                outgoing: Outgoing::new(serializer, address.framing),
             })
         })
         .await
     }
 
-    /// Opens a WebSocket and joins the realm; returns the session id as well.
+    /// Connects and joins the realm; returns the session id as well.
     pub(super) async fn join(
         url: &Rc<str>,
         serializer: Serializer,
@@ -215,9 +222,10 @@ impl Incoming {
     }
 }
 
-/// What is to be sent on a connection, in frames that are masked as those of any client.
+/// What is to be sent on a connection, in frames that are masked on a WebSocket as those of any client.
 #[derive(Debug)]
 pub(super) struct Outgoing {
+    framing: Framing,
     frames: BytesMut,
     message: Vec<u8>,
     serializer: Serializer,
@@ -226,8 +234,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(serializer: Serializer) -> Self {
+    fn new(serializer: Serializer, framing: Framing) -> Self {
         Self {
+            framing,
             frames: BytesMut::new(),
             message: Vec::new(),
             serializer,
@@ -301,17 +310,20 @@ impl Outgoing {
     fn put(&mut self, fields: &[Field<'_>]) {
         let mut message = std::mem::take(&mut self.message);
         encode(self.serializer, fields, &mut message);
-        let opcode = match self.serializer {
-            Serializer::Json => TEXT,
-            Serializer::Msgpack => BINARY,
+        let opcode = match (self.framing, self.serializer) {
+            (Framing::WebSocket, Serializer::Json) => TEXT,
+            (Framing::WebSocket, Serializer::Msgpack) | (Framing::RawSocket, _) => BINARY,
         };
         self.frame(opcode, &message);
         message.clear();
         self.message = message;
     }
 
-    /// Frames get a new mask each, from a generator that is cheap rather than good (xorshift).
+    /// Frames of a WebSocket get a new mask each, from a generator that is cheap rather than good (xorshift).
     fn frame(&mut self, opcode: u8, payload: &[u8]) {
+        if self.framing == Framing::RawSocket {
+            return Frame::put_raw(opcode, payload, &mut self.frames);
+        }
         self.key ^= self.key << 13;
         self.key ^= self.key >> 17;
         self.key ^= self.key << 5;

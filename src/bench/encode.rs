@@ -14,6 +14,14 @@ pub(super) enum Serializer {
 }
 
 impl Serializer {
+    /// The number in the handshake of RawSocket.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Json => 1,
+            Self::Msgpack => 2,
+        }
+    }
+
     /// The name of the WebSocket subprotocol.
     pub(super) fn subprotocol(self) -> &'static str {
         match self {

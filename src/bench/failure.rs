@@ -8,7 +8,7 @@ use super::decode::Message;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// `--url` is something else.
-    #[error("{0:?} is not of the form ws://host:port/path")]
+    #[error("{0:?} is not of the form ws://host:port/path or rs://host:port")]
     Url(String),
     /// Options that do not go together.
     #[error("{0}")]
@@ -19,7 +19,7 @@ pub(super) enum Failure {
     /// No connection to the server.
     #[error("cannot connect to {url}: {source}")]
     Connect { url: String, source: io::Error },
-    /// The server speaks HTTP, but not this WebSocket subprotocol.
+    /// The server does not speak what is asked for.
     #[error("{url} refused the handshake: {answer}")]
     Handshake { url: String, answer: String },
     /// ABORT, ERROR or GOODBYE instead of the expected answer.
@@ -51,6 +51,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The connection broke before anything could be sent.
+    pub(super) fn lost_in_handshake(url: &str, error: &io::Error) -> Self {
+        Self::Lost { url: url.to_owned(), reason: format!("in the handshake: {error}") }
+    }
+
     /// A message that the benchmark did not ask for.
     pub(super) fn unexpected(message: &Message<'_>) -> Self {
         Self::Unexpected(format!("{message:?}"))

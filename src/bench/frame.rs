@@ -1,4 +1,4 @@
-//! WebSocket framing, the little that a load generator and a relay need of it.
+//! The framing of WebSocket and of RawSocket, the little that a load generator and a relay need of it.
 //!
 //! `actix_http::ws::Codec` does the same for a peer that may meet anything. Here a message is one frame, and
 //! what is produced goes straight into the buffer that is written, so that the generator costs less than what
@@ -32,6 +32,18 @@ const LARGEST_READ: usize = 256 * 1024;
 /// Bytes of payload over which a frame is taken for garbage.
 const LARGEST_FRAME: u64 = 64 * 1024 * 1024;
 
+/// How messages are told apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Framing {
+    /// By the frames of a WebSocket.
+    WebSocket,
+    /// By their lengths.
+    RawSocket,
+}
+
+/// The types of RawSocket frames, at the places of their numbers. A message is a message, whatever its serializer.
+const RAW_TYPES: [u8; 3] = [BINARY, PING, PONG];
+
 /// One whole frame, still masked if its sender masked it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Frame<'a> {
@@ -49,6 +61,9 @@ pub(super) enum FrameError {
     /// A message in several frames, or a continuation.
     #[error("fragmented messages are not supported")]
     Fragmented,
+    /// A RawSocket frame that begins with something else than a type.
+    #[error("a frame begins with {0:#04x}")]
+    Type(u8),
     /// A frame over [`LARGEST_FRAME`].
     #[error("a frame of {0} bytes is too large")]
     TooLarge(u64),
@@ -85,6 +100,23 @@ impl<'a> Frame<'a> {
         };
         let Some((payload, rest)) = rest.split_at_checked(length as usize) else { return Ok(None) };
         Ok(Some((Self { opcode, mask, payload }, bytes.len() - rest.len())))
+    }
+
+    /// Reads the RawSocket frame at the start of `bytes`. One of 2^24 octets is not expected.
+    fn parse_raw(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, FrameError> {
+        let Some(([kind, length @ ..], rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let opcode = *RAW_TYPES.get(usize::from(*kind)).ok_or(FrameError::Type(*kind))?;
+        let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+        let Some(payload) = rest.get(..length) else { return Ok(None) };
+        Ok(Some((Self { opcode, mask: None, payload }, 4 + length)))
+    }
+
+    /// Appends a RawSocket frame. Its payload has less than 2^24 octets.
+    pub(super) fn put_raw(opcode: u8, payload: &[u8], out: &mut BytesMut) {
+        let kind = RAW_TYPES.iter().position(|known| *known == opcode).unwrap_or_default();
+        out.reserve(4 + payload.len());
+        out.extend_from_slice(&((kind << 24 | payload.len()) as u32).to_be_bytes());
+        out.extend_from_slice(payload);
     }
 
     /// Appends the frame. `key` turns its plain payload into a masked one, or the other way round.
@@ -149,6 +181,7 @@ fn apply_mask(bytes: &mut [u8], key: [u8; 4]) {
 /// What was received and not yet handled. Grows with what its peer sends: a read that fills it doubles it.
 #[derive(Debug)]
 pub(super) struct Inbox {
+    framing: Framing,
     bytes: Vec<u8>,
     /// Where the next frame begins. Frames are lent from a shared inbox, several at a time.
     start: Cell<usize>,
@@ -157,8 +190,8 @@ pub(super) struct Inbox {
 
 impl Inbox {
     /// Makes an inbox that holds nothing.
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; FIRST_READ], start: Cell::new(0), end: 0 }
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { framing, bytes: vec![0; FIRST_READ], start: Cell::new(0), end: 0 }
     }
 
     /// Reads once from the stream. The end of the stream is an error.
@@ -195,9 +228,22 @@ impl Inbox {
     /// Takes the next frame, if it has arrived whole.
     pub(super) fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
         let start = self.start.get();
-        let Some((frame, size)) = Frame::parse(&self.bytes[start..self.end])? else { return Ok(None) };
+        let bytes = &self.bytes[start..self.end];
+        let parsed = match self.framing {
+            Framing::WebSocket => Frame::parse(bytes)?,
+            Framing::RawSocket => Frame::parse_raw(bytes)?,
+        };
+        let Some((frame, size)) = parsed else { return Ok(None) };
         self.start.set(start + size);
         Ok(Some(frame))
+    }
+
+    /// Takes the next four octets, if they have arrived.
+    pub(super) fn four(&self) -> Option<[u8; 4]> {
+        let start = self.start.get();
+        let octets = self.bytes[start..self.end].first_chunk()?;
+        self.start.set(start + octets.len());
+        Some(*octets)
     }
 
     /// Takes all that stands before the first `pattern`, and the pattern; nothing if it has not arrived yet.
@@ -241,6 +287,22 @@ mod tests {
                 assert_eq!(Frame::parse(&sent[..end]), Ok(None), "{end} of {} bytes", sent.len());
             }
         }
+    }
+
+    #[test]
+    fn a_raw_frame_of_every_kind_survives_the_way() {
+        for (opcode, length) in [(BINARY, 0), (BINARY, 70_001), (PING, 3), (PONG, 300)] {
+            let payload = vec![7; length];
+            let mut sent = BytesMut::new();
+            Frame::put_raw(opcode, &payload, &mut sent);
+            for end in (0..5).chain([sent.len() - 1]).filter(|end| *end < sent.len()) {
+                assert_eq!(Frame::parse_raw(&sent[..end]), Ok(None), "{end} of {} bytes", sent.len());
+            }
+            let frame = Frame { opcode, mask: None, payload: &payload };
+            assert_eq!(Frame::parse_raw(&sent), Ok(Some((frame, sent.len()))));
+        }
+        assert_eq!(Frame::parse_raw(&[3, 0, 0, 0]), Err(FrameError::Type(3)));
+        assert_eq!(Frame::parse_raw(&[0x10, 0, 0, 0]), Err(FrameError::Type(0x10)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The opening handshake of WebSocket, from both sides.
+//! The opening handshake of WebSocket, from both sides, and that of RawSocket.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,12 +9,15 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::encode::Serializer;
 use super::failure::Failure;
-use super::frame::Inbox;
+use super::frame::{Framing, Inbox};
 
-/// A WebSocket address without TLS.
+/// A WebSocket or RawSocket address without TLS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Address<'a> {
+    /// What is spoken there.
+    pub(super) framing: Framing,
     /// What a socket connects to: host and port.
     pub(super) authority: &'a str,
     /// What the request asks for; empty or with a slash first.
@@ -22,17 +25,46 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Takes a URL of the form `ws://host:port/path` apart.
+    /// Takes a URL of the form `ws://host:port/path` or `rs://host:port` apart.
     pub(super) fn parse(url: &'a str) -> Result<Self, Failure> {
         let invalid = || Failure::Url(url.to_owned());
-        let rest = url.strip_prefix("ws://").ok_or_else(invalid)?;
+        let (framing, rest) = match (url.strip_prefix("ws://"), url.strip_prefix("rs://")) {
+            (Some(rest), _) => (Framing::WebSocket, rest),
+            (None, Some(rest)) => (Framing::RawSocket, rest),
+            (None, None) => return Err(invalid()),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if framing == Framing::RawSocket && !path.is_empty() {
+            return Err(invalid());
+        }
         let (host, port) = authority.rsplit_once(':').ok_or_else(invalid)?;
         if host.is_empty() || port.parse::<u16>().is_err() {
             return Err(invalid());
         }
-        Ok(Self { authority, path })
+        Ok(Self { framing, authority, path })
     }
+}
+
+/// Asks for a RawSocket that takes the longest messages, on a fresh connection, and checks the answer.
+pub(super) async fn ask_raw(
+    stream: &mut TcpStream,
+    inbox: &mut Inbox,
+    url: &str,
+    serializer: Serializer,
+) -> Result<(), Failure> {
+    let request = [0x7f, 0xf0 | serializer.number(), 0, 0];
+    let lost = |error: io::Error| Failure::lost_in_handshake(url, &error);
+    stream.write_all(&request).await.map_err(lost)?;
+    let answer = loop {
+        match inbox.four() {
+            Some(answer) => break answer,
+            None => poll_fn(|context| inbox.poll_fill(stream, context)).await.map_err(lost)?,
+        }
+    };
+    if answer[0] == 0x7f && answer[1] & 15 == serializer.number() && answer[2..] == [0, 0] {
+        return Ok(());
+    }
+    Err(Failure::Handshake { url: url.to_owned(), answer: format!("{answer:02x?}") })
 }
 
 /// Asks for a WebSocket on a fresh connection and checks the answer.
@@ -43,7 +75,7 @@ pub(super) async fn ask(
     address: Address<'_>,
     subprotocol: &str,
 ) -> Result<(), Failure> {
-    let Address { authority, path } = address;
+    let Address { authority, path, .. } = address;
     let path = if path.is_empty() { "/" } else { path };
     let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let request = format!(
@@ -51,10 +83,7 @@ pub(super) async fn ask(
          Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
     );
-    let lost = |error: io::Error| Failure::Lost {
-        url: url.to_owned(),
-        reason: format!("in the handshake: {error}"),
-    };
+    let lost = |error: io::Error| Failure::lost_in_handshake(url, &error);
     stream.write_all(request.as_bytes()).await.map_err(lost)?;
     let head = read_head(stream, inbox).await.map_err(lost)?;
     check(&head, &key, subprotocol).map_err(|answer| Failure::Handshake { url: url.to_owned(), answer })
@@ -130,13 +159,25 @@ mod tests {
 
     #[test]
     fn addresses_name_host_and_port() {
-        let address = Address { authority: "[::1]:8080", path: "/ws" };
+        let (framing, raw) = (Framing::WebSocket, Framing::RawSocket);
+        let address = Address { framing, authority: "[::1]:8080", path: "/ws" };
         assert_eq!(Address::parse("ws://[::1]:8080/ws").unwrap(), address);
         assert_eq!(
             Address::parse("ws://localhost:80").unwrap(),
-            Address { authority: "localhost:80", path: "" }
+            Address { framing, authority: "localhost:80", path: "" }
         );
-        for wrong in ["wss://localhost:8080/", "ws://localhost/ws", "ws://:80/", "localhost:8080"] {
+        assert_eq!(
+            Address::parse("rs://localhost:80").unwrap(),
+            Address { framing: raw, authority: "localhost:80", path: "" }
+        );
+        for wrong in [
+            "rs://localhost:80/",
+            "rss://localhost:80",
+            "wss://localhost:8080/",
+            "ws://localhost/ws",
+            "ws://:80/",
+            "localhost:8080",
+        ] {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
         }
     }

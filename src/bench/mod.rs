@@ -85,7 +85,7 @@ enum Benchmark {
 /// The router under load.
 #[derive(Clone, Debug, Args, Serialize)]
 struct Target {
-    /// WebSocket address of the router.
+    /// Address of the router: ws:// for WebSocket, rs:// for RawSocket.
     #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
     url: String,
     /// Realm to join, anonymously.

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 
-use super::frame::Inbox;
+use super::frame::{Framing, Inbox};
 use super::*;
 
 #[test]
@@ -95,7 +95,7 @@ struct Peer {
 impl Peer {
     async fn accept(listener: &TcpListener) -> Self {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Framing::WebSocket);
         handshake::grant(&mut stream, &mut inbox).await.unwrap();
         Self { stream, inbox }
     }

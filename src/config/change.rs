@@ -24,14 +24,18 @@ const NAMED: [(&str, &str, &[&str]); 7] = [
 
 impl Config {
     /// What a router can go on with that runs by this configuration and is given another: all of that but what needs
-    /// a restart, which stays as it is. Listeners are told apart by their addresses.
+    /// a restart, which stays as it is. Listeners are told apart by where they listen.
     pub fn take_over(&self, new: &Self) -> Self {
         let (mut admin, mut log) = (new.admin.clone(), new.log.clone());
         admin.address = self.admin.address;
         log.format = self.log.format;
         let mut rest = new.listeners.iter().collect::<Vec<_>>();
+        let place = |listener: &Listener| match &listener.unix {
+            Some(unix) => Err(unix.path.clone()),
+            None => Ok(listener.address),
+        };
         let listeners = self.listeners.iter().map(|running| {
-            match rest.iter().position(|new| new.address == running.address) {
+            match rest.iter().position(|new| place(new) == place(running)) {
                 Some(place) => running.take_over(rest.remove(place)),
                 None => running.clone(),
             }
@@ -98,6 +102,9 @@ impl Listener {
     fn take_over(&self, new: &Self) -> Self {
         let mut taken = new.clone();
         taken.kind = self.kind;
+        taken.address = self.address;
+        taken.unix = self.unix.clone();
+        taken.path = self.path.clone();
         taken.proxy_protocol = self.proxy_protocol;
         taken.limits.handshake_timeout = self.limits.handshake_timeout;
         if self.tls.is_some() != new.tls.is_some() {
@@ -132,7 +139,11 @@ impl Seen {
         let elements = iter::zip(list(&self.all), list(&self.shown)).map(|(all, shown)| {
             let words = names.iter().filter_map(|key| shown[*key].as_str());
             let words = words.map(|word| if word.is_empty() { "\"\"" } else { word });
-            let mut name = words.collect::<Vec<_>>().join(" ");
+            // A listener on a Unix domain socket has an address that means nothing.
+            let mut name = match shown.pointer("/unix/path").and_then(Json::as_str) {
+                Some(path) => format!("unix:{path}"),
+                None => words.collect::<Vec<_>>().join(" "),
+            };
             let number = numbers.entry(name.clone()).or_default();
             *number += 1;
             if *number > 1 {

@@ -1,7 +1,7 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, Age, LogLevel, Network, Octets, Origin, Time},
+    value::{Address, Age, Group, LogLevel, Mode, Network, Octets, Origin, Time, User},
     word::{
         Action, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule,
     },
@@ -50,7 +50,8 @@ pub struct Log {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// The address that answers /metrics, /healthz, /readyz and /livez. Without it the first listener does.
+    /// The address that answers /metrics, /healthz, /readyz and /livez. Without it the first listener for
+    /// WebSocket does.
     pub address: Option<Address>,
 }
 
@@ -97,16 +98,19 @@ pub struct Rate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listener {
-    /// The transport.
+    /// What clients speak: WebSocket or RawSocket.
     pub kind: ListenerKind,
     /// An IPv4 or IPv6 address and a port; port 0 takes any that is free.
     pub address: Address,
+    /// The Unix domain socket on which it listens instead of an address; for RawSocket.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unix: Option<UnixSocket>,
     /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2, as balancers send it.
     pub proxy_protocol: bool,
     /// The networks of the balancers that are believed what they tell of the addresses of clients, by the PROXY
     /// protocol and by the headers Forwarded and X-Forwarded-For.
     pub trusted_proxies: Vec<Network>,
-    /// The path of the WebSocket.
+    /// The path of the WebSocket. Without effect on RawSocket, as the next.
     pub path: String,
     /// Which web pages may connect: "loopback" for those from this machine, origins such as
     /// `https://example.com`, or "*" for all.
@@ -114,11 +118,31 @@ pub struct Listener {
     /// The serializers that clients can choose from.
     #[schemars(length(min = 1))]
     pub serializers: Vec<Serializer>,
+    /// Whether silent clients are sent pings. Without it they are on WebSocket only: clients of Autobahn take no pings
+    /// on RawSocket. Where they are not, the system asks by TCP whether the other end is there.
+    pub pings: Option<bool>,
     /// The certificates, if connections are encrypted.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Option<Tls>,
     /// Limits and times of each session.
     pub limits: SessionLimits,
+}
+
+/// A Unix domain socket in the file system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnixSocket {
+    /// Its place, seen from the folder of the configuration file. A socket there on which nobody listens is replaced.
+    pub path: PathBuf,
+    /// Who may connect: the permissions of the file in octal digits, of which that to write counts.
+    #[serde(default = "default_mode")]
+    pub mode: Mode,
+    /// The user who owns the file, by name or number. Without it whoever runs the router.
+    #[serde(default)]
+    pub user: Option<User>,
+    /// The group that owns the file, by name or number. Without it the one of the router.
+    #[serde(default)]
+    pub group: Option<Group>,
 }
 
 /// The certificates of a listener, in PEM files whose places are seen from the folder of the configuration file. They
@@ -155,7 +179,7 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionLimits {
-    /// How long a client may take from the opening of the WebSocket until it has joined.
+    /// How long a client may take from the opening of the WebSocket or RawSocket until it has joined.
     pub handshake_timeout: Time,
     /// How long a client may take to answer CHALLENGE.
     pub authentication_timeout: Time,
@@ -167,7 +191,8 @@ pub struct SessionLimits {
     pub ping_timeout: Time,
     /// How long a client may take no data although some waits.
     pub write_stall: Time,
-    /// The largest message that is taken, in octets; at least 1KiB.
+    /// The largest message that is taken, in octets; at least 1KiB. On RawSocket the power of two that is in it, and at
+    /// most 16MiB.
     pub message_size: Octets,
     /// How many octets may wait for a client; at least message_size.
     pub outbox: Octets,
@@ -484,6 +509,10 @@ fn default_history_events() -> usize {
 
 fn default_history_bytes() -> Octets {
     Octets(1 << 20)
+}
+
+fn default_mode() -> Mode {
+    Mode(0o660)
 }
 
 fn default_listeners() -> Vec<Listener> {

@@ -25,11 +25,11 @@ pub(crate) use command::{answer, refuse};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Certificate, Config, Cra, Disclose, Jwt, Limits, Listener, Log, Permission, Principal, Rate,
-    Realm, RealmLimits, Role, Scram, SessionLimits, Shutdown, Tls, Users,
+    Realm, RealmLimits, Role, Scram, SessionLimits, Shutdown, Tls, UnixSocket, Users,
 };
 pub use problem::Problem;
 pub use schema::schema;
-pub use value::{Address, LogLevel, Network, Octets, Origin, Time};
+pub use value::{Address, Group, LogLevel, Mode, Network, Octets, Origin, Time, User};
 pub use word::{
     Action, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule,
 };
@@ -173,6 +173,7 @@ impl Overrides {
     fn apply(&self, config: &mut Config) {
         if let (Some(address), Some(first)) = (self.listen, config.listeners.first_mut()) {
             first.address = address;
+            first.unix = None;
         }
         config.admin.address = self.admin.or(config.admin.address);
         if let Some(level) = &self.log_level {

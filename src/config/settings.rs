@@ -4,7 +4,7 @@ use super::{
     Loaded,
     format::{
         Admin, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
-        RealmLimits, Role, SessionLimits, Shutdown, Tls,
+        RealmLimits, Role, SessionLimits, Shutdown, Tls, UnixSocket,
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
@@ -83,26 +83,40 @@ impl Tls {
 
 impl Listener {
     fn settings(&self, folder: &Path) -> crate::Listener {
-        let ListenerKind::WebSocket = self.kind;
         crate::Listener {
+            kind: self.kind.into(),
             address: self.address.0,
+            unix: self.unix.as_ref().map(|unix| unix.settings(folder)),
             proxy_protocol: self.proxy_protocol,
             trusted_proxies: self.trusted_proxies.iter().map(|network| network.0).collect(),
             tls: self.tls.as_ref().map(|tls| tls.settings(folder)),
             path: self.path.clone(),
             allowed_origins: self.allowed_origins.iter().map(|origin| origin.0.clone()).collect(),
             serializers: self.serializers.iter().copied().map(Into::into).collect(),
-            session: self.limits.settings(),
+            session: self.limits.settings(self.pings.unwrap_or(self.kind == ListenerKind::WebSocket)),
+        }
+    }
+}
+
+impl UnixSocket {
+    fn settings(&self, folder: &Path) -> crate::UnixSocket {
+        let Self { path, mode, user, group } = self;
+        crate::UnixSocket {
+            path: folder.join(path),
+            mode: mode.0,
+            user: user.as_ref().map(|user| user.id),
+            group: group.as_ref().map(|group| group.id),
         }
     }
 }
 
 impl SessionLimits {
-    fn settings(&self) -> SessionSettings {
+    fn settings(&self, pings: bool) -> SessionSettings {
         SessionSettings {
             handshake_timeout: self.handshake_timeout.0,
             authentication_timeout: self.authentication_timeout.0,
             linger: self.linger.0,
+            pings,
             ping_interval: self.ping_interval.0,
             ping_timeout: self.ping_timeout.0,
             write_stall: self.write_stall.0,
@@ -262,7 +276,9 @@ impl Default for Config {
 impl Default for Listener {
     fn default() -> Self {
         let crate::Listener {
+            kind,
             address,
+            unix: _,
             proxy_protocol,
             trusted_proxies,
             tls: _,
@@ -272,14 +288,16 @@ impl Default for Listener {
             session,
         } = crate::Listener::default();
         Self {
-            kind: ListenerKind::default(),
+            kind: kind.into(),
             address: Address(address),
+            unix: None,
             proxy_protocol,
             trusted_proxies: trusted_proxies.into_iter().map(Network).collect(),
             tls: None,
             path,
             allowed_origins: allowed_origins.into_iter().map(Origin).collect(),
             serializers: serializers.into_iter().map(Into::into).collect(),
+            pings: None,
             limits: session.into(),
         }
     }

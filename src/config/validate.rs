@@ -2,13 +2,13 @@
 
 use super::{
     credentials::{SECRETS, TICKETS, Wrong, from_environment, from_file},
-    format::{Config, History, Jwt, Listener, Permission, Principal, Realm, Role, Tls, Users},
+    format::{Config, History, Jwt, Listener, Permission, Principal, Realm, Role, Tls, UnixSocket, Users},
     problem::Problems,
     schema::one_of,
     structure::{self, nearest},
     tree::Place,
     value::{Octets, Origin},
-    word::Action,
+    word::{Action, ListenerKind},
 };
 use crate::{
     AllowedOrigin,
@@ -18,6 +18,7 @@ use realmkeeper_actors::{
     message::uri::{Match, Uri, UriRule},
     permission,
     session::access::{CertificateName, Credentials, cryptosign::PublicKey, jwt},
+    transport::rawsocket::Length,
 };
 use std::{collections::HashMap, fs, hash::Hash, path::Path};
 
@@ -35,6 +36,9 @@ const ENDING: [&str; 5] = [
 
 /// The least size of what holds whole messages.
 const LEAST_SIZE: Octets = Octets(1024);
+
+/// How many octets the path of a Unix domain socket can have.
+const LONGEST_PATH: usize = 107;
 
 /// Those who are admitted to a realm beside anonymous clients.
 #[derive(Debug, Default)]
@@ -66,9 +70,17 @@ pub(super) fn validate(
     validation.listeners(&root.at("listeners"));
     if let Some(address) = config.admin.address
         && address.0.port() != 0
-        && config.listeners.iter().any(|listener| listener.address == address)
+        && config.listeners.iter().any(|listener| listener.has_address() && listener.address == address)
     {
         validation.error(&root.at("admin").at("address"), "is the address of a listener; must be another");
+    }
+    let is_http = |listener: &Listener| listener.kind == ListenerKind::WebSocket;
+    if config.admin.address.is_none() && !config.listeners.iter().any(is_http) {
+        let text = format!(
+            "nobody answers {}: no listener is of the kind \"websocket\"; give admin an address",
+            one_of(&TAKEN_PATHS)
+        );
+        validation.warning(&root.at("listeners"), text);
     }
     validation.realms(&root.at("realms"))
 }
@@ -92,6 +104,13 @@ pub(super) fn validate_users(
         validation.one_of_roles(&principal.role, roles, &list.item(index).at("role"));
     }
     known
+}
+
+impl Listener {
+    /// Whether it listens at its address.
+    fn has_address(&self) -> bool {
+        self.unix.is_none()
+    }
 }
 
 struct Validation<'c, 'p, 'a> {
@@ -139,11 +158,17 @@ impl Validation<'_, '_, '_> {
 
     fn listeners(&mut self, place: &Place<'_, '_>) {
         let config = self.config;
+        let listeners = || config.listeners.iter().enumerate();
         let fixed =
-            config.listeners.iter().enumerate().filter(|(_, listener)| listener.address.0.port() != 0);
+            listeners().filter(|(_, listener)| listener.has_address() && listener.address.0.port() != 0);
         self.unique(fixed.map(|(index, listener)| {
             let address = listener.address;
             (address.0, address.to_string(), place.item(index).at("address"))
+        }));
+        let unix = listeners().filter_map(|(index, listener)| Some((index, listener.unix.as_ref()?)));
+        self.unique(unix.map(|(index, unix)| {
+            let path = &unix.path;
+            (path, format!("{:?}", path.display().to_string()), place.item(index).at("unix").at("path"))
         }));
         for (index, listener) in config.listeners.iter().enumerate() {
             self.listener(listener, &place.item(index));
@@ -159,6 +184,12 @@ impl Validation<'_, '_, '_> {
         } else if TAKEN_PATHS.contains(&path.as_str()) {
             let text = format!("is {path:?}; must not be {}", one_of(&TAKEN_PATHS));
             self.error(&place.at("path"), text);
+        }
+        if listener.kind == ListenerKind::RawSocket {
+            self.rawsocket(listener, place);
+        }
+        if let Some(unix) = &listener.unix {
+            self.unix(unix, listener, place);
         }
         if listener.proxy_protocol
             && listener.trusted_proxies.is_empty()
@@ -183,12 +214,51 @@ impl Validation<'_, '_, '_> {
             );
             self.error(&at.at("outbox"), text);
         }
-        if listener.allowed_origins.contains(&Origin(AllowedOrigin::Any))
+        if listener.kind == ListenerKind::WebSocket
+            && listener.allowed_origins.contains(&Origin(AllowedOrigin::Any))
             && !listener.address.0.ip().is_loopback()
         {
             let text = "pages of every origin can connect from every browser that reaches this listener; name the \
                         origins of your pages";
             self.warning(&place.at("allowed_origins"), text);
+        }
+    }
+
+    fn rawsocket(&mut self, listener: &Listener, place: &Place<'_, '_>) {
+        let usual = Listener::default();
+        for (key, is_other) in [
+            ("path", listener.path != usual.path),
+            ("allowed_origins", listener.allowed_origins != usual.allowed_origins),
+        ] {
+            if is_other {
+                self.warning(&place.at(key), "has no effect, as kind is \"rawsocket\"");
+            }
+        }
+        let size = listener.limits.message_size;
+        let told = Octets(Length::within(size.0).octets());
+        if told != size && size.0 >= LEAST_SIZE.0 {
+            let text = format!("is {size}; over RawSocket {told} is the largest message that is taken");
+            self.warning(&place.at("limits").at("message_size"), text);
+        }
+    }
+
+    fn unix(&mut self, unix: &UnixSocket, listener: &Listener, place: &Place<'_, '_>) {
+        if listener.kind != ListenerKind::RawSocket && self.is_sound(place, &["kind"]) {
+            self.error(&place.at("unix"), "is for kind = \"rawsocket\" only");
+        }
+        for (key, is_there) in [
+            ("address", listener.address != Listener::default().address),
+            ("tls", listener.tls.is_some()),
+            ("proxy_protocol", listener.proxy_protocol),
+        ] {
+            if is_there {
+                self.error(&place.at(key), "has no place besides unix");
+            }
+        }
+        if self.folder.join(&unix.path).as_os_str().len() > LONGEST_PATH {
+            let text =
+                format!("is too long; must have at most {LONGEST_PATH} octets with the folder of this file");
+            self.error(&place.at("unix").at("path"), text);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::AllowedOrigin;
 use actix_http::uri::Authority;
 use ipnet::IpNet;
+use nix::unistd;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -41,6 +42,26 @@ pub struct Age(pub Duration);
 /// A number of octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Octets(pub usize);
+
+/// The permissions of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+/// A user of this machine, by name or by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    text: String,
+    /// The number.
+    pub id: u32,
+}
+
+/// A group of this machine, by name or by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    text: String,
+    /// The number.
+    pub id: u32,
+}
 
 /// Which web pages may connect: `*` for those of every origin, `loopback` for those from this machine, or an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +119,9 @@ text!(
     Network such as "10.0.0.0/8",
     Time such as "10s",
     Age such as "7days",
+    Mode such as "660",
+    User such as "www-data",
+    Group such as "www-data",
     Origin such as "https://example.com",
 );
 
@@ -198,6 +222,62 @@ impl FromStr for Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_octal = text.len() == 3 && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+        mode.map(Self).ok_or("must be three octal digits, as chmod takes them, such as \"660\"")
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03o}", self.0)
+    }
+}
+
+impl FromStr for User {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = || Some(unistd::User::from_name(text).ok()??.uid.as_raw());
+        let id = text
+            .parse()
+            .ok()
+            .or_else(named)
+            .ok_or("must be the name or the number of a user of this machine")?;
+        Ok(Self { text: text.into(), id })
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Group {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = || Some(unistd::Group::from_name(text).ok()??.gid.as_raw());
+        let id = text
+            .parse()
+            .ok()
+            .or_else(named)
+            .ok_or("must be the name or the number of a group of this machine")?;
+        Ok(Self { text: text.into(), id })
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -373,6 +453,40 @@ mod tests {
             ("-1", None),
             ("17179869184GiB", None),
         ]);
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        check::<Mode>(&[
+            ("660", Some("660")),
+            ("007", Some("007")),
+            ("777", Some("777")),
+            ("0660", None),
+            ("66", None),
+            ("680", None),
+            ("rw-", None),
+            ("+66", None),
+            ("", None),
+        ]);
+    }
+
+    #[test]
+    fn users_and_groups_are_known_to_this_machine_or_numbers() {
+        check::<User>(&[
+            ("root", Some("root")),
+            ("0", Some("0")),
+            ("nobody-at-all", None),
+            ("-1", None),
+            ("", None),
+        ]);
+        check::<Group>(&[
+            ("root", Some("root")),
+            ("4711", Some("4711")),
+            ("nobody-at-all", None),
+            ("", None),
+        ]);
+        assert_eq!("root".parse::<User>().map(|root| root.id), Ok(0));
+        assert_eq!("4711".parse::<Group>().map(|group| group.id), Ok(4711));
     }
 
     #[test]

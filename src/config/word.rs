@@ -48,6 +48,14 @@ words! {
         Cbor is Cbor,
     }
 
+    /// What clients speak to a listener.
+    ListenerKind is crate::ListenerKind {
+        /// WAMP over WebSocket.
+        WebSocket is WebSocket,
+        /// WAMP over RawSocket.
+        RawSocket is RawSocket,
+    }
+
     /// What characters URIs can have.
     UriRule is uri::UriRule {
         /// Anything but white space and #.
@@ -98,15 +106,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The transport of a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ListenerKind {
-    /// WAMP over WebSocket.
-    #[default]
-    WebSocket,
-}
-
 /// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +136,12 @@ impl FromStr for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err("must be text or json"),
         }
+    }
+}
+
+impl Default for ListenerKind {
+    fn default() -> Self {
+        crate::ListenerKind::default().into()
     }
 }
 

@@ -2,16 +2,21 @@
 
 use super::{
     admin::Admin,
+    caller::Caller,
     connection::within,
     doorkeeper::Doorkeeper,
-    stream::Opening,
+    entrance::Entrance,
+    listen::Bound,
+    rawsocket::greet,
+    stream::{Opening, Stream},
     tls::Tls,
-    upgrade::{Entrance, no_upgrade, upgrade},
+    unix::SocketFile,
+    upgrade::{no_upgrade, upgrade},
 };
-use crate::{Listener, RealmSettings};
+use crate::{Listener, ListenerKind, RealmSettings};
 use actix::Addr;
 use actix_http::{HttpService, KeepAlive, Protocol, error::DispatchError};
-use actix_rt::net::TcpStream;
+use actix_rt::net::{TcpStream, UnixStream};
 use actix_server::ServerBuilder;
 use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
@@ -22,11 +27,13 @@ use actix_web::{
 use realmkeeper_actors::{
     metrics::Metrics,
     router::actor::Router,
-    session::{Verifier, access::Access, actor::Environment},
+    session::{SessionSettings, Verifier, access::Access, actor::Environment},
 };
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::TcpListener,
+    os::unix::net::UnixListener,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -36,6 +43,9 @@ use tracing_actix_web::TracingLogger;
 
 /// How late the clock may be by which requests are timed.
 const CLOCK: Duration = Duration::from_millis(500);
+
+/// How often the system asks in vain.
+const PROBES: u32 = 3;
 
 /// What the listeners share. Its clones go to the worker that serves them all.
 #[derive(Clone, Debug)]
@@ -59,8 +69,30 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Adds a listener to the server, with the paths of `admin` if they are answered there.
+    /// Adds a listener to the server, with the paths of `admin` if they are answered there. Gives what is to be kept
+    /// while it listens.
     pub(super) fn listen(
+        self,
+        server: ServerBuilder,
+        bound: Bound,
+        listener: Listener,
+        tls: Option<Arc<Tls>>,
+        admin: Option<Admin>,
+    ) -> io::Result<(ServerBuilder, Option<SocketFile>)> {
+        match (bound, listener.kind) {
+            (Bound::Tcp(_, socket), ListenerKind::WebSocket) => {
+                Ok((self.listen_for_websockets(server, socket, listener, tls, admin)?, None))
+            }
+            (Bound::Tcp(_, socket), ListenerKind::RawSocket) => {
+                Ok((self.listen_for_rawsockets(server, socket, listener, tls)?, None))
+            }
+            (Bound::Unix(socket, file), _) => {
+                Ok((self.listen_on_this_machine(server, socket, listener)?, Some(file)))
+            }
+        }
+    }
+
+    fn listen_for_websockets(
         self,
         server: ServerBuilder,
         socket: TcpListener,
@@ -76,8 +108,7 @@ impl Clients {
             }
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
-            let (tls, metrics) = (tls.clone(), self.metrics.clone());
-            let opening = Arc::new(Opening { entrance: entrance.clone(), tls, metrics });
+            let opening = self.opening(&entrance, tls.clone());
             let open = move |io: TcpStream| {
                 let opening = opening.clone();
                 async move {
@@ -94,6 +125,50 @@ impl Clients {
             // The answer may take as long again.
             within(2 * wait, fn_service(open).and_then(http))
         })
+    }
+
+    fn listen_for_rawsockets(
+        self,
+        server: ServerBuilder,
+        socket: TcpListener,
+        listener: Listener,
+        tls: Option<Arc<Tls>>,
+    ) -> io::Result<ServerBuilder> {
+        server.listen("rawsocket", socket, move || {
+            let entrance = self.entrance(&listener);
+            let opening = self.opening(&entrance, tls.clone());
+            fn_service(move |io: TcpStream| {
+                let (entrance, opening) = (entrance.clone(), opening.clone());
+                async move {
+                    let stream = opening.open(io).await?;
+                    keep_alive(&stream, &entrance.terms().listener.session)?;
+                    let caller = Caller::over(&stream, &stream.route());
+                    greet(stream, caller, entrance).await
+                }
+            })
+        })
+    }
+
+    fn listen_on_this_machine(
+        self,
+        server: ServerBuilder,
+        socket: UnixListener,
+        listener: Listener,
+    ) -> io::Result<ServerBuilder> {
+        server.listen_uds("rawsocket", socket, move || {
+            let entrance = self.entrance(&listener);
+            fn_service(move |stream: UnixStream| {
+                let entrance = entrance.clone();
+                async move {
+                    let caller = Caller::local(&stream)?;
+                    greet(stream, caller, entrance).await
+                }
+            })
+        })
+    }
+
+    fn opening(&self, entrance: &Arc<Entrance>, tls: Option<Arc<Tls>>) -> Arc<Opening> {
+        Arc::new(Opening { entrance: entrance.clone(), tls, metrics: self.metrics.clone() })
     }
 
     /// The router. The first listener to ask starts it on its arbiter, which thus carries the realms and all
@@ -121,4 +196,18 @@ impl Clients {
         let _ = self.up.send(entrance.clone());
         entrance
     }
+}
+
+/// Has the system ask whether the other end is there, where the session does not.
+fn keep_alive(stream: &Stream, settings: &SessionSettings) -> io::Result<()> {
+    if settings.pings {
+        return Ok(());
+    }
+    // The system counts in seconds.
+    let seconds = |time: Duration| time.max(Duration::from_secs(1));
+    let asking = TcpKeepalive::new()
+        .with_time(seconds(settings.ping_interval))
+        .with_interval(seconds(settings.ping_timeout / PROBES))
+        .with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&asking)
 }

@@ -84,10 +84,10 @@ impl Doorkeeper {
         }
     }
 
-    /// Lets a connection in, which counts until its socket is dropped.
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<OpenSocket, Excess> {
-        let network = Network::from(peer);
-        if let Some(Pace { rate, limiter }) = self.pace.load().as_deref()
+    /// Lets a connection in, which counts until its socket is dropped. Limits of an address are for who has one.
+    pub(super) fn admit(&self, peer: Option<IpAddr>) -> Result<OpenSocket, Excess> {
+        let network = peer.map(Network::from);
+        if let (Some(Pace { rate, limiter }), Some(network)) = (self.pace.load().as_deref(), network)
             && let Err(until) = limiter.check_key(&network)
         {
             let wait = until.wait_time_from(limiter.clock().now());
@@ -95,7 +95,7 @@ impl Doorkeeper {
         }
         self.sockets.open(network, **self.most.load()).map_err(|full| match full {
             Full::All(count) => Excess::Sessions(count),
-            Full::Network(count) => Excess::SessionsPerAddress { network, count },
+            Full::Network(network, count) => Excess::SessionsPerAddress { network, count },
         })
     }
 
@@ -142,10 +142,10 @@ mod tests {
         let (slow, fast) = (doorkeeper(1), doorkeeper(1000));
         for number in 0..1000 {
             let address = Ipv4Addr::from_bits(number).into();
-            assert!(slow.admit(address).is_ok() && fast.admit(address).is_ok());
+            assert!(slow.admit(Some(address)).is_ok() && fast.admit(Some(address)).is_ok());
         }
         slow.sweep();
-        assert!(slow.admit(Ipv4Addr::from_bits(999).into()).is_err());
+        assert!(slow.admit(Some(Ipv4Addr::from_bits(999).into())).is_err());
         let start = Instant::now();
         while remembered(&fast) > 0 {
             assert!(start.elapsed() < Duration::from_secs(10), "{} are remembered", remembered(&fast));

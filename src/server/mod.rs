@@ -1,30 +1,41 @@
 //! The service: it listens, and it stops in order.
 //!
-//! Each listener ([`clients`]) upgrades WebSocket requests at its path into sessions ([`upgrade`]) if the limits of
-//! the node allow it ([`doorkeeper`]). Where a client is that comes through a balancer is told by what that one is
+//! Each listener ([`clients`]) makes sessions ([`entrance`]) of WebSocket requests at its path ([`upgrade`]) or of
+//! RawSocket handshakes ([`rawsocket`]), if the limits of the node allow it ([`doorkeeper`]). It has an address or a Unix
+//! domain socket ([`unix`]), and every session has a [`caller`]. Where a client is that comes through a balancer is told by what that one is
 //! believed ([`route`]). A connection becomes a [`stream`] before its first request: what a balancer sends comes first
 //! ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the service ask it is answered by [`admin`], at an address
-//! of its own or else on the first listener.
+//! of its own or else on the first listener for WebSocket.
 
 mod admin;
+mod caller;
 pub(crate) mod certificates;
 mod clients;
 mod connection;
 mod doorkeeper;
+mod entrance;
 mod files;
 mod forwarded;
 mod listen;
 mod origin;
 mod proxy_protocol;
+mod rawsocket;
 mod route;
 mod stream;
 mod tls;
+mod unix;
 mod upgrade;
 
 use self::{
-    admin::Admin, clients::Clients, doorkeeper::Doorkeeper, listen::listen, tls::Tls, upgrade::Entrance,
+    admin::Admin,
+    clients::Clients,
+    doorkeeper::Doorkeeper,
+    entrance::Entrance,
+    listen::{Bound, Place, listen},
+    tls::Tls,
+    unix::SocketFile,
 };
-use crate::{NodeLimits, Settings, ShutdownTimes, TlsFiles};
+use crate::{Listener, ListenerKind, NodeLimits, Settings, ShutdownTimes, TlsFiles};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
@@ -52,11 +63,11 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    /// The address, or the Unix domain socket, cannot be listened on.
+    #[error("cannot listen on {place}: {error}")]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The address, or `unix:` and the path.
+        place: String,
         /// What the system says.
         error: io::Error,
     },
@@ -71,10 +82,9 @@ pub enum ServiceError {
     Worker,
 }
 
-/// Where clients connect.
+/// A listener that is up.
 #[derive(Debug)]
 struct Listening {
-    address: SocketAddr,
     entrance: Arc<Entrance>,
     tls: Option<Arc<Tls>>,
 }
@@ -83,8 +93,15 @@ struct Listening {
 #[derive(Debug)]
 pub struct Service {
     /// At least one.
+    urls: Vec<String>,
+    addresses: Vec<SocketAddr>,
+    /// Those of the Unix domain sockets, which go with it.
+    _socket_files: Vec<SocketFile>,
+    /// The listeners, in the order of the settings.
     listening: Vec<Listening>,
     admin_address: Option<SocketAddr>,
+    /// Where `/metrics` and the like are answered, if anywhere.
+    pages: Option<SocketAddr>,
     router: Addr<Router>,
     doorkeeper: Arc<Doorkeeper>,
     metrics: Metrics,
@@ -103,9 +120,12 @@ impl Service {
         if listeners.is_empty() {
             return Err(ServiceError::NoListener);
         }
-        let addresses = listeners.iter().map(|listener| listener.address).chain(admin_address);
-        let mut bound = listen(&addresses.collect::<Vec<_>>())?;
-        let admin_socket = admin_address.and_then(|_| bound.pop());
+        let places = listeners.iter().map(Listener::place).chain(admin_address.map(Place::Tcp));
+        let mut bound = listen(&places.collect::<Vec<_>>())?;
+        let admin_socket = match admin_address.and_then(|_| bound.pop()) {
+            Some(Bound::Tcp(address, socket)) => Some((address, socket)),
+            Some(Bound::Unix(..)) | None => None,
+        };
         files::raise_limit(limits.sessions);
 
         let (sockets, stopping, metrics) =
@@ -124,17 +144,30 @@ impl Service {
             router,
             up,
         };
-        let mut starting = Vec::new();
+        // HTTP is spoken by the first of its kind, unless operators have an address of their own.
+        let answering = listeners.iter().position(|listener| listener.kind == ListenerKind::WebSocket);
+        let answering = answering.filter(|_| admin_socket.is_none());
+        let (mut urls, mut addresses, mut socket_files, mut tls) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut pages = admin_socket.as_ref().map(|(address, _)| *address);
         let mut server = Server::build().workers(1).disable_signals();
-        for (listener, (address, socket)) in listeners.into_iter().zip(bound) {
-            let admin = (admin_socket.is_none() && starting.is_empty()).then(|| admin.clone());
+        for (index, (listener, bound)) in listeners.into_iter().zip(bound).enumerate() {
+            urls.push(listener.url(&bound));
+            if let Bound::Tcp(address, _) = bound {
+                addresses.push(address);
+                pages = pages.or((answering == Some(index)).then_some(address));
+            }
+            let admin = (answering == Some(index)).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
-            starting.push((address, secured.clone()));
-            server = clients
+            tls.push(secured.clone());
+            let place = listener.place().to_string();
+            let (listening, file) = clients
                 .clone()
-                .listen(server, socket, listener, secured, admin)
-                .map_err(|error| ServiceError::Listen { address, error })?;
+                .listen(server, bound, listener, secured, admin)
+                .map_err(|error| ServiceError::Listen { place, error })?;
+            server = listening;
+            socket_files.extend(file);
         }
         // The server has the others, so that its end is noticed.
         drop(clients);
@@ -142,34 +175,38 @@ impl Service {
         let mut admin_server = None;
         let admin_address = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((address, socket)) = admin_socket {
-            let served = admin.serve(socket).map_err(|error| ServiceError::Listen { address, error })?;
-            admin_server = Some(served);
+            let refused = |error| ServiceError::Listen { place: address.to_string(), error };
+            admin_server = Some(admin.serve(socket).map_err(refused)?);
         }
         let server = run(server);
         let mut listening = Vec::new();
         // The one worker brings the listeners up in their order.
-        for (address, tls) in starting {
+        for tls in tls {
             let Some(entrance) = started.recv().await else {
                 if let Some(admin) = admin_server {
                     admin.stop(false).await;
                 }
                 return Err(ServiceError::Worker);
             };
-            listening.push(Listening { address, entrance, tls });
+            listening.push(Listening { entrance, tls });
         }
         let router = listening[0].entrance.router();
         metrics.configured(SystemTime::now(), false);
         admin.started();
-        for listening in &listening {
-            info!(url = url(listening), "listening");
+        for url in &urls {
+            info!(url, "listening");
         }
         if let Some(address) = admin_address {
             info!(%address, "answering operators");
         }
         listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(Tls::keep_watching);
         Ok(Self {
+            urls,
+            addresses,
+            _socket_files: socket_files,
             listening,
             admin_address,
+            pages,
             router,
             doorkeeper,
             metrics,
@@ -182,24 +219,15 @@ impl Service {
         })
     }
 
-    /// The first of [`Service::addresses`].
-    pub fn address(&self) -> SocketAddr {
-        self.listening[0].address
-    }
-
-    /// The first of [`Service::urls`].
-    pub fn url(&self) -> String {
-        url(&self.listening[0])
-    }
-
-    /// The addresses that it listens on for WAMP clients, in the order of the settings.
+    /// The addresses that it listens on for WAMP clients, in the order of the settings. Listeners on Unix domain
+    /// sockets have none.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listening.iter().map(|listening| listening.address)
+        self.addresses.iter().copied()
     }
 
-    /// The URLs for WAMP clients, in the order of the settings.
-    pub fn urls(&self) -> impl Iterator<Item = String> {
-        self.listening.iter().map(url)
+    /// The URLs for WAMP clients, in the order of the settings; at least one.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     /// Where it answers `/metrics` and the like, if that is an address of its own.
@@ -207,9 +235,20 @@ impl Service {
         self.admin_address
     }
 
+    /// Where it answers `/metrics` and the like, be it among WAMP clients. Nowhere if they all speak RawSocket and
+    /// there is no address for it.
+    pub fn pages_address(&self) -> Option<SocketAddr> {
+        self.pages
+    }
+
     /// The count of open sockets of sessions.
     pub fn sockets(&self) -> &OpenSockets {
         &self.sockets
+    }
+
+    /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
+    pub fn reload_certificates(&self) {
+        self.listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(|tls| tls.reload());
     }
 
     /// What is counted.
@@ -222,15 +261,10 @@ impl Service {
         keep_alive(self.router.clone(), every, alive);
     }
 
-    /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
-    pub fn reload_certificates(&self) {
-        self.listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(|tls| tls.reload());
-    }
-
     /// Goes on with other settings: with their realms, their limits, their times, and with what each listener has that
-    /// is not fixed when it begins to listen. The listeners have to be the same, in the same order; their addresses,
-    /// whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and so does the
-    /// address for operators. Certificates are read again. If they cannot be used nothing changes.
+    /// is not fixed when it begins to listen. The listeners have to be the same, in the same order; what they speak,
+    /// where they listen, whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and
+    /// so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
         let Settings { listeners, admin: _, realms, limits, shutdown } = settings;
         let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
@@ -279,9 +313,24 @@ impl Service {
     }
 }
 
-fn url(Listening { address, entrance, tls }: &Listening) -> String {
-    let scheme = if tls.is_some() { "wss" } else { "ws" };
-    format!("{scheme}://{address}{}", entrance.terms().listener.path)
+impl Listener {
+    fn place(&self) -> Place {
+        self.unix.clone().map_or(Place::Tcp(self.address), Place::Unix)
+    }
+
+    /// Where clients connect, as they write it.
+    fn url(&self, bound: &Bound) -> String {
+        let is_secure = self.tls.is_some();
+        match (self.kind, bound) {
+            (ListenerKind::WebSocket, Bound::Tcp(address, _)) => {
+                format!("{}://{address}{}", if is_secure { "wss" } else { "ws" }, self.path)
+            }
+            (ListenerKind::RawSocket, Bound::Tcp(address, _)) => {
+                format!("{}://{address}", if is_secure { "rss" } else { "rs" })
+            }
+            (_, Bound::Unix(..)) => format!("rs://{}", self.place()),
+        }
+    }
 }
 
 /// Runs a server until it is told to stop.

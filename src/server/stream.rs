@@ -1,6 +1,6 @@
 //! The connection of a client, as the session gets it.
 
-use super::{certificates::names, proxy_protocol, route::Route, tls::Tls, upgrade::Entrance};
+use super::{certificates::names, entrance::Entrance, proxy_protocol, route::Route, tls::Tls};
 use crate::Listener;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use realmkeeper_actors::{

@@ -5,14 +5,13 @@
 
 use super::{
     TEXT,
-    doorkeeper::{Doorkeeper, Excess},
-    forwarded::Hop,
+    caller::Caller,
+    doorkeeper::Excess,
+    entrance::{Entrance, Shut, Terms},
     origin,
     route::{Misled, Route},
     stream::Stream,
 };
-use crate::Listener;
-use actix::{Actor, Addr};
 use actix_codec::{Framed, FramedParts};
 use actix_http::{
     Method, Request, RequestHead, Response, ResponseBuilder, StatusCode, Version,
@@ -22,37 +21,10 @@ use actix_http::{
     ws,
 };
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use arc_swap::ArcSwap;
 use futures_util::SinkExt;
-use realmkeeper_actors::{
-    codec::Serializer,
-    roster::Transport,
-    router::actor::Router,
-    session::actor::{Environment, Session, Upgraded},
-    transport::sockets::OpenSocket,
-};
+use realmkeeper_actors::{codec::Serializer, transport::framing::Framing};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
-
-/// Where clients come in by one listener.
-#[derive(Debug)]
-pub(super) struct Entrance {
-    terms: ArcSwap<Terms>,
-    /// Who counts the connections.
-    doorkeeper: Arc<Doorkeeper>,
-    /// That the router stops.
-    stopping: CancellationToken,
-}
-
-/// On what terms the next connection is taken.
-#[derive(Debug)]
-pub(super) struct Terms {
-    /// What the listener is configured as.
-    pub(super) listener: Listener,
-    /// What the sessions share.
-    environment: Arc<Environment>,
-}
 
 /// Why a connection is not upgraded.
 #[derive(Debug)]
@@ -119,6 +91,15 @@ impl From<Excess> for Refusal {
     }
 }
 
+impl From<Shut> for Refusal {
+    fn from(shut: Shut) -> Self {
+        match shut {
+            Shut::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, shut.to_string()),
+            Shut::Excess(excess) => excess.into(),
+        }
+    }
+}
+
 impl From<Misled> for Refusal {
     fn from(misled: Misled) -> Self {
         Self::new(StatusCode::BAD_REQUEST, misled.to_string())
@@ -138,15 +119,21 @@ pub(super) async fn upgrade(
     let span = info_span!("upgrade", %peer, path = request.path());
     async {
         let admitted = route.and_then(|route| {
-            let (serializer, open) = entrance.admit(&terms, request.head(), &route)?;
-            Ok((route, serializer, open))
+            // What is wrong with a request is told first: pages that may not connect use up nothing of who looks at
+            // them.
+            let serializer = terms.check(request.head())?;
+            let caller = Caller::over(framed.io_ref(), &route);
+            let open = entrance.admit(&caller)?;
+            Ok((serializer, caller, open))
         });
         match admitted {
-            Ok((route, serializer, open)) => {
+            Ok((serializer, caller, open)) => {
                 let mut response = ws::handshake_response(request.head());
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
-                entrance.begin(&terms, framed, &route, serializer, open);
+                let FramedParts { io, read_buf, .. } = framed.into_parts();
+                let form = (serializer, Framing::WebSocket);
+                entrance.begin(&terms, io, read_buf, caller, form, open);
                 Ok(())
             }
             Err(refusal) => {
@@ -185,82 +172,6 @@ async fn send(
     }
     SinkExt::<h1::Message<(Response<()>, BodySize)>>::flush(framed).await?;
     Ok(())
-}
-
-impl Entrance {
-    pub(super) fn new(
-        listener: Listener,
-        environment: Environment,
-        doorkeeper: Arc<Doorkeeper>,
-        stopping: CancellationToken,
-    ) -> Self {
-        let terms = Terms { listener, environment: Arc::new(environment) };
-        Self { terms: ArcSwap::from_pointee(terms), doorkeeper, stopping }
-    }
-
-    /// On what terms the next connection is taken.
-    pub(super) fn terms(&self) -> Arc<Terms> {
-        self.terms.load_full()
-    }
-
-    /// Takes the next connections on the terms of this configuration.
-    pub(super) fn reload(&self, listener: Listener) {
-        let Environment { access, verifier, router, metrics, .. } = &*self.terms().environment;
-        let environment = Environment {
-            settings: listener.session.clone(),
-            access: access.clone(),
-            verifier: verifier.clone(),
-            router: router.clone(),
-            metrics: metrics.clone(),
-        };
-        self.terms.store(Arc::new(Terms { listener, environment: Arc::new(environment) }));
-    }
-
-    /// Where the realms are.
-    pub(super) fn router(&self) -> Addr<Router> {
-        self.terms().environment.router.clone()
-    }
-
-    /// Lets a connection in whose request is right and which is not one too many; gives the serializer of its
-    /// session. What is wrong with a request is told first, so that nothing counts that could be no session, and
-    /// pages that may not connect use up nothing of who looks at them.
-    fn admit(
-        &self,
-        terms: &Terms,
-        head: &RequestHead,
-        route: &Route,
-    ) -> Result<(Serializer, OpenSocket), Refusal> {
-        let serializer = terms.check(head)?;
-        if self.stopping.is_cancelled() {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router stops"));
-        }
-        let open = self.doorkeeper.admit(route.client.address);
-        let open = open.inspect_err(|excess| terms.environment.metrics.limit(excess.limit()))?;
-        Ok((serializer, open))
-    }
-
-    /// Starts the session; what came behind the request is its to read.
-    fn begin(
-        &self,
-        terms: &Terms,
-        framed: Framed<Stream, h1::Codec>,
-        route: &Route,
-        serializer: Serializer,
-        open: OpenSocket,
-    ) {
-        let address = |hop: Hop| hop.to_string().into_boxed_str();
-        let transport = Transport {
-            serializer,
-            peer: address(route.client),
-            via: route.via.map(address),
-            is_secure: framed.io_ref().is_secure(),
-        };
-        let certificate = framed.io_ref().certificate();
-        let FramedParts { io: socket, read_buf: read, .. } = framed.into_parts();
-        let upgraded =
-            Upgraded { socket, read, transport, certificate, open, stopping: self.stopping.clone() };
-        Session::new(upgraded, terms.environment.clone()).start();
-    }
 }
 
 impl Terms {

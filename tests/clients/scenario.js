@@ -3,6 +3,7 @@
 //
 //     node session_<client>.js URL REALM SERIALIZER
 //
+// The URL is one of WebSocket or, where the client has RawSocket, rs://HOST:PORT or rs://unix:PATH.
 // The realm admits anonymous sessions, and joe, who has the role backend, by the ticket secret123.
 // Prints `ok <check>` for each check that passes. The first that does not ends the run with status 1.
 "use strict";
@@ -10,6 +11,8 @@
 const { inspect, isDeepStrictEqual } = require("node:util");
 
 const [url, realm, serializer] = process.argv.slice(2);
+const isRaw = url.startsWith("rs://");
+const isLocal = url.startsWith("rs://unix:");
 const TIME_LIMIT = 60_000;
 
 const TOPIC = "com.example.topic";
@@ -71,12 +74,12 @@ const described = ({ id, authid }, authrole = "anonymous", authmethod = "anonymo
   authprovider: "static",
   realm,
   transport: {
-    channel_type: "tcp",
-    channel_framing: "websocket",
+    channel_type: isLocal ? "unix" : "tcp",
+    channel_framing: isRaw ? "rawsocket" : "websocket",
     channel_serializer: serializer,
-    peer: "tcp4:127.0.0.1:*",
+    peer: isLocal ? `unix:pid=${process.pid},uid=${process.getuid()}` : "tcp4:127.0.0.1:*",
     is_secure: false,
-    websocket_protocol: `wamp.2.${serializer}`,
+    ...(isRaw ? {} : { websocket_protocol: `wamp.2.${serializer}` }),
   },
 });
 

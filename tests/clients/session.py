@@ -3,19 +3,23 @@
     python session.py URL REALM SERIALIZER [AUTHORITY]
 
 The realm admits anonymous sessions, and joe, who has the role backend, by the ticket secret123.
-The authority is the file by which the certificate of a wss URL is checked.
+The URL is one of WebSocket or, as autobahn has it, of RawSocket: rs://HOST:PORT, rss://HOST:PORT or rs://unix:PATH.
+The authority is the file by which the certificate of a wss or rss URL is checked.
 Prints `ok <check>` for each check that passes. The first that does not ends the run with status 1.
 """
 
 import asyncio
 import json
+import os
 import re
 import ssl
 import sys
 from urllib.parse import urlsplit
 
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.rawsocket.util import parse_url
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.serializer import create_transport_serializer
 from autobahn.wamp.types import (
@@ -29,6 +33,8 @@ from autobahn.wamp.types import (
 
 URL, REALM, SERIALIZER = sys.argv[1:4]
 AUTHORITIES = sys.argv[4:]
+IS_RAW = URL.startswith("rs")
+IS_LOCAL = URL.startswith("rs://unix:")
 TIME_LIMIT = 60
 
 ACKNOWLEDGED = PublishOptions(acknowledge=True)
@@ -86,12 +92,20 @@ class Session(ApplicationSession):
 
 async def connect(session):
     """Gives a session a connection of its own, over which it says HELLO."""
-    address = urlsplit(URL)
-    factory = WampWebSocketClientFactory(
-        lambda: session, url=URL, serializers=[create_transport_serializer(SERIALIZER)]
-    )
+    loop = asyncio.get_running_loop()
     context = ssl.create_default_context(cafile=AUTHORITIES[0]) if AUTHORITIES else None
-    await asyncio.get_running_loop().create_connection(factory, address.hostname, address.port, ssl=context)
+    serializer = create_transport_serializer(SERIALIZER)
+    if not IS_RAW:
+        address = urlsplit(URL)
+        factory = WampWebSocketClientFactory(lambda: session, url=URL, serializers=[serializer])
+        await loop.create_connection(factory, address.hostname, address.port, ssl=context)
+        return
+    factory = WampRawSocketClientFactory(lambda: session, serializer=serializer)
+    _, host, place = parse_url(URL)
+    if IS_LOCAL:
+        await loop.create_unix_connection(factory, place)
+    else:
+        await loop.create_connection(factory, host, place, ssl=context)
 
 
 async def join(*credentials):
@@ -141,13 +155,13 @@ def described(session, authrole="anonymous", authmethod="anonymous"):
         "authprovider": "static",
         "realm": REALM,
         "transport": {
-            "channel_type": "tls" if AUTHORITIES else "tcp",
-            "channel_framing": "websocket",
+            "channel_type": "unix" if IS_LOCAL else "tls" if AUTHORITIES else "tcp",
+            "channel_framing": "rawsocket" if IS_RAW else "websocket",
             "channel_serializer": SERIALIZER,
-            "peer": "tcp4:127.0.0.1:*",
+            "peer": f"unix:pid={os.getpid()},uid={os.getuid()}" if IS_LOCAL else "tcp4:127.0.0.1:*",
             "is_secure": bool(AUTHORITIES),
-            "websocket_protocol": f"wamp.2.{SERIALIZER}",
-        },
+        }
+        | ({} if IS_RAW else {"websocket_protocol": f"wamp.2.{SERIALIZER}"}),
     }
 
 

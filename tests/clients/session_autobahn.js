@@ -23,10 +23,17 @@ async function answer(call) {
   }
 }
 
+/** How to reach a URL: by WebSocket, or by RawSocket for rs://HOST:PORT and rs://unix:PATH. */
+function transport(url) {
+  if (!url.startsWith("rs://")) return { type: "websocket", url };
+  const [host, place] = url.slice("rs://".length).split(":");
+  return host === "unix" ? { type: "rawsocket", path: place } : { type: "rawsocket", host, port: Number(place) };
+}
+
 /** Connects and joins, by a ticket if there is one. */
 function connect(url, realm, serializer, authid, ticket) {
   const connection = new autobahn.Connection({
-    url,
+    transports: [transport(url)],
     realm,
     serializers: [new SERIALIZERS[serializer]()],
     authmethods: [authid === undefined ? "anonymous" : "ticket"],

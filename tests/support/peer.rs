@@ -4,10 +4,11 @@ use super::{
     form,
     router::{PATIENCE, Router},
 };
+use realmkeeper::ListenerKind;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Map, Value as Json, json};
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 use tungstenite::{
@@ -17,15 +18,21 @@ use tungstenite::{
     protocol::frame::coding::CloseCode,
 };
 
-/// A client on one WebSocket, over a connection of type `S`.
+/// A client on one WebSocket or RawSocket, over a connection of type `S`.
 pub(crate) struct Peer<S = TcpStream> {
-    socket: WebSocket<S>,
+    socket: Socket<S>,
     serializer: Serializer,
     /// The id of its session, once it has joined.
     pub(crate) session: u64,
     /// Its authid, once it has joined.
     pub(crate) authid: String,
     requests: u64,
+}
+
+/// How its messages are told apart.
+enum Socket<S> {
+    WebSocket(Box<WebSocket<S>>),
+    RawSocket(S),
 }
 
 /// What comes from the router.
@@ -59,6 +66,26 @@ impl Peer {
         Self::on(socket, serializer)
     }
 
+    /// Connects to a listener of this kind.
+    pub(crate) fn connect_over(kind: ListenerKind, address: SocketAddr, serializer: Serializer) -> Self {
+        match kind {
+            ListenerKind::WebSocket => Self::connect_to(address, serializer),
+            ListenerKind::RawSocket => {
+                let stream = TcpStream::connect(address).expect("the router listens");
+                stream.set_nodelay(true).expect("a socket can be set");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a socket can be set");
+                Self::shake_hands(stream, serializer, 15)
+            }
+        }
+    }
+
+    /// Connects to a listener of this kind, and joins `realm1` in all roles.
+    pub(crate) fn join_over(kind: ListenerKind, address: SocketAddr, serializer: Serializer) -> Self {
+        let mut peer = Self::connect_over(kind, address, serializer);
+        peer.say_hello("realm1", &json!({}));
+        peer
+    }
+
     /// Opens a WebSocket and joins `realm1` in all roles.
     pub(crate) fn join(router: &Router, serializer: Serializer) -> Self {
         Self::join_realm(router, serializer, "realm1")
@@ -82,7 +109,25 @@ impl Peer {
 impl<S: Read + Write> Peer<S> {
     /// Takes a WebSocket that is open.
     pub(crate) fn on(socket: WebSocket<S>, serializer: Serializer) -> Self {
+        Self::over(Socket::WebSocket(Box::new(socket)), serializer)
+    }
+
+    fn over(socket: Socket<S>, serializer: Serializer) -> Self {
         Self { socket, serializer, session: 0, authid: String::new(), requests: 0 }
+    }
+
+    /// Opens a RawSocket as a client that takes messages of 2^(9 + `length`) octets.
+    pub(crate) fn shake_hands(mut stream: S, serializer: Serializer, length: u8) -> Self {
+        let number = match serializer {
+            Serializer::Json => 1,
+            Serializer::MessagePack => 2,
+            Serializer::Cbor => 3,
+        };
+        stream.write_all(&[0x7f, length << 4 | number, 0, 0]).expect("the router takes the handshake");
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).expect("the router answers the handshake");
+        assert_eq!((answer[0], answer[1] & 15, &answer[2..]), (0x7f, number, &[0, 0][..]));
+        Self::over(Socket::RawSocket(stream), serializer)
     }
 
     /// Joins a realm in all roles, with these details besides.
@@ -144,23 +189,40 @@ impl<S: Read + Write> Peer<S> {
 
     /// Sends bytes in the kind of frame that the serializer uses.
     pub(crate) fn send_bytes(&mut self, bytes: Vec<u8>) {
-        let message = match String::from_utf8(bytes) {
-            Ok(text) if self.serializer.is_text() => Message::text(text),
-            Ok(text) => Message::binary(text.into_bytes()),
-            Err(error) => Message::binary(error.into_bytes()),
+        let sent = match &mut self.socket {
+            Socket::RawSocket(stream) => stream.write_all(&raw_frame(0, &bytes)),
+            Socket::WebSocket(socket) => {
+                let message = match String::from_utf8(bytes) {
+                    Ok(text) if self.serializer.is_text() => Message::text(text),
+                    Ok(text) => Message::binary(text.into_bytes()),
+                    Err(error) => Message::binary(error.into_bytes()),
+                };
+                socket.send(message).map_err(io::Error::other)
+            }
         };
-        self.socket.send(message).expect("the router takes the message");
+        sent.expect("the router takes the message");
     }
 
     /// Sends bytes as they are, whatever they mean.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
-        self.socket.get_mut().write_all(bytes).expect("the router takes the bytes");
+        self.stream().write_all(bytes).expect("the router takes the bytes");
     }
 
-    /// A message as a masked frame.
+    /// A message as a frame of a client.
     pub(crate) fn frame(&self, message: &Json) -> Vec<u8> {
-        let first = if self.serializer.is_text() { 0x81 } else { 0x82 };
-        frame(first, &form::encode(self.serializer, message))
+        let message = form::encode(self.serializer, message);
+        match &self.socket {
+            Socket::WebSocket(_) => frame(if self.serializer.is_text() { 0x81 } else { 0x82 }, &message),
+            Socket::RawSocket(_) => raw_frame(0, &message),
+        }
+    }
+
+    /// A ping with this payload as a frame of a client.
+    pub(crate) fn ping(&self, payload: &[u8]) -> Vec<u8> {
+        match &self.socket {
+            Socket::WebSocket(_) => frame(0x89, payload),
+            Socket::RawSocket(_) => raw_frame(1, payload),
+        }
     }
 
     /// Waits until the connection has ended, and gives all that came. GOODBYE is answered.
@@ -171,22 +233,34 @@ impl<S: Read + Write> Peer<S> {
             if matches!(&received, Received::Message(message) if message[0] == 6) {
                 let answer = self.frame(&json!([6, {}, "wamp.close.goodbye_and_out"]));
                 // It may have been the answer to a GOODBYE of this peer: then nobody reads this one.
-                let _ = self.socket.get_mut().write_all(&answer);
+                let _ = self.stream().write_all(&answer);
             }
             all.push(received);
         }
         all
     }
 
-    /// The WebSocket itself, for frames of every kind and for the socket beneath.
+    /// The WebSocket itself, for frames of every kind.
     pub(crate) fn socket(&mut self) -> &mut WebSocket<S> {
-        &mut self.socket
+        match &mut self.socket {
+            Socket::WebSocket(socket) => socket,
+            Socket::RawSocket(_) => panic!("this peer has no WebSocket"),
+        }
+    }
+
+    /// The connection beneath.
+    pub(crate) fn stream(&mut self) -> &mut S {
+        match &mut self.socket {
+            Socket::WebSocket(socket) => socket.get_mut(),
+            Socket::RawSocket(stream) => stream,
+        }
     }
 
     /// Waits for what comes next. Pings are answered on the way.
     pub(crate) fn receive(&mut self) -> Received {
+        let Socket::WebSocket(socket) = &mut self.socket else { return self.receive_raw() };
         loop {
-            match self.socket.read() {
+            match socket.read() {
                 Ok(Message::Text(text)) => return self.shown(text.as_bytes(), true),
                 Ok(Message::Binary(bytes)) => return self.shown(&bytes, false),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
@@ -195,12 +269,42 @@ impl<S: Read + Write> Peer<S> {
                     return Received::Close(code.filter(|code| *code != CloseCode::Status).map(u16::from));
                 }
                 Ok(Message::Frame(_)) => unreachable!("frames are not read raw"),
-                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     panic!("nothing came within {PATIENCE:?}")
                 }
                 Err(_) => return Received::End,
             }
         }
+    }
+
+    fn receive_raw(&mut self) -> Received {
+        loop {
+            match self.raw() {
+                Some((0, message)) => return Received::Message(form::decode(self.serializer, &message)),
+                Some((1, payload)) => self.send_raw(&raw_frame(2, &payload)),
+                Some((2, _)) => {}
+                Some((first, _)) => panic!("a frame begins with {first:#x}"),
+                None => return Received::End,
+            }
+        }
+    }
+
+    /// The next frame of a RawSocket: its first octet, and its payload. None comes after the end.
+    pub(crate) fn raw(&mut self) -> Option<(u8, Vec<u8>)> {
+        let stream = self.stream();
+        let mut header = [0; 4];
+        match stream.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                panic!("nothing came within {PATIENCE:?}")
+            }
+            Err(_) => return None,
+        }
+        let [first, high, middle, low] = header;
+        let longest = if first & 8 == 0 { 0 } else { 1 << 24 };
+        let mut payload = vec![0; longest + u32::from_be_bytes([0, high, middle, low]) as usize];
+        stream.read_exact(&mut payload).expect("a frame comes whole");
+        Some((first, payload))
     }
 
     fn shown(&self, bytes: &[u8], is_text: bool) -> Received {
@@ -261,6 +365,12 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(octet, mask)| octet ^ mask));
     frame
+}
+
+/// A frame of a RawSocket with this type.
+pub(crate) fn raw_frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame of a test is short").to_be_bytes();
+    [&[length[0] << 3 | kind], &length[1..], payload].concat()
 }
 
 /// The header of a masked frame, up to the mask.

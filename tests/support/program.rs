@@ -9,12 +9,23 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 16] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
     "REALMKEEPER_LOG_LEVEL",
     "REALMKEEPER_LOG_FORMAT",
+    "REALMKEEPER_URL",
+    "REALMKEEPER_REALM",
+    "REALMKEEPER_CA",
+    "REALMKEEPER_AUTHID",
+    "REALMKEEPER_AUTHMETHOD",
+    "REALMKEEPER_TICKET",
+    "REALMKEEPER_TICKET_FILE",
+    "REALMKEEPER_SECRET",
+    "REALMKEEPER_SECRET_FILE",
+    "REALMKEEPER_KEY_FILE",
+    "REALMKEEPER_TIMEOUT",
 ];
 
 /// The program at the top of the repository, with what a person may have in the environment taken away.

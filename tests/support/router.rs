@@ -51,7 +51,7 @@ impl Router {
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let service = Service::start(settings).await.expect("the router starts");
-                let (addresses, urls) = (service.addresses().collect(), service.urls().collect());
+                let (addresses, urls) = (service.addresses().collect(), service.urls().to_vec());
                 let up = (addresses, urls, service.admin_address(), service.sockets().clone());
                 started.send(up).expect("the test waits");
                 // An error says that the test is over without having asked.

@@ -192,6 +192,44 @@ impl Dealer {
         }
     }
 
+    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
+    /// sent.
+    pub(crate) fn refuse_oversized(
+        &mut self,
+        receiver: &Member,
+        request_type: RequestType,
+        request: RequestId,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        let (refusal, outcome) = (Refusal::TooLarge, CallOutcome::Error);
+        match request_type {
+            RequestType::Invocation => {
+                let call = self.calls.pending(receiver.id, request);
+                // Of a call in parts the callee may have some.
+                if call.is_some_and(|call| matches!(call.kept, Kept::Arguments(_) | Kept::Begun)) {
+                    self.interrupt_and_end(receiver.id, request, &refusal, outcome, roster, step);
+                } else {
+                    self.end(receiver.id, request, &refusal, outcome, roster, step);
+                }
+            }
+            RequestType::Call => match self.calls.find(receiver.id, request) {
+                // It was a part of the result.
+                Some((callee, invocation)) => {
+                    self.interrupt_and_end(callee, invocation, &refusal, outcome, roster, step);
+                }
+                None => refuse_call(&refusal, receiver, request, step),
+            },
+            RequestType::Publish
+            | RequestType::Subscribe
+            | RequestType::Unsubscribe
+            | RequestType::Register
+            | RequestType::Unregister => {
+                step.refuse(receiver.id, &refusal, request_type, request, receiver.serializer());
+            }
+        }
+    }
+
     /// Ends a call with an ERROR of the dealer.
     pub(super) fn end(
         &mut self,

@@ -38,6 +38,28 @@ direction! {
     }
 }
 
+impl RouterMessage {
+    /// The request that it answers, or carries out.
+    pub(crate) fn request(&self) -> Option<(RequestType, id::RequestId)> {
+        match self {
+            Self::Error(message) => Some((message.request_type, message.request)),
+            Self::Result(message) => Some((RequestType::Call, message.request)),
+            Self::Invocation(message) => Some((RequestType::Invocation, message.request)),
+            Self::Welcome(_)
+            | Self::Abort(_)
+            | Self::Challenge(_)
+            | Self::Goodbye(_)
+            | Self::Published(_)
+            | Self::Subscribed(_)
+            | Self::Unsubscribed(_)
+            | Self::Event(_)
+            | Self::Registered(_)
+            | Self::Unregistered(_)
+            | Self::Interrupt(_) => None,
+        }
+    }
+}
+
 /// The type code at the head of a message.
 fn code(elements: &[Raw<'_>]) -> std::result::Result<u64, Malformed> {
     match elements.first() {

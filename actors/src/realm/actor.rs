@@ -6,13 +6,20 @@ use crate::{
     cause::Cause,
     codec::Serializer,
     collections::Map,
-    message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
+    message::{
+        ClientMessage, RequestType, RouterMessage,
+        id::{RequestId, SessionId},
+        uri::Uri,
+    },
     metrics::{Figures, Mailbox, RealmMetrics, Sent, Waiting},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
     session::{access::Admission, actor::Ended, handshake::Refused},
-    step::{Effect, Step},
-    transport::{outbox::Outbox, websocket::Framer},
+    step::{Effect, Receivers, Step},
+    transport::{
+        framing::{Encoded, Framer, Framing},
+        outbox::Outbox,
+    },
 };
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use rand::{SeedableRng, rngs::StdRng};
@@ -56,6 +63,7 @@ pub struct RealmActor {
 #[derive(Debug)]
 struct Peer {
     serializer: Serializer,
+    framing: Framing,
     outbox: Arc<Outbox>,
     session: Recipient<Ended>,
 }
@@ -169,32 +177,51 @@ impl RealmActor {
     /// Carries out what the core asked for. A panic in here leaves sessions behind that nobody can tell the state
     /// of: the realm ends as well.
     fn carry_out(&mut self, mut effects: Vec<Effect>, context: &mut Context<Self>) {
-        if catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects.drain(..)))).is_err() {
-            self.fail(context);
-        } else if effects.capacity() <= MOST_KEPT {
+        let carried = catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects.drain(..))));
+        let Ok(oversized) = carried else { return self.fail(context) };
+        if effects.capacity() <= MOST_KEPT {
             self.effects = effects;
+        }
+        if !oversized.is_empty() {
+            let answer = |realm: &mut Realm, step: &mut Step<'_>| {
+                for (to, request_type, request) in oversized {
+                    realm.refuse_oversized(to, request_type, request, step);
+                }
+            };
+            if let Some(((), effects)) = self.step(context, answer) {
+                self.carry_out(effects, context);
+            }
         }
     }
 
-    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) {
-        let mut sent = Sent::default();
+    /// Gives the requests whose answers, or invocations, are larger than their receivers take.
+    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) -> Vec<Oversized> {
+        let (mut sent, mut oversized) = (Sent::default(), Vec::new());
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
-                    if let Some(peer) = self.peers.get(&to)
-                        && peer.outbox.push(self.framer.message(&message, peer.serializer))
-                    {
-                        sent.note(&message, 1);
+                    if let Some(peer) = self.peers.get(&to) {
+                        let mut encoded = self.framer.encode(&message, peer.serializer);
+                        match encoded.frame_within(peer.framing) {
+                            // What follows a part that is too large is not sent either.
+                            Some(frame) if oversized.is_empty() || !is_among(&oversized, to, &message) => {
+                                if peer.outbox.push(frame) {
+                                    sent.note(&message, 1);
+                                }
+                            }
+                            Some(_) => {}
+                            None => match message.request() {
+                                Some(_) if is_among(&oversized, to, &message) => {}
+                                Some((request_type, request)) => oversized.push((to, request_type, request)),
+                                None => {
+                                    debug!(realm = %self.name, session = %to, "message too large");
+                                    sent.note_undeliverable(1);
+                                }
+                            },
+                        }
                     }
                 }
-                Effect::Broadcast { to, message } => {
-                    let mut receivers = to.iter().filter_map(|to| self.peers.get(to)).peekable();
-                    // All of them have the serializer of the payload.
-                    let Some(first) = receivers.peek() else { continue };
-                    let frame = self.framer.message(&message, first.serializer);
-                    let queued = Outbox::push_to_all(receivers.map(|receiver| &*receiver.outbox), frame);
-                    sent.note(&message, queued);
-                }
+                Effect::Broadcast { to, message } => self.broadcast(&to, &message, &mut sent),
                 Effect::Undeliverable { to, problem } => {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
                     sent.note_undeliverable(to.len());
@@ -209,6 +236,28 @@ impl RealmActor {
             }
         }
         self.metrics.sent(&sent);
+        oversized
+    }
+
+    /// Queues the same message for several sessions, encoded once.
+    fn broadcast(&mut self, to: &Receivers, message: &RouterMessage, sent: &mut Sent) {
+        let mut receivers = to.iter().filter_map(|to| self.peers.get(to)).peekable();
+        // All of them have the serializer of the payload.
+        let Some(first) = receivers.peek() else { return };
+        let framing = first.framing;
+        let mut encoded = self.framer.encode(message, first.serializer);
+        let mut others = Vec::new();
+        let alike = receivers.filter(|receiver| {
+            let is_alike = receiver.framing.is_like(framing);
+            if !is_alike {
+                others.push(*receiver);
+            }
+            is_alike
+        });
+        queue(alike, framing, &mut encoded, message, sent);
+        if let Some(other) = others.first() {
+            queue(others.iter().copied(), other.framing, &mut encoded, message, sent);
+        }
     }
 
     fn log_leave(&self, member: &Member, cause: &Cause) {
@@ -224,11 +273,39 @@ impl RealmActor {
     }
 }
 
+/// A request, with who was to be sent the answer to it, or the invocation.
+type Oversized = (SessionId, RequestType, RequestId);
+
+fn is_among(oversized: &[Oversized], to: SessionId, message: &RouterMessage) -> bool {
+    let request = message.request();
+    request.is_some_and(|(request_type, request)| oversized.contains(&(to, request_type, request)))
+}
+
+/// Queues a message for sessions that are framed alike. Those that take less miss it.
+fn queue<'p>(
+    receivers: impl Iterator<Item = &'p Peer>,
+    framing: Framing,
+    encoded: &mut Encoded<'_>,
+    message: &RouterMessage,
+    sent: &mut Sent,
+) {
+    let (length, mut missing) = (encoded.length(), 0);
+    let taking = receivers.filter(|receiver| {
+        let takes = receiver.framing.takes(length);
+        missing += usize::from(!takes);
+        takes
+    });
+    let queued = Outbox::push_to_all(taking.map(|receiver| &*receiver.outbox), encoded.frame(framing));
+    sent.note(message, queued);
+    sent.note_undeliverable(missing);
+}
+
 impl Peer {
     /// Queues the last message for the peer and tells its session that it has ended.
     fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer, sent: &mut Sent) {
-        let is_queued =
-            self.outbox.finish(farewell.map(|farewell| framer.message(farewell, self.serializer)));
+        let mut encoded = farewell.map(|farewell| framer.encode(farewell, self.serializer));
+        let last = encoded.as_mut().and_then(|encoded| encoded.frame_within(self.framing));
+        let is_queued = self.outbox.finish(last);
         if let Some(farewell) = farewell
             && is_queued
         {
@@ -265,11 +342,11 @@ impl Handler<Join> for RealmActor {
         let Newcomer { authmethod, authid, role, .. } = &newcomer;
         let role = self.admission.role_of(authmethod, authid.as_deref(), &role.name);
         newcomer.role = role.ok_or(Refused::AccessChanged)?;
-        let serializer = newcomer.transport.serializer;
+        let (serializer, framing) = (newcomer.transport.serializer, newcomer.transport.framing);
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
-        self.peers.insert(id, Peer { serializer, outbox, session });
+        self.peers.insert(id, Peer { serializer, framing, outbox, session });
         self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {
             info!(

@@ -580,6 +580,20 @@ impl Realm {
         self.dealer.expire(&self.roster, step);
     }
 
+    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
+    /// sent.
+    pub(crate) fn refuse_oversized(
+        &mut self,
+        receiver: SessionId,
+        request_type: RequestType,
+        request: RequestId,
+        step: &mut Step<'_>,
+    ) {
+        if let Some(receiver) = self.roster.get(receiver) {
+            self.dealer.refuse_oversized(receiver, request_type, request, &self.roster, step);
+        }
+    }
+
     /// When [`Realm::expire`] is to be called next, as [`Step::uptime`] counts.
     pub fn next_timeout(&self) -> Option<Duration> {
         self.dealer.next_timeout()

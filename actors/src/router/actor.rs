@@ -259,11 +259,12 @@ mod tests {
         codec::Serializer,
         message::feature::Roles,
         permission::Role,
-        roster::{Newcomer, Transport},
+        roster::{Channel, Newcomer, Transport},
         session::{
             access::{Door, Principal, Ticket},
             actor::Ended,
         },
+        transport::framing::Framing,
         transport::outbox::Outbox,
     };
     use std::sync::Arc;
@@ -294,7 +295,8 @@ mod tests {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: Roles::default(),
         };

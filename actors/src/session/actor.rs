@@ -23,9 +23,9 @@ use crate::{
     router::actor::{JoinRealm, Router},
     transport::{
         connection::Connection,
+        framing::{FrameError, Framer, Frames, Received},
         outbox::{Account, Outbox},
         sockets::OpenSocket,
-        websocket::{self, FrameError, Framer, Received, WebSocket},
     },
 };
 use actix::{
@@ -102,7 +102,8 @@ enum Phase {
 }
 
 impl Phase {
-    /// Whether the close frame is queued: then nothing may follow it (RFC 6455 section 5.5.1).
+    /// Whether the close frame is queued, or would be if there were any: then nothing may follow it (RFC 6455
+    /// section 5.5.1).
     fn has_said_close(&self) -> bool {
         matches!(self, Self::Closing(Closing { frame: None, .. }))
     }
@@ -111,7 +112,7 @@ impl Phase {
 /// The end of a session: what is queued goes out, then the close frame, and at last the socket is shut.
 #[derive(Debug)]
 struct Closing {
-    /// The close frame, until it is queued.
+    /// The close frame, until it is queued; empty where there are none.
     frame: Option<Vec<u8>>,
     /// Whether the client is to answer GOODBYE before the close frame is sent.
     awaits_goodbye: bool,
@@ -173,11 +174,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let settings = &environment.settings;
         let Upgraded { socket, read, transport, certificate, open, stopping } = upgraded;
         let outbox = Arc::new(Outbox::new(settings.outbox_limit));
-        let websocket = WebSocket::new(transport.serializer, settings.message_limit);
+        let frames = Frames::new(transport.framing, transport.serializer, settings.message_limit);
         let now = Instant::now();
         environment.metrics.read(read.len());
         Self {
-            connection: Connection::new(socket, websocket, read, outbox.clone()),
+            connection: Connection::new(socket, frames, read, outbox.clone()),
             outbox,
             transport,
             certificate,
@@ -319,8 +320,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Ok(None) => break,
                 Ok(Some(Received::Message(frame))) => self.receive(&frame, taken, context),
                 Ok(Some(Received::Ping(payload))) => {
-                    if !self.phase.has_said_close() {
-                        self.outbox.push_control(&websocket::pong(&payload));
+                    if !self.phase.has_said_close()
+                        && let Some(pong) = self.transport.framing.pong(&payload)
+                    {
+                        self.outbox.push_control(&pong);
                     }
                     None
                 }
@@ -412,7 +415,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         match next {
             Next::Challenge { challenge, then } => {
                 let challenge = RouterMessage::from(challenge);
-                if self.outbox.push(Framer::default().message(&challenge, self.transport.serializer)) {
+                let mut framer = Framer::default();
+                let mut encoded = framer.encode(&challenge, self.transport.serializer);
+                let frame = encoded.frame_within(self.transport.framing);
+                if frame.is_some_and(|frame| self.outbox.push(frame)) {
                     self.environment.metrics.sent(&challenge);
                 }
                 self.clock.challenge(Instant::now());
@@ -441,7 +447,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             Next::Close => {
                 self.environment.metrics.handshake(Outcome::Aborted.label());
-                self.close(websocket::close(Some(1000)), false);
+                self.close(Some(1000), false);
             }
             Next::Refuse(refused) => self.refuse(&refused),
         }
@@ -492,10 +498,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             metrics.limit(limit);
         }
         let abort = RouterMessage::from(refused.abort());
-        if self.outbox.finish(Some(Framer::default().message(&abort, self.transport.serializer))) {
+        let mut framer = Framer::default();
+        let mut encoded = framer.encode(&abort, self.transport.serializer);
+        if self.outbox.finish(encoded.frame_within(self.transport.framing)) {
             metrics.sent(&abort);
         }
-        self.close(websocket::close(Some(refused.close_code())), false);
+        self.close(Some(refused.close_code()), false);
     }
 
     /// Ends the session for a cause that was found here. What has begun to end goes on ending.
@@ -515,7 +523,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     None => {
                         self.environment.metrics.handshake(outcome.label());
                         if let Some(code) = self.closed_by_client {
-                            self.close(websocket::close(code), false);
+                            self.close(code, false);
                         }
                     }
                 }
@@ -524,10 +532,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
     }
 
-    /// Begins the end: the last message is queued, this close frame follows.
-    fn close(&mut self, frame: Vec<u8>, awaits_goodbye: bool) {
+    /// Begins the end: the last message is queued, a close frame with this code follows.
+    fn close(&mut self, code: Option<u16>, awaits_goodbye: bool) {
         self.stopping = None;
         let until = Instant::now() + self.environment.settings.linger;
+        let frame = self.transport.framing.close(code);
         self.phase = Phase::Closing(Closing { frame: Some(frame), awaits_goodbye, until });
     }
 
@@ -549,15 +558,18 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
             Poll::Pending => return self.clock.stall(written > 0, Instant::now()),
         }
+        // A client that is told by no frame is told by the end of what is sent.
+        let is_time = self.closed_by_client.is_some() || !self.transport.framing.has_close_frames();
         if self.phase.has_said_close()
-            && self.closed_by_client.is_some()
+            && is_time
             && self.connection.poll_shutdown(task).is_ready()
+            && self.closed_by_client.is_some()
         {
             self.phase = Phase::Over;
         }
     }
 
-    /// What is due next, and when; `None` for a session that is over.
+    /// What is due next, and when, if anything is.
     fn due(&self) -> Option<(Instant, Due)> {
         let stage = match &self.phase {
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => Stage::Joining,
@@ -565,7 +577,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
             Phase::Over => return None,
         };
-        Some(self.clock.due(stage, &self.environment.settings))
+        self.clock.due(stage, &self.environment.settings)
     }
 
     /// Does what is due, and has the session woken when the next is.
@@ -598,7 +610,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
             Due::Ping => {
                 self.clock.ping(now);
-                self.outbox.push_control(&websocket::ping());
+                self.outbox.push_control(&self.transport.framing.ping());
             }
             Due::Pong => {
                 self.environment.metrics.limit(Limit::PingTimeout);
@@ -678,7 +690,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Sess
         }
         if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
             let code = cause.close_code().or(self.closed_by_client.flatten());
-            self.close(websocket::close(code), cause.awaits_goodbye());
+            self.close(code, cause.awaits_goodbye());
         }
     }
 }

@@ -101,17 +101,19 @@ impl Clock {
         self.expiry = now.checked_add(left);
     }
 
-    /// What is due next, and when.
-    pub(super) fn due(&self, stage: Stage, settings: &SessionSettings) -> (Instant, Due) {
-        let (when, due) = self.due_without_expiry(stage, settings);
+    /// What is due next, and when, if anything is.
+    pub(super) fn due(&self, stage: Stage, settings: &SessionSettings) -> Option<(Instant, Due)> {
+        let due = self.due_without_expiry(stage, settings);
         match (stage, self.expiry) {
-            (Stage::Joined, Some(expiry)) if expiry < when => (expiry, Due::Expiry),
-            _ => (when, due),
+            (Stage::Joined, Some(expiry)) if due.is_none_or(|(when, _)| expiry < when) => {
+                Some((expiry, Due::Expiry))
+            }
+            _ => due,
         }
     }
 
-    fn due_without_expiry(&self, stage: Stage, settings: &SessionSettings) -> (Instant, Due) {
-        match (stage, self.stalled, self.pinged) {
+    fn due_without_expiry(&self, stage: Stage, settings: &SessionSettings) -> Option<(Instant, Due)> {
+        Some(match (stage, self.stalled, self.pinged) {
             (Stage::Joining, ..) => {
                 let joined = (self.opened + settings.handshake_timeout, Due::Handshake);
                 match self.challenged.map(|since| since + settings.authentication_timeout) {
@@ -122,9 +124,10 @@ impl Clock {
             // What it takes is its sign of life: a ping would wait behind all that, and so would its pong.
             (Stage::Joined, Some(stalled), _) => (stalled + settings.write_stall, Due::Stall),
             (Stage::Joined, None, Some(pinged)) => (pinged + settings.ping_timeout, Due::Pong),
+            (Stage::Joined, None, None) if !settings.pings => return None,
             (Stage::Joined, None, None) => (self.heard + settings.ping_interval, Due::Ping),
             (Stage::Ending(until), ..) => (until, Due::Linger),
-        }
+        })
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
 
     /// What is due, and how many seconds after `start`.
     fn due(clock: &Clock, stage: Stage, start: Instant) -> (u64, Due) {
-        let (when, what) = clock.due(stage, &settings());
+        let (when, what) = clock.due(stage, &settings()).expect("something is due");
         ((when - start).as_secs(), what)
     }
 
@@ -173,6 +176,17 @@ mod tests {
         assert_eq!(due(&clock, Stage::Joined, start), (28, Due::Pong));
         clock.hear(after(21));
         assert_eq!(due(&clock, Stage::Joined, start), (41, Due::Ping));
+    }
+
+    #[test]
+    fn a_client_that_is_sent_no_pings_may_be_silent() {
+        let settings = SessionSettings { pings: false, ..settings() };
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        assert_eq!(clock.due(Stage::Joined, &settings), None);
+        assert_eq!(clock.due(Stage::Joining, &settings).map(|(_, due)| due), Some(Due::Handshake));
+        clock.stall(false, start);
+        assert_eq!(clock.due(Stage::Joined, &settings).map(|(_, due)| due), Some(Due::Stall));
     }
 
     #[test]

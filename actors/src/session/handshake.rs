@@ -263,7 +263,7 @@ impl Refused {
         Abort::new(reason, &self.to_string())
     }
 
-    /// The code with which the WebSocket is closed after it.
+    /// The code with which a WebSocket is closed after it.
     pub(crate) fn close_code(&self) -> u16 {
         match self {
             Self::InvalidRealm(_)
@@ -563,10 +563,12 @@ mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
+        roster::Channel,
         session::{
             access::{Door, Principal, Ticket},
             auth::Unchecked,
         },
+        transport::framing::Framing,
     };
     use bytes::Bytes;
     use rand::SeedableRng;
@@ -602,7 +604,8 @@ mod tests {
             serializer: Serializer::Json,
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
-            is_secure: false,
+            framing: Framing::WebSocket,
+            channel: Channel::Tcp,
         };
         let mut chance = StdRng::seed_from_u64(1);
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate: &[] };

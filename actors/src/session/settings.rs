@@ -6,12 +6,14 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 /// Limits and times of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// How long a client may take from the opening of the WebSocket until it has joined.
+    /// How long a client may take from the opening of the WebSocket or RawSocket until it has joined.
     pub handshake_timeout: Duration,
     /// How long a client may take to answer CHALLENGE.
     pub authentication_timeout: Duration,
     /// How long a session that has ended waits for the client to close its side.
     pub linger: Duration,
+    /// Whether silent clients are sent pings.
+    pub pings: bool,
     /// After how long a silent client is sent a ping.
     pub ping_interval: Duration,
     /// How long a client may take to answer a ping, with the pong or with anything else.
@@ -57,6 +59,7 @@ impl Default for SessionSettings {
             handshake_timeout: Duration::from_secs(10),
             authentication_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(1),
+            pings: true,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(10),

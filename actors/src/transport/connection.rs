@@ -1,8 +1,8 @@
 //! The socket of one client: reads into frames, writes out of the outbox.
 
 use super::{
+    framing::{FrameError, Frames, Received},
     outbox::{Batch, Outbox},
-    websocket::{FrameError, Received, WebSocket},
 };
 use bytes::BytesMut;
 use std::{
@@ -31,7 +31,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     socket: S,
-    websocket: WebSocket,
+    frames: Frames,
     /// What was read and is not a whole frame, or must wait.
     read: BytesMut,
     outbox: Arc<Outbox>,
@@ -40,8 +40,8 @@ pub(crate) struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
     /// A connection from which `read` was read already.
-    pub(crate) fn new(socket: S, websocket: WebSocket, read: BytesMut, outbox: Arc<Outbox>) -> Self {
-        Self { socket, websocket, read, outbox, writing: Batch::default() }
+    pub(crate) fn new(socket: S, frames: Frames, read: BytesMut, outbox: Arc<Outbox>) -> Self {
+        Self { socket, frames, read, outbox, writing: Batch::default() }
     }
 
     /// Reads once, behind what was read before. Gives how many octets came, 0 at the end.
@@ -62,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
 
     /// Takes the next thing out of what was read; `None` if it is not complete yet.
     pub(crate) fn next(&mut self) -> Result<Option<Received>, FrameError> {
-        self.websocket.next(&mut self.read)
+        self.frames.next(&mut self.read)
     }
 
     /// Gives the buffer back to the thread, but for what is left of a frame.

@@ -45,7 +45,7 @@ struct Counts {
 #[derive(Debug)]
 pub struct OpenSocket {
     counts: watch::Sender<Counts>,
-    network: Network,
+    network: Option<Network>,
 }
 
 /// How many sockets may be open; `None` for any number.
@@ -63,22 +63,27 @@ pub enum Full {
     /// All together.
     All(usize),
     /// Of this network.
-    Network(usize),
+    Network(Network, usize),
 }
 
 impl OpenSockets {
-    /// Counts one more, unless there are as many as may be.
-    pub fn open(&self, network: Network, most: MostSockets) -> Result<OpenSocket, Full> {
+    /// Counts one more, unless there are as many as may be. What comes by no network counts for none.
+    pub fn open(&self, network: Option<Network>, most: MostSockets) -> Result<OpenSocket, Full> {
         let mut full = None;
         self.0.send_if_modified(|counts| {
-            let of_network = counts.by_network.get(&network).copied().unwrap_or_default();
-            full = if most.by_network.is_some_and(|most| of_network >= most) {
-                Some(Full::Network(of_network))
+            let of_network = network.and_then(|network| counts.by_network.get(&network)).copied();
+            let of_network = of_network.unwrap_or_default();
+            full = if let Some(network) = network
+                && most.by_network.is_some_and(|most| of_network >= most)
+            {
+                Some(Full::Network(network, of_network))
             } else if most.all.is_some_and(|most| counts.all >= most) {
                 Some(Full::All(counts.all))
             } else {
                 counts.all += 1;
-                counts.by_network.insert(network, of_network + 1);
+                if let Some(network) = network {
+                    counts.by_network.insert(network, of_network + 1);
+                }
                 None
             };
             full.is_none()
@@ -102,10 +107,12 @@ impl Drop for OpenSocket {
     fn drop(&mut self) {
         self.counts.send_modify(|counts| {
             counts.all -= 1;
-            if let Some(count) = counts.by_network.get_mut(&self.network) {
+            if let Some(network) = self.network
+                && let Some(count) = counts.by_network.get_mut(&network)
+            {
                 *count -= 1;
                 if *count == 0 {
-                    counts.by_network.remove(&self.network);
+                    counts.by_network.remove(&network);
                 }
             }
         });
@@ -138,14 +145,17 @@ mod tests {
     fn a_socket_counts_for_its_network_until_it_is_dropped() {
         let sockets = OpenSockets::default();
         let most = MostSockets { all: Some(3), by_network: Some(2) };
-        let open = |address| sockets.open(network(address), most);
+        let open = |address| sockets.open(Some(network(address)), most);
         let (first, second) = (open("192.0.2.1").unwrap(), open("192.0.2.1").unwrap());
-        assert_eq!(open("::ffff:192.0.2.1").unwrap_err(), Full::Network(2));
+        assert_eq!(open("::ffff:192.0.2.1").unwrap_err(), Full::Network(network("192.0.2.1"), 2));
         let third = open("2001:db8::1").unwrap();
         assert_eq!(open("2001:db8::2").unwrap_err(), Full::All(3));
         assert_eq!(sockets.count(), 3);
         drop(first);
         assert_eq!(sockets.count(), 2);
+        let local = sockets.open(None, MostSockets { all: Some(3), by_network: Some(0) }).unwrap();
+        assert_eq!(sockets.open(None, most).unwrap_err(), Full::All(3));
+        drop(local);
         let fourth = open("192.0.2.1").unwrap();
         drop((second, third, fourth));
         assert_eq!(sockets.count(), 0);

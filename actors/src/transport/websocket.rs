@@ -1,52 +1,12 @@
 //! The WebSocket framing of messages (RFC 6455), on the server's side of an upgraded connection.
 
-use crate::{
-    cause::Cause,
-    codec::{Serializer, is_ascii},
-    message::RouterMessage,
-    refusal::Violation,
-};
+use super::framing::{FrameError, MOST_HEADER, Received, is_text};
+use crate::codec::Serializer;
 use actix_http::ws::{OpCode, Parser, ProtocolError};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-/// The header of a frame that a server sends has at most this many octets.
-const MOST_HEADER: usize = 10;
 /// A control frame carries at most this many octets.
 const MOST_CONTROL: u64 = 125;
-
-/// What a client sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// A whole message of the kind that the serializer uses.
-    Message(Bytes),
-    /// To be answered with the same octets.
-    Ping(Bytes),
-    /// An answer to a ping.
-    Pong,
-    /// The client closes, with this code.
-    Close(Option<u16>),
-}
-
-/// Why a client can no longer be understood.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FrameError {
-    /// A frame that has no place.
-    Violation(Violation),
-    /// A text that is not UTF-8.
-    InvalidUtf8,
-    /// A message of more octets than allowed.
-    TooBig(String),
-}
-
-impl From<FrameError> for Cause {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Violation(violation) => Self::ProtocolViolation(violation),
-            FrameError::InvalidUtf8 => Self::InvalidUtf8,
-            FrameError::TooBig(text) => Self::MessageTooBig(text),
-        }
-    }
-}
 
 /// Makes messages of the frames of one client.
 #[derive(Debug)]
@@ -59,12 +19,12 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    pub(crate) fn new(serializer: Serializer, limit: usize) -> Self {
+    pub(super) fn new(serializer: Serializer, limit: usize) -> Self {
         Self { serializer, limit, fragments: None }
     }
 
     /// Takes the next thing out of what was read; `None` if it is not complete yet.
-    pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Received>, FrameError> {
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Received>, FrameError> {
         loop {
             self.check_header(read)?;
             let parsed = Parser::parse(read, true, self.limit).map_err(frame_error)?;
@@ -78,7 +38,7 @@ impl WebSocket {
                     Some(Received::Close(reason.map(|reason| reason.code.into())))
                 }
                 OpCode::Text | OpCode::Binary | OpCode::Continue => self.data(opcode, is_final, payload)?,
-                OpCode::Bad => return Err(violation("a frame has an opcode that is not in use")),
+                OpCode::Bad => return Err(FrameError::violation("a frame has an opcode that is not in use")),
             };
             if received.is_some() {
                 return Ok(received);
@@ -100,12 +60,12 @@ impl WebSocket {
         };
         let is_control = first & 0x08 != 0;
         if is_control && (first & 0x80 == 0 || length > MOST_CONTROL) {
-            return Err(violation("a control frame is fragmented or longer than 125 octets"));
+            return Err(FrameError::violation("a control frame is fragmented or longer than 125 octets"));
         }
         let before = self.fragments.as_ref().map_or(0, BytesMut::len);
         let left = self.limit.saturating_sub(if is_control { 0 } else { before });
         if length > left as u64 {
-            return Err(FrameError::TooBig(format!("a message may have at most {} octets", self.limit)));
+            return Err(FrameError::too_big(self.limit));
         }
         Ok(())
     }
@@ -119,15 +79,15 @@ impl WebSocket {
     ) -> Result<Option<Received>, FrameError> {
         let is_first = opcode != OpCode::Continue;
         if is_first && (opcode == OpCode::Text) != self.serializer.is_text() {
-            return Err(violation(if self.serializer.is_text() {
+            return Err(FrameError::violation(if self.serializer.is_text() {
                 "a binary frame was sent where the subprotocol uses text"
             } else {
                 "a text frame was sent where the subprotocol uses binary"
             }));
         }
         let (message, checked) = match (self.fragments.take(), is_first) {
-            (Some(_), true) => return Err(violation("a message begins inside of another")),
-            (None, false) => return Err(violation("a fragment continues no message")),
+            (Some(_), true) => return Err(FrameError::violation("a message begins inside of another")),
+            (None, false) => return Err(FrameError::violation("a fragment continues no message")),
             (None, true) => (payload, 0),
             (Some(mut message), false) => {
                 let checked = complete_text(&message);
@@ -146,12 +106,8 @@ impl WebSocket {
     }
 }
 
-fn violation(problem: &'static str) -> FrameError {
-    FrameError::Violation(Violation::Frame(problem))
-}
-
 fn frame_error(error: ProtocolError) -> FrameError {
-    violation(match error {
+    FrameError::violation(match error {
         ProtocolError::UnmaskedFrame => "a frame is not masked",
         ProtocolError::InvalidOpcode(_) => "a frame has an opcode that is not in use",
         ProtocolError::BadOpCode | ProtocolError::InvalidLength(_) => {
@@ -166,16 +122,6 @@ fn frame_error(error: ProtocolError) -> FrameError {
     })
 }
 
-/// Whether these octets are UTF-8; the last character may be cut short if more is to come.
-fn is_text(bytes: &[u8], is_final: bool) -> bool {
-    // Most is ASCII, which is quicker to tell.
-    is_ascii(bytes)
-        || match std::str::from_utf8(bytes) {
-            Ok(_) => true,
-            Err(error) => !is_final && error.error_len().is_none(),
-        }
-}
-
 /// How many octets of a text that is cut somewhere make whole characters. Looks at the last ones only.
 fn complete_text(bytes: &[u8]) -> usize {
     let lead = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
@@ -185,34 +131,18 @@ fn complete_text(bytes: &[u8]) -> usize {
     }
 }
 
-/// Builds frames for one serializer, in a buffer that it keeps.
-#[derive(Debug, Default)]
-pub(crate) struct Framer(Vec<u8>);
-
-impl Framer {
-    /// The frame of a message.
-    pub(crate) fn message(&mut self, message: &RouterMessage, serializer: Serializer) -> &[u8] {
-        self.0.clear();
-        self.0.resize(MOST_HEADER, 0);
-        message.encode(serializer, &mut self.0);
-        let opcode = if serializer.is_text() { 0x1 } else { 0x2 };
-        let start = write_header(opcode, &mut self.0);
-        self.0.get(start..).unwrap_or_default()
-    }
-}
-
 /// The frame of a pong.
-pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
     control(0xa, payload)
 }
 
 /// The frame of a ping without payload.
-pub(crate) fn ping() -> Vec<u8> {
+pub(super) fn ping() -> Vec<u8> {
     control(0x9, &[])
 }
 
 /// The frame that closes, with this code if there is one.
-pub(crate) fn close(code: Option<u16>) -> Vec<u8> {
+pub(super) fn close(code: Option<u16>) -> Vec<u8> {
     let code = code.map(u16::to_be_bytes);
     control(0x8, code.as_ref().map_or(&[], |code| &code[..]))
 }
@@ -220,13 +150,17 @@ pub(crate) fn close(code: Option<u16>) -> Vec<u8> {
 fn control(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; MOST_HEADER];
     frame.extend_from_slice(payload);
-    let start = write_header(opcode, &mut frame);
+    let start = write_opcode(opcode, &mut frame);
     frame.split_off(start)
 }
 
-/// Writes the header before the payload that begins at [`MOST_HEADER`]; gives where the frame begins.
+/// Writes the header of a message before it, where there is room for [`MOST_HEADER`]; gives where the frame begins.
+pub(super) fn write_header(is_text: bool, frame: &mut [u8]) -> usize {
+    write_opcode(if is_text { 0x1 } else { 0x2 }, frame)
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
-fn write_header(opcode: u8, frame: &mut [u8]) -> usize {
+fn write_opcode(opcode: u8, frame: &mut [u8]) -> usize {
     let first = 0x80 | opcode;
     let length = frame.len() - MOST_HEADER;
     let (header, size) = match length {
@@ -248,6 +182,7 @@ fn write_header(opcode: u8, frame: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
 
@@ -341,10 +276,13 @@ mod tests {
             (frame(0x88, &[3]), "a close frame has a payload that is not valid"),
             (frame(0x88, &1005u16.to_be_bytes()), "a close frame has a payload that is not valid"),
         ] {
-            assert_eq!(receive(Serializer::Json, 1000, &bytes), Err(violation(problem)));
+            assert_eq!(receive(Serializer::Json, 1000, &bytes), Err(FrameError::violation(problem)));
         }
         let text = "a text frame was sent where the subprotocol uses binary";
-        assert_eq!(receive(Serializer::MessagePack, 1000, &frame(0x81, b"x")), Err(violation(text)));
+        assert_eq!(
+            receive(Serializer::MessagePack, 1000, &frame(0x81, b"x")),
+            Err(FrameError::violation(text))
+        );
     }
 
     #[test]

@@ -35,8 +35,9 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Member, Newcomer, Transport},
+    roster::{Channel, Member, Newcomer, Transport},
     step::{Effect, Step},
+    transport::framing::Framing,
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
@@ -143,7 +144,8 @@ impl TestRealm {
                 serializer,
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: self.roles,
         };

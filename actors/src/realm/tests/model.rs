@@ -11,8 +11,9 @@ use crate::{
     },
     permission::Role,
     realm::{Realm, RealmOptions},
-    roster::{Newcomer, Transport},
+    roster::{Channel, Newcomer, Transport},
     step::{Effect, Step},
+    transport::framing::Framing,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
@@ -305,7 +306,8 @@ impl Model {
                 serializer: Serializer::Json,
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
-                is_secure: false,
+                framing: Framing::WebSocket,
+                channel: Channel::Tcp,
             },
             roles: Roles { caller: Some(features), callee: Some(features), ..Roles::default() },
         };

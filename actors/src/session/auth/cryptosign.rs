@@ -54,6 +54,11 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// Reads a private key, written in 64 hexadecimal digits.
+pub fn private_key(text: &str) -> Option<[u8; 32]> {
+    octets(text)
+}
+
 /// The public key of a private one, which is 32 octets of chance.
 pub fn public_key(private_key: &[u8; 32]) -> PublicKey {
     PublicKey(SigningKey::from_bytes(private_key).verifying_key().to_bytes())

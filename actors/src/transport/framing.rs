@@ -1,0 +1,202 @@
+//! How the messages on a connection are told apart: by WebSocket or by RawSocket.
+//!
+//! What the two have in common stands here, and the choice between them: whoever reads or writes asks a [`Framing`].
+
+use super::{
+    rawsocket::{self, Length, RawSocket},
+    websocket::{self, WebSocket},
+};
+use crate::{
+    cause::Cause,
+    codec::{Serializer, is_ascii},
+    message::RouterMessage,
+    refusal::Violation,
+};
+use bytes::{Bytes, BytesMut};
+
+/// How the messages on a connection are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// They are messages of a WebSocket.
+    WebSocket,
+    /// Each has its length before it (section "RawSocket Transport"). The client takes messages up to this length.
+    RawSocket(Length),
+}
+
+impl Framing {
+    /// Its name, as `transport.channel_framing` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::RawSocket(_) => "rawsocket",
+        }
+    }
+
+    /// Whether a message has the same frame here as there.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+
+    /// Whether a message of so many octets can be sent.
+    pub(crate) fn takes(self, octets: usize) -> bool {
+        match self {
+            Self::WebSocket => true,
+            Self::RawSocket(most) => octets <= most.octets(),
+        }
+    }
+
+    /// The frame of a ping without payload.
+    pub(crate) fn ping(self) -> Vec<u8> {
+        match self {
+            Self::WebSocket => websocket::ping(),
+            Self::RawSocket(_) => rawsocket::ping(),
+        }
+    }
+
+    /// The frame that answers a ping; none if its payload is larger than the client takes.
+    pub(crate) fn pong(self, payload: &[u8]) -> Option<Vec<u8>> {
+        self.takes(payload.len()).then(|| match self {
+            Self::WebSocket => websocket::pong(payload),
+            Self::RawSocket(_) => rawsocket::pong(payload),
+        })
+    }
+
+    /// The frame that closes, with this code if there is one. It is empty where the end of what is sent says it.
+    pub(crate) fn close(self, code: Option<u16>) -> Vec<u8> {
+        match self {
+            Self::WebSocket => websocket::close(code),
+            Self::RawSocket(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a client is told by a frame that nothing more comes, and answers it.
+    pub(crate) fn has_close_frames(self) -> bool {
+        self == Self::WebSocket
+    }
+}
+
+/// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A whole message of the kind that the serializer uses.
+    Message(Bytes),
+    /// To be answered with the same octets.
+    Ping(Bytes),
+    /// An answer to a ping.
+    Pong,
+    /// The client closes, with this code.
+    Close(Option<u16>),
+}
+
+/// Why a client can no longer be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FrameError {
+    /// A frame that has no place.
+    Violation(Violation),
+    /// A text that is not UTF-8.
+    InvalidUtf8,
+    /// A message of more octets than allowed.
+    TooBig(String),
+}
+
+impl FrameError {
+    pub(super) fn violation(problem: &'static str) -> Self {
+        Self::Violation(Violation::Frame(problem))
+    }
+
+    /// A message of more than `most` octets.
+    pub(super) fn too_big(most: usize) -> Self {
+        Self::TooBig(format!("a message may have at most {most} octets"))
+    }
+}
+
+impl From<FrameError> for Cause {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Violation(violation) => Self::ProtocolViolation(violation),
+            FrameError::InvalidUtf8 => Self::InvalidUtf8,
+            FrameError::TooBig(text) => Self::MessageTooBig(text),
+        }
+    }
+}
+
+/// Makes messages of the frames of one client.
+#[derive(Debug)]
+pub(crate) enum Frames {
+    WebSocket(WebSocket),
+    RawSocket(RawSocket),
+}
+
+impl Frames {
+    /// Takes messages of at most `limit` octets; over a RawSocket of as many as the handshake could tell of that.
+    pub(crate) fn new(framing: Framing, serializer: Serializer, limit: usize) -> Self {
+        match framing {
+            Framing::WebSocket => Self::WebSocket(WebSocket::new(serializer, limit)),
+            Framing::RawSocket(_) => Self::RawSocket(RawSocket::new(serializer, Length::within(limit))),
+        }
+    }
+
+    /// Takes the next thing out of what was read; `None` if it is not complete yet.
+    pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Received>, FrameError> {
+        match self {
+            Self::WebSocket(websocket) => websocket.next(read),
+            Self::RawSocket(rawsocket) => rawsocket.next(read),
+        }
+    }
+}
+
+/// The longest header of a frame that a server sends.
+pub(super) const MOST_HEADER: usize = 10;
+
+/// Builds frames, in a buffer that it keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Framer(Vec<u8>);
+
+/// A message in the form of a serializer, for which frames are built.
+#[derive(Debug)]
+pub(crate) struct Encoded<'f> {
+    /// Room for the header, and the message.
+    octets: &'f mut [u8],
+    serializer: Serializer,
+}
+
+impl Framer {
+    /// Gives a message the form of a serializer.
+    pub(crate) fn encode(&mut self, message: &RouterMessage, serializer: Serializer) -> Encoded<'_> {
+        self.0.clear();
+        self.0.resize(MOST_HEADER, 0);
+        message.encode(serializer, &mut self.0);
+        Encoded { octets: &mut self.0, serializer }
+    }
+}
+
+impl Encoded<'_> {
+    /// How many octets the message has.
+    pub(crate) fn length(&self) -> usize {
+        self.octets.len() - MOST_HEADER
+    }
+
+    /// Its frame, whether or not a client takes as much.
+    pub(crate) fn frame(&mut self, framing: Framing) -> &[u8] {
+        let start = match framing {
+            Framing::WebSocket => websocket::write_header(self.serializer.is_text(), self.octets),
+            Framing::RawSocket(_) => rawsocket::write_header(self.octets),
+        };
+        self.octets.get(start..).unwrap_or_default()
+    }
+
+    /// Its frame for a client that takes as much.
+    pub(crate) fn frame_within(&mut self, framing: Framing) -> Option<&[u8]> {
+        framing.takes(self.length()).then(|| self.frame(framing))
+    }
+}
+
+/// Whether these octets are UTF-8; the last character may be cut short if more is to come.
+pub(super) fn is_text(bytes: &[u8], is_final: bool) -> bool {
+    // Most is ASCII, which is quicker to tell.
+    is_ascii(bytes)
+        || match std::str::from_utf8(bytes) {
+            Ok(_) => true,
+            Err(error) => !is_final && error.error_len().is_none(),
+        }
+}

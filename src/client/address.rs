@@ -1,0 +1,94 @@
+//! Where a router listens.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+use tokio_tungstenite::tungstenite::http::Uri;
+
+/// Where a router listens, and what it speaks there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Address {
+    text: String,
+    pub(super) place: Place,
+    pub(super) is_web_socket: bool,
+}
+
+/// Where a router listens.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Place {
+    /// A name or an IP address, a port, and whether connections are encrypted.
+    Tcp { host: String, port: u16, is_secure: bool },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What an address looks like.
+const FORMS: &str = "must be ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path \
+                     of a Unix socket";
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unix = text.strip_prefix("rs://").unwrap_or(text).strip_prefix("unix:");
+        let unix = unix.map(|path| path.strip_prefix("//").unwrap_or(path));
+        if let Some(path) = unix.or_else(|| Some(text).filter(|text| text.starts_with(['/', '.']))) {
+            let place = Place::Unix(Path::new(path).to_owned());
+            let address = Self { text: text.to_owned(), place, is_web_socket: false };
+            return if path.is_empty() { Err(FORMS) } else { Ok(address) };
+        }
+        let uri: Uri = text.parse().map_err(|_| FORMS)?;
+        let (is_web_socket, is_secure, usual_port) = match uri.scheme_str() {
+            Some("ws") => (true, false, Some(80)),
+            Some("wss") => (true, true, Some(443)),
+            Some("rs") => (false, false, None),
+            Some("rss") => (false, true, None),
+            _ => return Err(FORMS),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(FORMS)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().or(usual_port).ok_or("must have a port, as rs://HOST:PORT")?;
+        Ok(Self { text: text.to_owned(), place: Place::Tcp { host, port, is_secure }, is_web_socket })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_where_and_what() {
+        let tcp = |host: &str, port, is_secure| Place::Tcp { host: host.into(), port, is_secure };
+        for (text, place, is_web_socket) in [
+            ("ws://127.0.0.1:8080/ws", tcp("127.0.0.1", 8080, false), true),
+            ("ws://[::1]/ws", tcp("::1", 80, false), true),
+            ("wss://example.com/ws", tcp("example.com", 443, true), true),
+            ("rs://example.com:9000", tcp("example.com", 9000, false), false),
+            ("rss://[::1]:9000", tcp("::1", 9000, true), false),
+            ("/run/realmkeeper.sock", Place::Unix("/run/realmkeeper.sock".into()), false),
+            ("./socket", Place::Unix("./socket".into()), false),
+            ("unix:socket", Place::Unix("socket".into()), false),
+            ("unix:///run/socket", Place::Unix("/run/socket".into()), false),
+            ("rs://unix:/run/socket", Place::Unix("/run/socket".into()), false),
+        ] {
+            let address = Address { text: text.into(), place, is_web_socket };
+            assert_eq!(text.parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "localhost:8080", "http://localhost/", "ws:///ws", "ws://a b/", "unix:", "rs:/x"] {
+            assert_eq!(text.parse::<Address>(), Err(FORMS), "{text}");
+        }
+        assert_eq!("rs://localhost".parse::<Address>(), Err("must have a port, as rs://HOST:PORT"));
+    }
+}

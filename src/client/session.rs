@@ -1,0 +1,464 @@
+//! The conversation of a client with a router: it joins, asks and is answered, is told what happens, and leaves.
+//!
+//! A task of its own reads all that comes, so that pings are answered whatever else this program waits for.
+
+use super::{
+    Address, Authorities, Credentials, Failure, Refused,
+    connection::{Connection, Received},
+    credentials::Proof,
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// How many events and calls wait for this program at most; when there are as many, it reads no more.
+const WAITING: usize = 1024;
+/// How long the router may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// With whom to speak, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Where the router is.
+    pub(crate) address: Address,
+    /// Who certifies it.
+    pub(crate) authorities: Authorities,
+    /// The realm to join.
+    pub(crate) realm: String,
+    /// Who joins.
+    pub(crate) credentials: Credentials,
+    /// How long the router may take for an answer.
+    pub(crate) patience: Duration,
+}
+
+/// Arguments, or the parts of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Payload {
+    /// By position.
+    pub(crate) args: Vec<Value>,
+    /// By keyword.
+    pub(crate) kwargs: Map<String, Value>,
+}
+
+impl Payload {
+    /// Only by position.
+    pub(crate) fn of(args: Vec<Value>) -> Self {
+        Self { args, kwargs: Map::new() }
+    }
+
+    /// The last elements of a message.
+    fn read(elements: &[Value]) -> Self {
+        let args = elements.first().and_then(Value::as_array).cloned().unwrap_or_default();
+        let kwargs = elements.get(1).and_then(Value::as_object).cloned().unwrap_or_default();
+        Self { args, kwargs }
+    }
+
+    fn append_to(self, message: &mut Vec<Value>) {
+        if !self.args.is_empty() || !self.kwargs.is_empty() {
+            message.push(self.args.into());
+        }
+        if !self.kwargs.is_empty() {
+            message.push(self.kwargs.into());
+        }
+    }
+}
+
+/// What happens without having been asked for.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// EVENT.
+    Event(Event),
+    /// INVOCATION.
+    Invocation(Invocation),
+    /// The session has ended, and nothing more happens.
+    Ended(Failure),
+}
+
+/// EVENT.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// Of which subscription.
+    pub(crate) subscription: u64,
+    /// Of which publication.
+    pub(crate) publication: u64,
+    /// The details.
+    pub(crate) details: Map<String, Value>,
+    /// What was published.
+    pub(crate) payload: Payload,
+}
+
+/// INVOCATION.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// What the answer has to name.
+    pub(crate) request: u64,
+    /// With what it was called.
+    pub(crate) payload: Payload,
+}
+
+/// What an invocation comes to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// YIELD.
+    Yield(Payload),
+    /// ERROR with this URI.
+    Error(&'static str, Payload),
+}
+
+/// A session that has joined.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Its id.
+    pub(crate) id: u64,
+    patience: Duration,
+    orders: mpsc::UnboundedSender<Order>,
+    /// Why it has ended, once it has.
+    end: Arc<OnceLock<Failure>>,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// A request: its code, and what comes behind its id; where the answer is wanted, and what it is about.
+    Request { code: u64, rest: Vec<Value>, what: String, reply: oneshot::Sender<Result<Reply, Failure>> },
+    /// A message that is not answered.
+    Send(Vec<Value>),
+    /// Goodbye.
+    Leave(oneshot::Sender<()>),
+}
+
+/// How a request is answered.
+#[derive(Debug)]
+enum Reply {
+    /// RESULT.
+    Result(Payload),
+    /// PUBLISHED, SUBSCRIBED or REGISTERED.
+    Id(u64),
+}
+
+impl Session {
+    /// Connects and joins. The receiver gets what happens.
+    pub(crate) async fn join(peer: &Peer) -> Result<(Self, mpsc::Receiver<Happening>), Failure> {
+        let joining = async {
+            let mut connection = Connection::open(&peer.address, &peer.authorities).await?;
+            let id = say_hello(&mut connection, peer).await?;
+            Ok::<_, Failure>((connection, id))
+        };
+        let url = || peer.address.to_string();
+        let silent = |_| Failure::Connect {
+            url: url(),
+            reason: format!("no answer within {}", humantime::format_duration(peer.patience)),
+        };
+        let (connection, id) = timeout(peer.patience, joining).await.map_err(silent)??;
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (happen, happenings) = mpsc::channel(WAITING);
+        let end = Arc::new(OnceLock::new());
+        let conversation = Conversation { connection, url: url(), last: 0, asked: HashMap::new() };
+        tokio::spawn(conversation.hold(ordered, happen, end.clone()));
+        Ok((Self { id, patience: peer.patience, orders, end }, happenings))
+    }
+
+    /// CALL.
+    pub(crate) async fn call(&self, procedure: &str, payload: Payload) -> Result<Payload, Failure> {
+        let what = format!("cannot call {procedure}");
+        match self.request(48, json!({}), procedure, payload, what).await? {
+            Reply::Result(payload) => Ok(payload),
+            Reply::Id(_) => Err(Failure::Unexpected("a call is answered by an id".to_owned())),
+        }
+    }
+
+    /// PUBLISH with acknowledgement; gives the publication.
+    pub(crate) async fn publish(&self, topic: &str, payload: Payload) -> Result<u64, Failure> {
+        let what = format!("cannot publish to {topic}");
+        self.request(16, json!({"acknowledge": true}), topic, payload, what).await?.id()
+    }
+
+    /// SUBSCRIBE; gives the subscription.
+    pub(crate) async fn subscribe(&self, topic: &str, matching: &str) -> Result<u64, Failure> {
+        let what = format!("cannot subscribe to {topic}");
+        self.request(32, json!({"match": matching}), topic, Payload::default(), what).await?.id()
+    }
+
+    /// REGISTER; gives the registration.
+    pub(crate) async fn register(&self, procedure: &str) -> Result<u64, Failure> {
+        let what = format!("cannot register {procedure}");
+        self.request(64, json!({}), procedure, Payload::default(), what).await?.id()
+    }
+
+    /// Answers an invocation.
+    pub(crate) fn answer(&self, request: u64, answer: Answer) {
+        let (mut message, payload) = match answer {
+            Answer::Yield(payload) => (vec![json!(70), json!(request), json!({})], payload),
+            Answer::Error(uri, payload) => {
+                (vec![json!(8), json!(68), json!(request), json!({}), json!(uri)], payload)
+            }
+        };
+        payload.append_to(&mut message);
+        // The session may have ended; that happens by itself.
+        let _ = self.orders.send(Order::Send(message));
+    }
+
+    /// Says goodbye and waits for the answer, but not for long.
+    pub(crate) async fn leave(self) {
+        let (done, left) = oneshot::channel();
+        if self.orders.send(Order::Leave(done)).is_ok() {
+            // It left, or it is time to go: both end here.
+            let _ = timeout(FAREWELL, left).await;
+        }
+    }
+
+    async fn request(
+        &self,
+        code: u64,
+        options: Value,
+        uri: &str,
+        payload: Payload,
+        what: String,
+    ) -> Result<Reply, Failure> {
+        let mut rest = vec![options, uri.into()];
+        payload.append_to(&mut rest);
+        let (reply, answer) = oneshot::channel();
+        let gone = || {
+            let end = self.end.get().cloned();
+            end.unwrap_or_else(|| Failure::Unexpected("the session has ended".to_owned()))
+        };
+        let order = Order::Request { code, rest, what, reply };
+        self.orders.send(order).map_err(|_| gone())?;
+        match timeout(self.patience, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(gone())),
+            Err(_) => Err(Failure::Silent { what: uri.to_owned(), patience: self.patience }),
+        }
+    }
+}
+
+impl Reply {
+    fn id(self) -> Result<u64, Failure> {
+        match self {
+            Self::Id(id) => Ok(id),
+            Self::Result(_) => Err(Failure::Unexpected("a request is answered by a result".to_owned())),
+        }
+    }
+}
+
+/// HELLO, CHALLENGE and AUTHENTICATE, WELCOME; gives the session id.
+async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
+    let lost = |reason: String| Failure::Lost { url: peer.address.to_string(), reason };
+    let mut proof = Proof::new(&peer.credentials);
+    let mut details = json!({
+        "agent": concat!("realmkeeper/", env!("CARGO_PKG_VERSION")),
+        "authmethods": peer.credentials.methods(),
+        "authextra": proof.extra(),
+        "roles": {
+            "caller": {},
+            "callee": {},
+            "publisher": {},
+            "subscriber": {"features": {"pattern_based_subscription": true}},
+        },
+    });
+    if let Some(authid) = &peer.credentials.authid {
+        details["authid"] = authid.as_str().into();
+    }
+    connection.send(json!([1, peer.realm, details]).to_string()).await.map_err(lost)?;
+    loop {
+        let message = match connection.receive().await.map_err(lost)? {
+            Received::Message(bytes) => read(&bytes)?,
+            Received::Ping(octets) => {
+                connection.pong(octets).await.map_err(lost)?;
+                continue;
+            }
+        };
+        match (code(&message), &message[..]) {
+            (2, [_, session, details, ..]) => {
+                proof.check(details)?;
+                return session.as_u64().ok_or_else(|| unexpected(&message));
+            }
+            (4, [_, Value::String(method), extra, ..]) => {
+                let (signature, extra) = proof.answer(method, extra)?;
+                connection.send(json!([5, signature, extra]).to_string()).await.map_err(lost)?;
+            }
+            (3, [_, details, Value::String(reason), ..]) => {
+                return Err(farewell(format!("cannot join realm {}", peer.realm), details, reason));
+            }
+            _ => return Err(unexpected(&message)),
+        }
+    }
+}
+
+/// What is said on a connection.
+struct Conversation {
+    connection: Connection,
+    url: String,
+    /// The id of the last request.
+    last: u64,
+    /// The requests that are not answered.
+    asked: HashMap<u64, Asked>,
+}
+
+/// A request that is not answered.
+struct Asked {
+    code: u64,
+    /// What cannot be done if it is refused.
+    what: String,
+    reply: oneshot::Sender<Result<Reply, Failure>>,
+}
+
+impl Conversation {
+    /// Until the session ends, or nobody is interested any more.
+    async fn hold(
+        mut self,
+        mut ordered: mpsc::UnboundedReceiver<Order>,
+        happen: mpsc::Sender<Happening>,
+        end: Arc<OnceLock<Failure>>,
+    ) {
+        let failure = loop {
+            let done = tokio::select! {
+                order = ordered.recv() => match order {
+                    Some(Order::Leave(done)) => {
+                        self.leave().await;
+                        // Who waited may have gone.
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(order) => self.carry_out(order).await,
+                    None => return,
+                },
+                received = self.connection.receive(), if happen.capacity() > 0 => match received {
+                    Ok(Received::Message(bytes)) => self.take(&bytes, &happen).await,
+                    Ok(Received::Ping(octets)) => {
+                        let sent = self.connection.pong(octets).await;
+                        sent.map_err(|reason| self.lost(reason))
+                    }
+                    Err(reason) => Err(self.lost(reason)),
+                },
+            };
+            if let Err(failure) = done {
+                break failure;
+            }
+        };
+        end.get_or_init(|| failure.clone());
+        // Those who wait for an answer find the end there.
+        self.asked.clear();
+        self.connection.close().await;
+        // Nobody may be interested any more.
+        let _ = happen.send(Happening::Ended(failure)).await;
+    }
+
+    async fn carry_out(&mut self, order: Order) -> Result<(), Failure> {
+        let message = match order {
+            Order::Request { code, rest, what, reply } => {
+                self.last += 1;
+                self.asked.insert(self.last, Asked { code, what, reply });
+                let mut message = vec![code.into(), self.last.into()];
+                message.extend(rest);
+                message
+            }
+            Order::Send(message) => message,
+            Order::Leave(_) => return Ok(()),
+        };
+        self.send(message).await
+    }
+
+    async fn send(&mut self, message: Vec<Value>) -> Result<(), Failure> {
+        let sent = self.connection.send(Value::from(message).to_string()).await;
+        sent.map_err(|reason| self.lost(reason))
+    }
+
+    fn lost(&self, reason: String) -> Failure {
+        Failure::Lost { url: self.url.clone(), reason }
+    }
+
+    async fn leave(mut self) {
+        let goodbye = vec![json!(6), json!({}), json!("wamp.close.close_realm")];
+        if self.send(goodbye).await.is_ok() {
+            while let Ok(received) = self.connection.receive().await {
+                if matches!(received, Received::Message(bytes) if read(&bytes).is_ok_and(|message| code(&message) == 6))
+                {
+                    break;
+                }
+            }
+        }
+        self.connection.close().await;
+    }
+
+    /// Takes what came. An error ends the session.
+    async fn take(&mut self, bytes: &[u8], happen: &mpsc::Sender<Happening>) -> Result<(), Failure> {
+        let message = read(bytes)?;
+        let id = |at: usize| message.get(at).and_then(Value::as_u64).ok_or_else(|| unexpected(&message));
+        let rest = |from: usize| Payload::read(message.get(from..).unwrap_or_default());
+        let code = code(&message);
+        match code {
+            50 => self.reply(48, id(1)?, Ok(Reply::Result(rest(3)))),
+            17 | 33 | 65 => self.reply(code - 1, id(1)?, Ok(Reply::Id(id(2)?))),
+            8 => {
+                let (request, Some(uri)) = (id(2)?, message.get(4).and_then(Value::as_str)) else {
+                    return Err(unexpected(&message));
+                };
+                let payload = rest(5);
+                let what = self.asked.get(&request).map(|asked| asked.what.clone()).unwrap_or_default();
+                let refused =
+                    Refused { what, uri: uri.to_owned(), told: payload.args, keywords: payload.kwargs };
+                self.reply(id(1)?, request, Err(refused.into()));
+            }
+            36 => {
+                let details = message.get(3).and_then(Value::as_object).cloned().unwrap_or_default();
+                let event = Event { subscription: id(1)?, publication: id(2)?, details, payload: rest(4) };
+                // Nobody may be interested any more.
+                let _ = happen.send(Happening::Event(event)).await;
+            }
+            68 => {
+                let invocation = Invocation { request: id(1)?, payload: rest(4) };
+                let _ = happen.send(Happening::Invocation(invocation)).await;
+            }
+            3 | 6 => {
+                let (Some(details), Some(reason)) = (message.get(1), message.get(2).and_then(Value::as_str))
+                else {
+                    return Err(unexpected(&message));
+                };
+                if code == 6 {
+                    let answer = vec![json!(6), json!({}), json!("wamp.close.goodbye_and_out")];
+                    // The router ends the session in any case.
+                    let _ = self.send(answer).await;
+                }
+                return Err(farewell("the router ended this session".to_owned(), details, reason));
+            }
+            _ => return Err(unexpected(&message)),
+        }
+        Ok(())
+    }
+
+    /// Hands an answer to who waits for it. It may be late: then nobody does.
+    fn reply(&mut self, code: u64, request: u64, reply: Result<Reply, Failure>) {
+        if self.asked.get(&request).is_some_and(|asked| asked.code == code)
+            && let Some(asked) = self.asked.remove(&request)
+        {
+            // Who asked may not want to know any more.
+            let _ = asked.reply.send(reply);
+        }
+    }
+}
+
+/// ABORT or GOODBYE.
+fn farewell(what: String, details: &Value, reason: &str) -> Failure {
+    let told = details.get("message").cloned().into_iter().collect();
+    Refused { what, uri: reason.to_owned(), told, keywords: Map::new() }.into()
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Value>, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::Unexpected(error.to_string()))
+}
+
+/// The code of a message; 0, which none has, if it has none.
+fn code(message: &[Value]) -> u64 {
+    message.first().and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn unexpected(message: &[Value]) -> Failure {
+    let text = Value::from(message).to_string();
+    Failure::Unexpected(text.chars().take(200).collect())
+}

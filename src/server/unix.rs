@@ -1,0 +1,116 @@
+//! Unix domain sockets in the file system.
+
+use crate::UnixSocket;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+/// The file of a socket. It is removed when this is dropped, unless somebody has put another in its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Its device and its number.
+    is: (u64, u64),
+}
+
+/// A socket with the file that is asked for, owned by whom it is asked for. Nobody can connect before it listens.
+pub(super) fn bind(wanted: &UnixSocket) -> io::Result<(Socket, SocketFile)> {
+    let UnixSocket { path, mode, user, group } = wanted;
+    let address = SockAddr::unix(path)?;
+    clear(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&address)?;
+    let metadata = fs::symlink_metadata(path)?;
+    let file = SocketFile { path: path.clone(), is: (metadata.dev(), metadata.ino()) };
+    chown(path, *user, *group)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
+    Ok((socket, file))
+}
+
+/// Removes the file of a socket on which nobody listens any more.
+fn clear(path: &Path) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_this = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino()) == self.is;
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| is_this(&metadata)) {
+            // What cannot be removed is stale for the next who listens.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{env, process};
+
+    /// A socket at a path of its own.
+    fn wanted(name: &str) -> UnixSocket {
+        let path = env::temp_dir().join(format!("realmkeeper-{}-{name}", process::id()));
+        UnixSocket { path, mode: 0o640, user: None, group: None }
+    }
+
+    /// Why there can be no socket.
+    fn refusal(wanted: &UnixSocket) -> String {
+        bind(wanted).expect_err("there is no socket").to_string()
+    }
+
+    #[test]
+    fn a_socket_has_its_mode_and_goes_with_its_file() {
+        let wanted = wanted("mode");
+        let (socket, file) = bind(&wanted).unwrap();
+        assert_eq!(fs::metadata(&wanted.path).unwrap().permissions().mode() & 0o777, 0o640);
+        let error = UnixStream::connect(&wanted.path).expect_err("nobody listens yet");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        socket.listen(1).unwrap();
+        assert_eq!(refusal(&wanted), "another process listens there");
+        drop(file);
+        assert!(!wanted.path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_gives_way_and_nothing_else_does() {
+        let wanted = wanted("stale");
+        let (socket, file) = bind(&wanted).unwrap();
+        drop(socket);
+        std::mem::forget(file);
+        let (socket, file) = bind(&wanted).unwrap();
+        drop((socket, file));
+        fs::write(&wanted.path, "precious").unwrap();
+        assert_eq!(refusal(&wanted), "there is a file that is no socket");
+        assert_eq!(fs::read_to_string(&wanted.path).unwrap(), "precious");
+        fs::remove_file(&wanted.path).unwrap();
+    }
+
+    #[test]
+    fn the_socket_of_another_is_left_to_it() {
+        let wanted = wanted("other");
+        let (_socket, file) = bind(&wanted).unwrap();
+        fs::remove_file(&wanted.path).unwrap();
+        let (_other, others) = bind(&wanted).unwrap();
+        drop(file);
+        assert!(wanted.path.exists());
+        drop(others);
+        assert!(!wanted.path.exists());
+    }
+}

@@ -1,0 +1,190 @@
+//! With which router to speak, and as whom.
+
+use super::text;
+use crate::client::{Address, Authorities, Credentials, Failure, METHODS, Peer};
+use clap::{Args, builder::PossibleValuesParser};
+use realmkeeper_actors::session::access::cryptosign;
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// With which router to speak, and as whom.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Router")]
+pub(super) struct Target {
+    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
+    /// socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "REALMKEEPER_URL",
+        hide_env_values = true,
+        default_value = "ws://127.0.0.1:8080/ws"
+    )]
+    url: Address,
+
+    /// The realm
+    #[arg(
+        long,
+        global = true,
+        value_name = "REALM",
+        env = "REALMKEEPER_REALM",
+        hide_env_values = true,
+        default_value = "realm1"
+    )]
+    realm: String,
+
+    /// The authorities that certify a router with wss:// or rss://, in a PEM file; without one those that this system
+    /// trusts
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+
+    /// As whom to join; without one anonymously. What proves it is asked for on a terminal if nothing else tells it
+    #[arg(long, global = true, value_name = "AUTHID", env = "REALMKEEPER_AUTHID", hide_env_values = true)]
+    authid: Option<String>,
+
+    /// How to prove it, if not by any method that can be proved: some routers do not go on to the next when they do not know
+    /// one
+    #[arg(
+        long,
+        global = true,
+        value_name = "METHOD",
+        env = "REALMKEEPER_AUTHMETHOD",
+        hide_env_values = true,
+        value_parser = PossibleValuesParser::new(METHODS)
+    )]
+    authmethod: Option<String>,
+
+    /// The ticket; others on this machine can see it, but not where the variable or a file tells it
+    #[arg(
+        long,
+        global = true,
+        value_name = "TICKET",
+        env = "REALMKEEPER_TICKET",
+        hide_env_values = true,
+        conflicts_with = "ticket_file"
+    )]
+    ticket: Option<String>,
+
+    /// A file with the ticket
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_TICKET_FILE", hide_env_values = true)]
+    ticket_file: Option<PathBuf>,
+
+    /// The secret of WAMP-CRA or WAMP-SCRAM; others on this machine can see it as well
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECRET",
+        env = "REALMKEEPER_SECRET",
+        hide_env_values = true,
+        conflicts_with = "secret_file"
+    )]
+    secret: Option<String>,
+
+    /// A file with the secret
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_SECRET_FILE", hide_env_values = true)]
+    secret_file: Option<PathBuf>,
+
+    /// A file with the private key of WAMP-Cryptosign, in 64 hexadecimal digits
+    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_KEY_FILE", hide_env_values = true)]
+    key_file: Option<PathBuf>,
+
+    /// How long the router may take for an answer
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "REALMKEEPER_TIMEOUT",
+        hide_env_values = true,
+        default_value = "10s",
+        value_parser = humantime::parse_duration
+    )]
+    timeout: Duration,
+}
+
+impl Target {
+    /// The realm.
+    pub(super) fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Reads the files that are named, and asks for what is not told.
+    pub(super) fn peer(&self) -> Result<Peer, Failure> {
+        let authorities = match &self.ca {
+            Some(file) => Authorities::File(file.as_path().into()),
+            None => Authorities::System,
+        };
+        Ok(Peer {
+            address: self.url.clone(),
+            authorities,
+            realm: self.realm.clone(),
+            credentials: self.credentials()?,
+            patience: self.timeout,
+        })
+    }
+
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        let told = |text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
+            (Some(text), _) => Ok(Some(text.clone())),
+            (None, Some(file)) => first_line(file).map(Some),
+            (None, None) => Ok(None),
+        };
+        let mut credentials = Credentials {
+            authid: self.authid.clone(),
+            ticket: told(&self.ticket, &self.ticket_file)?,
+            secret: told(&self.secret, &self.secret_file)?,
+            key: self.key_file.as_deref().map(key).transpose()?,
+            method: self.authmethod.clone(),
+        };
+        let shown = credentials.ticket.is_some() || credentials.secret.is_some();
+        match &self.authid {
+            Some(authid) if !shown && credentials.key.is_none() => {
+                let asked = ask(authid)?;
+                (credentials.ticket, credentials.secret) = (Some(asked.clone()), Some(asked));
+            }
+            None if shown => {
+                let text = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            // A key may be all that the router knows of somebody.
+            Some(_) | None => {}
+        }
+        match &self.authmethod {
+            Some(method) if credentials.methods().is_empty() => {
+                Err(Failure::Usage(format!("there is nothing with which to join by {method}")))
+            }
+            Some(_) | None => Ok(credentials),
+        }
+    }
+}
+
+/// The first line of a file.
+fn first_line(file: &Path) -> Result<String, Failure> {
+    let cannot = |reason: &str| Failure::Usage(format!("cannot read {}: {reason}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| cannot(&error.to_string()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(cannot("its first line is empty")),
+    }
+}
+
+fn key(file: &Path) -> Result<[u8; 32], Failure> {
+    let no_key = || Failure::Usage(format!("{}: a private key is 64 hexadecimal digits", file.display()));
+    cryptosign::private_key(first_line(file)?.trim()).ok_or_else(no_key)
+}
+
+/// Asks for what proves who somebody is.
+fn ask(authid: &str) -> Result<String, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::Usage(format!(
+            "nothing proves that this is {authid:?}; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
+             --secret-file or --key-file"
+        )));
+    }
+    rpassword::prompt_password(format!("Ticket or secret of {}: ", text::word(authid)))
+        .map_err(|error| Failure::Usage(format!("no ticket was told: {error}")))
+}
