@@ -1,6 +1,7 @@
 //! Realmkeeper as a service: it listens, upgrades connections, and stops in order.
 //!
-//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
+//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs. The commands of
+//! [`terminal`] know a router only as any client does.
 
 pub mod bench;
 mod client;

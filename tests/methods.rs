@@ -3,7 +3,9 @@
 use crate::support::{
     Peer, Router,
     certificate::{self, authority_file, certificate, client_certificate},
+    clients,
     peer::Received,
+    principal::{HASH, hashed},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use realmkeeper::Settings;
@@ -374,17 +376,20 @@ fn from_now(seconds: u64) -> u64 {
     (since + Duration::from_secs(seconds)).as_secs()
 }
 
+/// Rules by which tokens that are signed with the secret give the role `member`.
+fn rules() -> Rules {
+    Rules {
+        keys: vec![jwt::Key::secret(JWT_SECRET.as_bytes()).expect("it is long enough")],
+        issuer: None,
+        audience: None,
+        authid: "sub".into(),
+        role: Grant::Fixed(Role::unrestricted("member").into()),
+    }
+}
+
 /// A router that lets in by tokens, and observers who do not say who they are.
 fn by_token() -> Router {
-    Router::with(|settings| {
-        settings.realms[0].door.jwt = Some(Rules {
-            keys: vec![jwt::Key::secret(JWT_SECRET.as_bytes()).expect("it is long enough")],
-            issuer: None,
-            audience: None,
-            authid: "sub".into(),
-            role: Grant::Fixed(Role::unrestricted("member").into()),
-        });
-    })
+    Router::with(|settings| settings.realms[0].door.jwt = Some(rules()))
 }
 
 #[test]
@@ -426,4 +431,53 @@ fn a_session_ends_when_its_token_expires_and_its_realm_is_told() {
     assert_eq!(joe.rest(), [goodbye, Received::Close(Some(1008)), Received::End]);
     let left = observer.message();
     assert_eq!((&left[0], &left[4]), (&json!(36), &json!([session, "joe", "member"])), "{left}");
+}
+
+/// What the client programs print.
+const CHECKS: [&str; 12] = [
+    "ticket",
+    "wrong ticket",
+    "wampcra",
+    "wrong wampcra",
+    "salted wampcra",
+    "wrong salted wampcra",
+    "unknown wampcra",
+    "cryptosign",
+    "cryptosign without authid",
+    "wrong cryptosign",
+    "jwt",
+    "wrong jwt",
+];
+
+/// Runs a client program in a serializer.
+fn passes(program: &str, serializer: Serializer) {
+    let role = Arc::new(Role::unrestricted("member"));
+    let router = Router::with(|settings| {
+        let door = &mut settings.realms[0].door;
+        let by_cra = |key| Credentials { cra: Some(key), ..Credentials::default() };
+        let salted = cra::Key::salted(&cra::derive("secret123", &salting()), salting());
+        let public_keys = vec![cryptosign::public_key(&CAROL)];
+        door.principals = vec![
+            principal("joe", &role, hashed(HASH).into()),
+            principal("plain", &role, by_cra(cra::Key::plain("secret123"))),
+            principal("salty", &role, by_cra(salted)),
+            principal("carol", &role, Credentials { public_keys, ..Credentials::default() }),
+        ];
+        door.jwt = Some(rules());
+    });
+    let token = token(JWT_SECRET, &json!({"sub": "tom", "exp": from_now(3600)}));
+    let outcome = clients::run(program, &[&router.url(), "realm1", serializer.name(), &token]);
+    let expected: String = CHECKS.iter().map(|check| format!("ok {check}\n")).collect();
+    assert_eq!(outcome.stdout, expected, "{program} over {serializer} printed:\n{}", outcome.stderr);
+    assert!(outcome.status.success(), "{program} over {serializer}: {}\n{}", outcome.status, outcome.stderr);
+}
+
+#[test]
+fn autobahn_python_proves_who_it_is() {
+    Serializer::ALL.into_iter().for_each(|serializer| passes("methods.py", serializer));
+}
+
+#[test]
+fn autobahn_js_proves_who_it_is() {
+    Serializer::ALL.into_iter().for_each(|serializer| passes("methods_autobahn.js", serializer));
 }

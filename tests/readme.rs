@@ -1,17 +1,23 @@
 //! The programs of the README run unchanged, but for the address, and print what it says.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Router, clients};
+use crate::support::{
+    Router, clients,
+    program::{self, Serving},
+};
 
 const README: &str = include_str!("../README.md");
 
-/// The section with the programs.
-const HEADING: &str = "## Watch a session join and leave\n";
+/// The sections with programs.
+const WATCHING: &str = "## Watch a session join and leave\n";
+const OPENING: &str = "## Opening a realm to others\n";
 
 /// Where the programs of the README look for the router.
 const ADDRESS: &str = "ws://127.0.0.1:8080/ws";
@@ -40,7 +46,7 @@ fn the_javascript_program_tells_who_joins_and_leaves() {
 /// Has one copy of the program watch another come and go.
 fn tells_who_joins_and_leaves(language: &str, interpreter: fn() -> Command) {
     let router = Router::start();
-    let program = block(language);
+    let program = block(WATCHING, language);
     assert!(program.contains(ADDRESS), "the program connects to {ADDRESS}:\n{program}");
     let program = program.replace(ADDRESS, &router.url());
 
@@ -51,12 +57,47 @@ fn tells_who_joins_and_leaves(language: &str, interpreter: fn() -> Command) {
     drop(visitor);
     printed.push(watcher.line());
 
-    assert_eq!(anonymised(printed), anonymised(block("text").lines().map(String::from).collect()));
+    assert_eq!(anonymised(printed), anonymised(block(WATCHING, "text").lines().map(String::from).collect()));
 }
 
-/// The code block of a language in the section.
-fn block(language: &str) -> &'static str {
-    let (_, section) = README.split_once(HEADING).expect("the README has the section");
+#[test]
+fn the_example_of_a_realm_that_is_opened_to_others_works_as_it_stands() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-opening");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder of tests can be written to");
+    fs::write(folder.join("shop.toml"), block(OPENING, "toml")).expect("the file can be written");
+    let program = Path::new(env!("CARGO_BIN_EXE_realmkeeper"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().expect("it is in a folder").display());
+    let commands = block(OPENING, "console").split("$ ").skip(1).map(|command| {
+        let (command, answer) = command.split_once('\n').unwrap_or((command, ""));
+        (command, answer.trim_end())
+    });
+    let commands = commands.collect::<Vec<_>>();
+    let [rest @ .., serve] = &commands[..] else { panic!("there are no commands") };
+    assert_eq!((rest.len(), *serve), (3, ("realmkeeper --config shop.toml", "")));
+    for (command, answer) in rest {
+        let output =
+            Command::new("sh").args(["-c", command]).current_dir(&folder).env("PATH", &path).output();
+        let output = output.expect("there is a shell");
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).expect("it prints text");
+        assert_eq!(printed.trim_end(), *answer, "{command}");
+    }
+    let mut serve = program::program(&["--config", "shop.toml", "--listen", "127.0.0.1:0"]);
+    let router = Serving::run(serve.current_dir(&folder));
+    let url = format!("ws://{}/ws", router.address());
+    let alice = block(OPENING, "python").replace(ADDRESS, &url);
+    let printed = |program: &str| Running::start(clients::python().args(["-c", program])).line();
+    assert_eq!(printed(&alice), block(OPENING, "text"));
+    let told = printed(&alice.replace("secret123", "secret12"));
+    assert_eq!(told, "wamp.error.authentication_denied the authid or the proof is wrong");
+    assert!(README.contains(&format!("`{told}`")));
+    router.signal("TERM");
+    assert_eq!(router.wait().0, Some(0));
+}
+
+/// The code block of a language in a section.
+fn block(heading: &str, language: &str) -> &'static str {
+    let (_, section) = README.split_once(heading).expect("the README has the section");
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
     let fence = format!("\n```{language}\n");
     let (_, code) = section.split_once(&fence).unwrap_or_else(|| panic!("no {language} in the section"));

@@ -7,7 +7,7 @@ use crate::support::{
     program::{Serving, program},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{codec::Serializer, session::access::cra};
 use serde_json::{Value as Json, json};
 use std::{
     fmt::{self, Write as _},
@@ -23,6 +23,29 @@ const TICKETS: [(&str, &str); 4] = [
     ("helen", "secret123"), // the ticket of `HASH`
     ("vera", "var1able-t1cket"),
     ("fiona", "f1le-t1cket"),
+];
+
+/// The other secrets that the router is given: of wampcra as it is, derived, and what is derived of a password; and with
+/// which tokens are signed.
+const SECRET: &str = "pl4in-s3cret-of-wampcra";
+const DERIVED: &str = "Eu7CQLfR+/Ffb+275A4s9/6H/RGKYxM4s6IMrsNKzC8=";
+const STORED: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
+const SERVER: &str = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+const OF_TOKENS: &str = "s3cret-of-tokens-with-more-than-32-octets";
+
+/// Principals with those of them that are a principal's.
+const OTHERS: [(&str, &str, &str); 3] = [
+    ("carl", "wampcra", r#"secret = "pl4in-s3cret-of-wampcra""#),
+    (
+        "dora",
+        "wampcra",
+        r#"cra = { salt = "salt123", iterations = 1000, key = "Eu7CQLfR+/Ffb+275A4s9/6H/RGKYxM4s6IMrsNKzC8=" }"#,
+    ),
+    (
+        "sven",
+        "wamp-scram",
+        r#"scram = { kdf = "pbkdf2", salt = "W22ZaJ0SNY7soEsUEjb6gQ==", iterations = 4096, stored_key = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=", server_key = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=" }"#,
+    ),
 ];
 
 /// What somebody shows who does not know a ticket.
@@ -43,6 +66,10 @@ fn configuration() -> PathBuf {
     let principals = TICKETS.iter().zip(principals).map(|((authid, _), ticket)| {
         format!("[[realms.principals]]\nauthid = {authid:?}\nrole = \"member\"\n{ticket}\n")
     });
+    let others = OTHERS.map(|(authid, _, credentials)| {
+        format!("[[realms.principals]]\nauthid = {authid:?}\nrole = \"member\"\n{credentials}\n")
+    });
+    fs::write(folder.join("tokens.secret"), OF_TOKENS).expect("the file can be written");
     let text = format!(
         r#"
         [admin]
@@ -60,9 +87,14 @@ fn configuration() -> PathBuf {
         uri = "wamp."
         match = "prefix"
         allow = ["call", "subscribe"]
+        [realms.jwt]
+        secret_file = "tokens.secret"
+        role = "member"
+        {}
         {}
         "#,
-        principals.collect::<String>()
+        principals.collect::<String>(),
+        others.concat()
     );
     let file = folder.join("secrets.toml");
     fs::write(&file, text).expect("the file can be written");
@@ -86,7 +118,8 @@ fn forms(secret: &str) -> [String; 4] {
 /// Asserts that a text shows no secret.
 fn check_no_secret(what: &str, text: &str) {
     let hash = HASH.rsplit('$').next().expect("a hash has parts");
-    let secrets = TICKETS.iter().map(|(_, ticket)| *ticket).chain([WRONG, HASH, hash]);
+    let others = [SECRET, DERIVED, STORED, SERVER, OF_TOKENS];
+    let secrets = TICKETS.iter().map(|(_, ticket)| *ticket).chain([WRONG, HASH, hash]).chain(others);
     for form in secrets.flat_map(forms) {
         let place = text.lines().find(|line| line.contains(&form));
         assert_eq!(place, None, "{what} shows {form}");
@@ -152,6 +185,44 @@ fn show_tickets(program: &Serving, serializer: Serializer) -> String {
     told
 }
 
+/// Shows the other secrets themselves where a proof by them is due, and proofs that are right; gives all that was told
+/// to the clients.
+fn show_secrets(program: &Serving, serializer: Serializer) -> String {
+    let mut told = String::new();
+    let asked = |authid: &Json, method: &str| {
+        let mut peer = Peer::connect_to(program.address(), serializer);
+        let authextra = json!({"nonce": "rOprNGfwEbeRWgbNEkqO"});
+        let roles = json!({"caller": {}});
+        let details =
+            json!({"roles": roles, "authmethods": [method], "authid": authid, "authextra": authextra});
+        peer.send(&json!([1, "realm1", details]));
+        let challenge = peer.message();
+        assert_eq!((&challenge[0], &challenge[1]), (&json!(4), &json!(method)), "{challenge}");
+        (peer, challenge)
+    };
+    let wrong = [SECRET, DERIVED, STORED, SERVER, OF_TOKENS];
+    for (authid, method) in
+        OTHERS.map(|(authid, method, _)| (json!(authid), method)).into_iter().chain([(Json::Null, "jwt")])
+    {
+        for secret in wrong {
+            for extra in [json!({}), json!({"nonce": secret, "channel_binding": secret})] {
+                let (mut peer, challenge) = asked(&authid, method);
+                peer.send(&json!([5, secret, extra]));
+                let _ = writeln!(told, "{challenge} {:?}", peer.rest());
+            }
+        }
+    }
+    for (authid, key) in [("carl", SECRET), ("dora", DERIVED)] {
+        let (mut peer, challenge) = asked(&json!(authid), "wampcra");
+        let signature = cra::sign(key, challenge[2]["challenge"].as_str().expect("a text"));
+        peer.send(&json!([5, signature, {}]));
+        let welcome = peer.message();
+        assert_eq!(welcome[0], 2, "{welcome}");
+        let _ = writeln!(told, "{challenge} {welcome}");
+    }
+    told
+}
+
 /// What the meta events tell so far.
 fn events(observer: &mut Peer) -> String {
     let request = observer.request();
@@ -184,12 +255,14 @@ fn nothing_that_the_router_tells_shows_a_ticket() {
         for serializer in Serializer::ALL {
             let told = show_tickets(&program, serializer);
             check_no_secret(&format!("what clients are told in {serializer}"), &told);
+            let told = show_secrets(&program, serializer);
+            check_no_secret(&format!("what clients are told of secrets in {serializer}"), &told);
         }
         let events = events(&mut observer);
-        assert_eq!(events.lines().count(), 24, "each joined and left: {events}");
+        assert_eq!(events.lines().count(), 36, "each joined and left: {events}");
         check_no_secret("a meta event", &events);
         let metrics = http::plain(admin.expect("the address is printed"), "GET /metrics").text;
-        assert!(metrics.contains("realmkeeper_handshakes_total{outcome=\"authentication_denied\"} 12\n"));
+        assert!(metrics.contains("realmkeeper_handshakes_total{outcome=\"authentication_denied\"} 132\n"));
         check_no_secret("the metrics", &metrics);
         program.signal("TERM");
         let (code, printed) = program.wait();

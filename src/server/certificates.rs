@@ -92,14 +92,14 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<CertificateName> {
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return names };
     let alternatives = certificate.subject_alternative_name().ok().flatten();
     let alternatives = alternatives.map_or(&[][..], |alternatives| &alternatives.value.general_names);
-    names.extend(alternatives.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(CertificateName::Uri((*uri).into())),
-        _ => None,
-    }));
-    names.extend(alternatives.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(CertificateName::dns(name)),
-        _ => None,
-    }));
+    let uri = |name: &GeneralName<'_>| {
+        if let GeneralName::URI(uri) = name { Some(CertificateName::Uri((*uri).into())) } else { None }
+    };
+    let dns = |name: &GeneralName<'_>| {
+        if let GeneralName::DNSName(name) = name { Some(CertificateName::dns(name)) } else { None }
+    };
+    names.extend(alternatives.iter().filter_map(uri));
+    names.extend(alternatives.iter().filter_map(dns));
     let common_names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     names.extend(common_names.map(|name| CertificateName::CommonName(name.into())));
     names

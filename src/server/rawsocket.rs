@@ -6,7 +6,7 @@ use realmkeeper_actors::transport::{
     framing::Framing,
     rawsocket::{Length, MAGIC, Request, Unacceptable},
 };
-use std::{io, os::fd::AsFd, sync::Arc};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
 
@@ -22,9 +22,10 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
     let greeting = async {
         let octets = read_request(&mut stream).await?;
         let request = Request::parse(octets, &listener.serializers);
+        let request = request.inspect_err(|problem| debug!(%peer, %problem, "a RawSocket is refused"));
         let admitted = request.and_then(|request| {
             let open = entrance.admit(&caller);
-            let open = open.inspect_err(|shut| debug!(%peer, %shut, "a RawSocket is refused"));
+            let open = open.inspect_err(|problem| debug!(%peer, %problem, "a RawSocket is refused"));
             Ok((request, open.map_err(|_| Unacceptable::Connections)?))
         });
         match admitted {
@@ -34,8 +35,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
                 Ok(Some((request, open)))
             }
             Err(unacceptable) => {
-                debug!(%peer, %unacceptable, "a RawSocket is refused");
-                refuse(&mut stream, unacceptable).await?;
+                refuse(&mut stream, unacceptable, listener.session.linger).await?;
                 Ok(None)
             }
         }
@@ -63,15 +63,16 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; 
     Ok(octets)
 }
 
-/// Tells a client why it is not taken, and waits until it has gone.
+/// Tells a client why it is not taken, and waits for so long until it has gone.
 async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     unacceptable: Unacceptable,
+    linger: Duration,
 ) -> io::Result<()> {
     let Some(reply) = unacceptable.reply() else { return Ok(()) };
     stream.write_all(&reply).await?;
     stream.shutdown().await?;
     // What it has sent already would reset the connection, and the reply might not arrive.
-    tokio::io::copy(stream, &mut tokio::io::sink()).await?;
-    Ok(())
+    let gone = tokio::time::timeout(linger, tokio::io::copy(stream, &mut tokio::io::sink())).await;
+    gone.map_or(Ok(()), |gone| gone.map(drop))
 }

@@ -21,7 +21,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Val
 const HEAD: &str = "# Written by `realmkeeper user`. What is changed here by hand stays.\n";
 
 /// How many rounds PBKDF2 takes for wampcra: the client takes them anew for each session.
-const CRA_ITERATIONS: u32 = 10_000;
+const CRA_ITERATIONS: u32 = 100_000;
 
 /// The keys that hold a password, or what is derived of one.
 const BY_PASSWORD: [&str; 9] = [

@@ -159,7 +159,9 @@ impl Admission {
         let accepts = |method: &Method| match method {
             Method::Anonymous => anonymous.is_some(),
             Method::Jwt => jwt.is_some(),
-            method => credentials.clone().any(|one| one.serve(*method)),
+            Method::Ticket | Method::WampCra | Method::WampScram | Method::Cryptosign | Method::Tls => {
+                credentials.clone().any(|one| one.serve(*method))
+            }
         };
         let accepted = Method::ALL.into_iter().filter(accepts).collect();
         let (jwt, principals) = (jwt.map(Arc::new), known);

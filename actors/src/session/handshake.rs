@@ -565,7 +565,7 @@ mod tests {
         codec::Serializer,
         roster::Channel,
         session::{
-            access::{Door, Principal, Ticket},
+            access::{Credentials, Door, Principal, Ticket},
             auth::Unchecked,
         },
         transport::framing::Framing,
@@ -815,5 +815,200 @@ mod tests {
                 assert!(!shown.contains("secret123") && !shown.contains("cmVhbG1r"), "{shown}");
             }
         }
+    }
+
+    /// A realm `all` where ann can use a ticket and a public key, bob wampcra and wamp-scram, eve a public key, and a
+    /// client whose certificate says `cn:eve` is eve; and where those are let in who do not say who they are.
+    fn everybody() -> Access {
+        let role = || Arc::new(Role::unrestricted("member"));
+        let principal =
+            |authid: &str, credentials| Principal { authid: authid.into(), role: role(), credentials };
+        let key = |octet| cryptosign::public_key(&[octet; 32]);
+        let scram = scram::Keys::derive("secret123", &[1; 16], scram::Kdf::Pbkdf2 { iterations: 1 }).unwrap();
+        let none = Credentials::default;
+        let principals = vec![
+            principal(
+                "ann",
+                Credentials { ticket: Some(Ticket::plain("secret123")), public_keys: vec![key(1)], ..none() },
+            ),
+            principal(
+                "bob",
+                Credentials { cra: Some(cra::Key::plain("secret123")), scram: Some(scram), ..none() },
+            ),
+            principal(
+                "eve",
+                Credentials {
+                    public_keys: vec![key(2)],
+                    certificates: vec!["cn:eve".parse().unwrap()],
+                    ..none()
+                },
+            ),
+        ];
+        let rules = jwt::Rules {
+            keys: vec![jwt::Key::secret(&[1; 32]).unwrap()],
+            issuer: None,
+            audience: None,
+            authid: "sub".into(),
+            role: jwt::Grant::Fixed(role()),
+        };
+        let access = Access::new([7; 32]);
+        access.replace([("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })]);
+        access
+    }
+
+    /// What a message leads to, on a connection with a certificate of these names.
+    fn at_the_door(
+        access: &Access,
+        handshake: Handshake,
+        message: &str,
+        certificate: &[CertificateName],
+        seed: u64,
+    ) -> Next {
+        let frame = Bytes::copy_from_slice(message.as_bytes());
+        let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
+        let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
+        let (framing, channel) = (Framing::WebSocket, Channel::Tls);
+        let transport = Transport { serializer, framing, channel, peer, via: None };
+        let mut chance = StdRng::seed_from_u64(seed);
+        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };
+        handshake.receive(message, &transport, access, lent)
+    }
+
+    #[test]
+    fn a_principal_is_asked_by_the_first_method_that_it_can_use_and_others_by_the_first() {
+        let everybody = everybody();
+        let authextra = |key: u8| {
+            let key = cryptosign::public_key(&[key; 32]);
+            format!(r#""authextra":{{"pubkey":"{key}","nonce":"abc"}}"#)
+        };
+        let (ann, eve, nobody) = (authextra(1), authextra(2), authextra(9));
+        for (authid, extra, offered, expected) in [
+            ("ann", &ann, r#""wampcra","ticket","cryptosign""#, "ticket"),
+            ("ann", &ann, r#""wampcra","cryptosign","ticket""#, "cryptosign"),
+            ("ann", &ann, r#""wampcra","wamp-scram""#, "wampcra"),
+            ("ann", &ann, r#""wampcra","anonymous""#, "wampcra"),
+            ("ann", &ann, r#""wampcra","jwt","ticket""#, "jwt"),
+            ("bob", &ann, r#""ticket","cryptosign","wamp-scram","wampcra""#, "wamp-scram"),
+            ("bob", &ann, r#""anonymous","wampcra""#, "anonymous"),
+            ("eve", &nobody, r#""ticket","cryptosign""#, "cryptosign"),
+            ("nobody", &nobody, r#""wampcra","ticket","cryptosign""#, "wampcra"),
+            ("nobody", &ann, r#""cryptosign","ticket""#, "cryptosign"),
+            ("nobody", &ann, r#""ticket","anonymous""#, "ticket"),
+            ("", &eve, r#""cryptosign","anonymous""#, "cryptosign"),
+        ] {
+            let hello = format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authid":"{authid}",{extra}}}]"#
+            );
+            let next = at_the_door(&everybody, Handshake::Opened, &hello, &[], 1);
+            let used = if let Next::Challenge { challenge, .. } = next {
+                challenge.method
+            } else {
+                joined(next).1.authmethod.into()
+            };
+            assert_eq!(&*used, expected, "{hello}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_say_who_it_is_is_who_has_the_key_or_the_certificate() {
+        let everybody = everybody();
+        let own = ["cn:nobody", "cn:eve"].map(|name| name.parse().unwrap());
+        let foreign = ["cn:nobody".parse().unwrap()];
+        let hello = |offered: &str| {
+            let key = cryptosign::public_key(&[2; 32]);
+            format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authextra":{{"pubkey":"{key}"}}}}]"#
+            )
+        };
+        for (offered, certificate, expected) in [
+            (r#""tls""#, &own[..], "tls eve"),
+            (r#""ticket","tls","anonymous""#, &own, "tls eve"),
+            (r#""tls","cryptosign""#, &foreign, "cryptosign eve"),
+            (r#""tls","anonymous""#, &foreign, "authentication_denied"),
+            (r#""tls","anonymous""#, &[], "anonymous"),
+            (r#""tls""#, &[], "incomplete"),
+            (r#""cryptosign""#, &[], "cryptosign eve"),
+        ] {
+            let next = at_the_door(&everybody, Handshake::Opened, &hello(offered), certificate, 1);
+            let found = if let Next::Challenge { challenge, then } = next {
+                let Handshake::Challenged { candidate, .. } = then else { panic!("{then:?}") };
+                format!("{} {}", challenge.method, candidate.identity.unwrap().0)
+            } else if let Next::Refuse(refused) = next {
+                refused.label().to_owned()
+            } else {
+                let Newcomer { authid, authmethod, .. } = joined(next).1;
+                [Some(authmethod), authid.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(found, expected, "{offered} {certificate:?}");
+        }
+    }
+
+    /// Answers that are not right, made of parts that are.
+    #[test]
+    fn no_answer_made_at_random_lets_anybody_in() {
+        let everybody = everybody();
+        let mut chance = StdRng::seed_from_u64(7);
+        let mut challenged = 0;
+        let parts = [
+            "",
+            "secret12",
+            "AAAA",
+            "=",
+            ".",
+            "eyJhbGciOiJIUzI1NiJ9",
+            "a\\u0000",
+            "\u{e9}",
+            "ff",
+            "{}",
+            "[1",
+        ];
+        for seed in 0..4_000 {
+            let mut pick = |from: &[&str]| from[chance.random_range(0..from.len())].to_owned();
+            let method = pick(&["ticket", "wampcra", "wamp-scram", "cryptosign", "jwt"]);
+            let authid = pick(&[r#""ann""#, r#""bob""#, r#""eve""#, r#""nobody""#, r#""""#, "null"]);
+            let octet: u8 = pick(&["1", "2", "9"]).parse().unwrap();
+            let key = cryptosign::public_key(&[octet; 32]);
+            let nonce = pick(&["abc", "a,b", "", "n="]);
+            let hello = format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":["{method}"],"authid":{authid},"authextra":{{"pubkey":"{key}","nonce":"{nonce}"}}}}]"#
+            );
+            let Next::Challenge { challenge, then } =
+                at_the_door(&everybody, Handshake::Opened, &hello, &[], seed)
+            else {
+                continue;
+            };
+            challenged += 1;
+            let told =
+                |key: &str| challenge.extra.value(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (asked, nonce) = (told("challenge"), told("nonce"));
+            let signature = match chance.random_range(0..4) {
+                0 => cra::sign("secret12", &asked),
+                1 => cryptosign::sign(&[8; 32], &asked).unwrap_or_default(),
+                2 => {
+                    let mut octets = [0; 96];
+                    chance.fill(&mut octets);
+                    cryptosign::hex(&octets)
+                }
+                _ => (0..chance.random_range(0..6))
+                    .map(|_| parts[chance.random_range(0..parts.len())])
+                    .collect(),
+            };
+            let extra = [
+                "{}".to_owned(),
+                format!(r#"{{"nonce":"{nonce}"}}"#),
+                format!(r#"{{"nonce":["{nonce}"],"channel_binding":7,"cbind_data":{{}}}}"#),
+            ][chance.random_range(0..3)]
+            .clone();
+            let answer = format!(r#"[5,"{signature}",{extra}]"#);
+            let Next::Verify { check, then } = at_the_door(&everybody, then, &answer, &[], seed) else {
+                panic!("it is not checked: {answer}")
+            };
+            let next = then.conclude(check.run());
+            assert!(
+                matches!(next, Next::Refuse(Refused::AuthenticationDenied)),
+                "{hello} {answer}: {next:?}"
+            );
+        }
+        assert!(challenged > 2_000, "{challenged}");
     }
 }

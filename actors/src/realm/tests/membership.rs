@@ -141,6 +141,16 @@ fn each_cause_has_its_farewell_its_close_code_and_is_announced_or_not() {
             true,
             "policy: too much",
         ),
+        (
+            Cause::Expired,
+            Some(
+                r#"[6,{"message":"the token has expired by which this session was let in"},"realmkeeper.close.expired"]"#
+                    .into(),
+            ),
+            Some(1008),
+            true,
+            "expired",
+        ),
         (Cause::RealmClosed, Some(goodbye("wamp.close.close_realm")), Some(1001), false, "realm_closed"),
         (Cause::Shutdown, Some(goodbye("wamp.close.system_shutdown")), Some(1001), false, "shutdown"),
         (

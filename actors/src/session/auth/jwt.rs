@@ -287,10 +287,12 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// The point in time that a claim is, which is a number of seconds since the Unix epoch.
 fn time(claim: &Value) -> Option<SystemTime> {
-    let since = match claim {
-        Value::Integer(seconds) => Duration::from_secs(*seconds),
-        Value::Float(seconds) => Duration::try_from_secs_f64(*seconds).ok()?,
-        _ => return None,
+    let since = if let Value::Float(seconds) = claim {
+        Duration::try_from_secs_f64(*seconds).ok()?
+    } else if let Value::Integer(seconds) = claim {
+        Duration::from_secs(*seconds)
+    } else {
+        return None;
     };
     UNIX_EPOCH.checked_add(since)
 }
