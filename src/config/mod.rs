@@ -5,6 +5,7 @@
 //! settings of a service ([`settings`]). Every error is noted at its place and the check goes on, so that a person
 //! sees all of them at once.
 
+mod change;
 mod command;
 mod credentials;
 mod explain;
@@ -18,6 +19,7 @@ mod validate;
 mod value;
 mod word;
 
+pub(crate) use change::Contents;
 pub use command::{CheckArgs, check, print_schema};
 pub(crate) use command::{answer, refuse};
 pub use explain::{ExplainArgs, explain};
@@ -55,6 +57,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The line on which each permission begins, by realm and role.
     pub lines: Lines,
+    /// Where the file lies, from where other files are seen.
+    folder: PathBuf,
 }
 
 /// The lines of permissions, by realm and role.
@@ -95,7 +99,9 @@ pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let read = read(&text, folder, overrides, &mut problems);
     match (read, problems.into_result()) {
-        (Some((config, settings, lines)), Ok(warnings)) => Ok(Loaded { config, settings, warnings, lines }),
+        (Some((config, settings, lines)), Ok(warnings)) => {
+            Ok(Loaded { config, settings, warnings, lines, folder: folder.to_owned() })
+        }
         (_, Ok(problems) | Err(problems)) => Err(ConfigError::Wrong(problems)),
     }
 }
