@@ -4,6 +4,8 @@
 
 pub mod bench;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod server;
 
 pub use server::{Service, ServiceError};

@@ -15,7 +15,7 @@ mod files;
 mod forwarded;
 mod listen;
 mod origin;
-mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 mod route;
 mod stream;
 mod tls;
