@@ -5,4 +5,4 @@ pub mod framing;
 pub(crate) mod outbox;
 pub mod rawsocket;
 pub mod sockets;
-mod websocket;
+pub(crate) mod websocket;
