@@ -1,20 +1,25 @@
 //! Realmkeeper as a service: it listens, upgrades connections, and stops in order.
 //!
-//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs.
+//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs. The commands of
+//! [`terminal`] know a router only as any client does.
 
 pub mod bench;
 mod client;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
+mod reload;
 mod server;
 pub mod terminal;
 pub mod user;
 
+pub use realmkeeper_actors::router::RealmSettings;
+pub use reload::Configured;
 pub use server::{Service, ServiceError};
 
 use ipnet::IpNet;
 use realmkeeper_actors::{
     codec::Serializer,
-    message::uri::Uri,
     permission::Role,
     realm::RealmOptions,
     session::{Rate, SessionSettings, access::Door},
@@ -125,17 +130,6 @@ pub enum AllowedOrigin {
     Loopback,
     /// Those of this origin, such as `https://example.com`.
     Exactly(String),
-}
-
-/// A realm, and who may join it.
-#[derive(Clone, Debug)]
-pub struct RealmSettings {
-    /// Its name.
-    pub name: Uri,
-    /// How it takes what clients send.
-    pub options: RealmOptions,
-    /// Who may join, and as what.
-    pub door: Door,
 }
 
 /// What there can be at most on this node. What is beyond is refused before a WebSocket is opened.

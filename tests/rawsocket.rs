@@ -203,8 +203,8 @@ fn a_silent_peer_is_sent_pings_and_stays_if_it_answers() {
     });
     let mut peer = joined(&router, Serializer::Json, 15);
     for _ in 0..3 {
-        assert_eq!(peer.raw(), Some((1, vec![])));
-        peer.send_raw(&raw_frame(2, b""));
+        assert_eq!(peer.raw(), Some((1, b"ping".to_vec())));
+        peer.send_raw(&raw_frame(2, b"ping"));
     }
     assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
 }
@@ -222,8 +222,8 @@ fn where_there_are_no_pings_the_system_asks_whether_a_peer_is_there() {
     let own = peer.stream().local_addr().expect("a socket has an address");
     // The line of the router's end: local address, remote address, state, queues, timer.
     let table = fs::read_to_string("/proc/net/tcp").expect("the connections of the machine are told");
-    let remote = format!("0100007F:{:04X}", own.port());
-    let line = table.lines().find(|line| line.split_whitespace().nth(2) == Some(&*remote));
+    let ends = format!("0100007F:{:04X} 0100007F:{:04X}", router.address().port(), own.port());
+    let line = table.lines().find(|line| line.contains(&ends));
     let timer = line.and_then(|line| line.split_whitespace().nth(5));
     assert!(timer.is_some_and(|timer| timer.starts_with("02:")), "no keepalive timer in {line:?}");
 }
@@ -332,6 +332,30 @@ fn a_result_in_parts_ends_with_the_part_that_its_caller_does_not_take() {
     assert_eq!(caller.message(), too_large(48, 2));
     let options = json!({"mode": "killnowait", "reason": "wamp.error.payload_size_exceeded"});
     assert_eq!(callee.message(), json!([69, invocation, options]));
+}
+
+#[test]
+fn arguments_in_parts_end_with_the_part_that_their_callee_does_not_take() {
+    let router = router(|_| ());
+    let features = ["progressive_call_invocations", "call_canceling"];
+    let mut caller = Peer::connect_to(router.addresses()[1], Serializer::Json);
+    caller.announce("realm1", &features, &json!({}));
+    let mut callee = Peer::shake_hands(connect(router.address()), Serializer::Json, 3);
+    callee.announce("realm1", &features, &json!({}));
+    let registration = callee.register("com.example.parts", &json!({}));
+    let part = |caller: &mut Peer, text: &str, options: Json| {
+        caller.send(&json!([48, 1, options, "com.example.parts", [text]]));
+    };
+    part(&mut caller, "first", json!({"progress": true}));
+    assert_eq!(callee.message(), json!([68, 1, registration, {"progress": true}, ["first"]]));
+    part(&mut caller, &"x".repeat(4096), json!({"progress": true}));
+    assert_eq!(caller.message(), too_large(48, 1));
+    let options = json!({"mode": "killnowait", "reason": "wamp.error.payload_size_exceeded"});
+    assert_eq!(callee.message(), json!([69, 1, options]));
+    // What was on its way has no effect.
+    part(&mut caller, "last", json!({}));
+    assert_eq!(caller.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
+    assert_eq!(callee.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! What a bad or a slow client costs: itself its session, and nobody else anything.
+//! What a bad or a slow client costs, be it on a WebSocket or on a RawSocket: itself its session, and nobody else
+//! anything.
 
 use crate::support::{
     Peer, Router, log,
     peer::{Received, frame, header},
     program::Serving,
 };
+use realmkeeper::ListenerKind;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
@@ -17,39 +19,65 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What clients come by.
+const KINDS: [ListenerKind; 2] = [ListenerKind::WebSocket, ListenerKind::RawSocket];
+
 /// Joins the realm of a started program.
 fn join(program: &Serving, serializer: Serializer) -> Peer {
-    let mut peer = Peer::connect_to(program.address(), serializer);
-    peer.say_hello("realm1", &json!({}));
-    peer
+    join_over(ListenerKind::WebSocket, program, serializer)
 }
+
+fn join_over(kind: ListenerKind, program: &Serving, serializer: Serializer) -> Peer {
+    Peer::join_over(kind, program.address(), serializer)
+}
+
+/// Starts the program with a listener of this kind.
+fn serving(kind: ListenerKind) -> Serving {
+    match kind {
+        ListenerKind::WebSocket => Serving::start(),
+        ListenerKind::RawSocket => Serving::configured("robust.toml", RAWSOCKET),
+    }
+}
+
+const RAWSOCKET: &str = r#"
+    listeners = [{ kind = "rawsocket", address = "127.0.0.1:0" }]
+    [[realms]]
+    name = "realm1"
+    anonymous = "anyone"
+    [[realms.roles]]
+    name = "anyone"
+    permissions = [{ uri = "", match = "prefix", allow = ["call", "publish", "subscribe"] }]
+"#;
 
 #[test]
 fn a_stalled_peer_is_killed() {
-    let linger = Duration::from_millis(300);
-    let router = Router::with(|settings| {
-        settings.listeners[0].session.linger = linger;
-        settings.listeners[0].session.outbox_limit = 64 << 20;
-        settings.listeners[0].session.write_stall = Duration::from_secs(60);
-    });
-    let mut killer = Peer::join(&router, Serializer::Json);
-    let mut stalled = Peer::join(&router, Serializer::Json);
-    stalled.subscribe("a.topic");
-    let event = "x".repeat(60_000);
-    for _ in 0..300 {
-        let request = killer.request();
-        killer.send(&json!([16, request, {}, "a.topic", [event]]));
+    for kind in KINDS {
+        let linger = Duration::from_millis(300);
+        let router = Router::with(|settings| {
+            settings.listeners[0].kind = kind;
+            settings.listeners[0].session.linger = linger;
+            settings.listeners[0].session.outbox_limit = 64 << 20;
+            settings.listeners[0].session.write_stall = Duration::from_secs(60);
+        });
+        let mut killer = Peer::join_over(kind, router.address(), Serializer::Json);
+        let mut stalled = Peer::join_over(kind, router.address(), Serializer::Json);
+        stalled.subscribe("a.topic");
+        let event = "x".repeat(60_000);
+        for _ in 0..300 {
+            let request = killer.request();
+            killer.send(&json!([16, request, {}, "a.topic", [event]]));
+        }
+        let answer = killer.call("wamp.session.kill", &json!([stalled.session]), &json!({}));
+        let killed = Instant::now();
+        assert_eq!(answer, json!([50, 301, {}]));
+        router.wait_for_sockets(1);
+        let took = killed.elapsed();
+        assert!(took < linger + Duration::from_secs(1), "the socket was shut after {took:?}");
+        // What the kernel had taken before may still come, and then the end.
+        let came = stalled.rest();
+        assert_eq!(came.last(), Some(&Received::End));
+        assert!(came.len() < 300, "the stalled peer got everything");
     }
-    let answer = killer.call("wamp.session.kill", &json!([stalled.session]), &json!({}));
-    let killed = Instant::now();
-    assert_eq!(answer, json!([50, 301, {}]));
-    router.wait_for_sockets(1);
-    let took = killed.elapsed();
-    assert!(took < linger + Duration::from_secs(1), "the socket was shut after {took:?}");
-    // What the kernel had taken before may still come, and then the end.
-    let came = stalled.rest();
-    assert_eq!(came.last(), Some(&Received::End));
-    assert!(came.len() < 300, "the stalled peer got everything");
 }
 
 #[test]
@@ -64,6 +92,20 @@ fn a_frame_of_a_tebibyte_is_refused_at_its_header() {
     assert!(grown < 1024, "the router has grown by {grown} KiB");
     // It is there for others.
     assert_eq!(join(&program, Serializer::Cbor).call("wamp.session.count", &json!([]), &json!({}))[0], 50);
+}
+
+#[test]
+fn a_raw_frame_over_the_limit_is_refused_at_its_header() {
+    let program = serving(ListenerKind::RawSocket);
+    let mut peer = join_over(ListenerKind::RawSocket, &program, Serializer::Json);
+    let before = program.memory();
+    peer.send_raw(b"\x08\0\0\0");
+    // The router does not wait for it, so that it may be gone before all of this is sent.
+    let _ = peer.stream().write_all(&vec![b' '; 8 << 20]);
+    let grown = program.memory().saturating_sub(before);
+    assert!(grown < 1024, "the router has grown by {grown} KiB");
+    let mut other = join_over(ListenerKind::RawSocket, &program, Serializer::Cbor);
+    assert_eq!(other.call("com.example.nothing", &json!([]), &json!({}))[0], 8);
 }
 
 #[test]
@@ -94,20 +136,22 @@ fn fragments_may_be_cut_anywhere() {
 
 #[test]
 fn a_flood_of_publications_takes_no_more_memory_than_the_credit() {
-    let program = Serving::start();
-    let mut peer = join(&program, Serializer::Json);
-    let publish = peer.frame(&json!([16, 1, {}, "nobody.listens", ["x".repeat(1000)]]));
-    let batch = publish.repeat(256);
-    let before = program.memory();
-    let (start, mut peak, mut sent) = (Instant::now(), 0, 0u64);
-    while start.elapsed() < Duration::from_secs(10) {
-        peer.send_raw(&batch);
-        sent += 256;
-        peak = peak.max(program.memory());
+    for kind in KINDS {
+        let program = serving(kind);
+        let mut peer = join_over(kind, &program, Serializer::Json);
+        let publish = peer.frame(&json!([16, 1, {}, "nobody.listens", ["x".repeat(1000)]]));
+        let batch = publish.repeat(256);
+        let before = program.memory();
+        let (start, mut peak, mut sent) = (Instant::now(), 0, 0u64);
+        while start.elapsed() < Duration::from_secs(6) {
+            peer.send_raw(&batch);
+            sent += 256;
+            peak = peak.max(program.memory());
+        }
+        let grown = peak.saturating_sub(before);
+        assert!(grown < 4 * 1024, "the router has grown by {grown} KiB over {sent} publications");
+        assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
     }
-    let grown = peak.saturating_sub(before);
-    assert!(grown < 4 * 1024, "the router has grown by {grown} KiB over {sent} publications");
-    assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
 }
 
 const HEALTHY: usize = 20;
@@ -117,12 +161,17 @@ const EVENT_SIZE: usize = 10_000;
 const AHEAD: u64 = 50;
 
 /// Reads all events in a thread, and asserts that each comes once and in order.
-fn read_all(mut peer: Peer, seen: Arc<AtomicU64>) -> thread::JoinHandle<()> {
+fn read_all(kind: ListenerKind, mut peer: Peer, seen: Arc<AtomicU64>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         for number in 0..EVENTS {
-            let tungstenite::Message::Text(text) = peer.socket().read().expect("an event comes") else {
-                panic!("something else than text came");
+            let text = match kind {
+                ListenerKind::RawSocket => peer.raw().expect("an event comes").1,
+                ListenerKind::WebSocket => {
+                    let message = peer.socket().read().expect("an event comes");
+                    message.into_text().expect("it is text").as_bytes().to_vec()
+                }
             };
+            let text = str::from_utf8(&text).expect("it is text");
             assert!(text.len() > EVENT_SIZE);
             // [36, subscription, publication, {}, [number, "x…"]]
             let found = text.split(',').nth(4).and_then(|part| part.strip_prefix('['));
@@ -134,33 +183,36 @@ fn read_all(mut peer: Peer, seen: Arc<AtomicU64>) -> thread::JoinHandle<()> {
 
 #[test]
 fn a_subscriber_that_stops_reading_is_cut_and_the_others_get_everything() {
-    let router = Router::with(|settings| {
-        settings.listeners[0].session.outbox_limit = 1 << 20;
-        settings.listeners[0].session.linger = Duration::from_millis(200);
-    });
-    let mut publisher = Peer::join(&router, Serializer::Json);
-    let mut stalled = Peer::join(&router, Serializer::Json);
-    stalled.subscribe("a.topic");
-    let mut healthy = Vec::new();
-    for _ in 0..HEALTHY {
-        let mut peer = Peer::join(&router, Serializer::Json);
-        peer.subscribe("a.topic");
-        let seen = Arc::new(AtomicU64::new(0));
-        healthy.push((seen.clone(), read_all(peer, seen)));
-    }
-    let filler = "x".repeat(EVENT_SIZE);
-    for number in 0..EVENTS {
-        let slowest = || healthy.iter().map(|(seen, _)| seen.load(Ordering::Acquire)).min();
-        while slowest() < Some(number.saturating_sub(AHEAD)) {
-            assert!(!healthy.iter().any(|(_, reader)| reader.is_finished()), "a reader has failed");
-            thread::yield_now();
+    for kind in KINDS {
+        let router = Router::with(|settings| {
+            settings.listeners[0].kind = kind;
+            settings.listeners[0].session.outbox_limit = 1 << 20;
+            settings.listeners[0].session.linger = Duration::from_millis(200);
+        });
+        let mut publisher = Peer::join_over(kind, router.address(), Serializer::Json);
+        let mut stalled = Peer::join_over(kind, router.address(), Serializer::Json);
+        stalled.subscribe("a.topic");
+        let mut healthy = Vec::new();
+        for _ in 0..HEALTHY {
+            let mut peer = Peer::join_over(kind, router.address(), Serializer::Json);
+            peer.subscribe("a.topic");
+            let seen = Arc::new(AtomicU64::new(0));
+            healthy.push((seen.clone(), read_all(kind, peer, seen)));
         }
-        let request = publisher.request();
-        publisher.send(&json!([16, request, {}, "a.topic", [number, filler]]));
+        let filler = "x".repeat(EVENT_SIZE);
+        for number in 0..EVENTS {
+            let slowest = || healthy.iter().map(|(seen, _)| seen.load(Ordering::Acquire)).min();
+            while slowest() < Some(number.saturating_sub(AHEAD)) {
+                assert!(!healthy.iter().any(|(_, reader)| reader.is_finished()), "a reader has failed");
+                thread::yield_now();
+            }
+            let request = publisher.request();
+            publisher.send(&json!([16, request, {}, "a.topic", [number, filler]]));
+        }
+        for (_, reader) in healthy {
+            reader.join().expect("a healthy subscriber gets everything");
+        }
+        let line = log::wait_for(&["session left", &format!("session={} ", stalled.session)]);
+        assert!(line.contains("cause=\"slow_consumer\""), "{line}");
     }
-    for (_, reader) in healthy {
-        reader.join().expect("a healthy subscriber gets everything");
-    }
-    let line = log::wait_for(&["session left", &format!("session={} ", stalled.session)]);
-    assert!(line.contains("cause=\"slow_consumer\""), "{line}");
 }

@@ -3,7 +3,7 @@
 use crate::support::{
     Peer, Router,
     certificate::{authority_file, certificate},
-    principal::backend,
+    principal::{backend, trusted},
     program::{Serving, program},
 };
 use realmkeeper::{Listener, ListenerKind, UnixSocket};
@@ -19,10 +19,16 @@ use realmkeeper_actors::{
 use serde_json::{Value as Json, json};
 use std::{
     env, fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    thread,
+};
+use tungstenite::{
+    Message,
+    handshake::server::{Request, Response},
+    http::header::SEC_WEBSOCKET_PROTOCOL,
 };
 
 /// Principals whom the tests know, each with the ticket `secret123`.
@@ -514,81 +520,110 @@ fn who_joins_is_told_by_variables_and_files() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal-ticket");
     let file_name = file.to_str().expect("it is text");
     fs::write(&file, "secret123\nnot this\n").expect("it can be written");
-    let ends = |change: &dyn Fn(&mut Command)| {
+    let ends = |variables: &[(&str, &str)], args: &[&str]| {
         let mut command = command(&router, &count);
-        change(&mut command);
-        ended(&mut command, &[])
+        ended(command.envs(variables.iter().copied()).args(args), &[])
     };
-    let fine = Ended::new(0, "1\n", "");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "alice", "--ticket", "secret123"]);
-        }),
-        fine
-    );
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "alice", "--ticket-file", file_name]);
-        }),
-        fine
-    );
     let (authid, ticket) = (("REALMKEEPER_AUTHID", "alice"), ("REALMKEEPER_TICKET", "secret123"));
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ticket]);
-        }),
-        fine
-    );
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ("REALMKEEPER_TICKET_FILE", file_name)]);
-        }),
-        fine
-    );
+    let wrong = ("REALMKEEPER_TICKET", "wrong");
+    for (variables, args) in [
+        (&[][..], &["--authid", "alice", "--ticket", "secret123"][..]),
+        (&[], &["--authid", "alice", "--ticket-file", file_name]),
+        (&[authid, ticket], &[]),
+        (&[authid, wrong], &["--ticket", "secret123"]),
+        (&[authid, wrong], &["--ticket-file", file_name]),
+    ] {
+        assert_eq!(ends(variables, args), Ended::new(0, "1\n", ""), "{variables:?} {args:?}");
+    }
 
     let told = |code, text: &str| Ended::new(code, "", &format!("realmkeeper: {text}\n"));
     let denied = "cannot join realm realm1: what should prove the authid is not right \
                   (wamp.error.authentication_denied): the authid or the proof is wrong";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid, ("REALMKEEPER_TICKET", "wrong")]);
-        }),
-        told(1, denied)
-    );
+    assert_eq!(ends(&[authid, wrong], &[]), told(1, denied));
     let anonymous = "cannot join realm realm1: nobody may join anonymously; say who you are with --authid \
                      (wamp.error.authentication_required): nobody joins this realm anonymously; accepted: ticket";
-    assert_eq!(ends(&|_| ()), told(1, anonymous));
-    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
-                    --secret-file or --key-file";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([authid]);
-        }),
-        told(2, unproved)
-    );
+    assert_eq!(ends(&[], &[]), told(1, anonymous));
+    assert_eq!(ends(&[ticket], &["--authmethod", "anonymous"]), told(1, anonymous));
+    let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use \
+                    --ticket-file, --secret-file or --key-file";
+    assert_eq!(ends(&[authid], &[]), told(2, unproved));
     let nobody = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
-    assert_eq!(
-        ends(&|command| {
-            command.envs([ticket]);
-        }),
-        told(2, nobody)
-    );
+    assert_eq!(ends(&[ticket], &[]), told(2, nobody));
     fs::write(&file, "\n").expect("it can be written");
+    let with_file = ["--authid", "alice", "--ticket-file", file_name];
     let empty = format!("cannot read {file_name}: its first line is empty");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "a", "--ticket-file", file_name]);
-        }),
-        told(2, &empty)
-    );
+    assert_eq!(ends(&[], &with_file), told(2, &empty));
     fs::remove_file(&file).expect("it is there");
     let missing = format!("cannot read {file_name}: No such file or directory (os error 2)");
-    assert_eq!(
-        ends(&|command| {
-            command.args(["--authid", "a", "--ticket-file", file_name]);
-        }),
-        told(2, &missing)
-    );
+    assert_eq!(ends(&[], &with_file), told(2, &missing));
+}
+
+/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the exit
+/// code and what the terminal is sent, with its line ends as they are elsewhere.
+fn on_a_terminal(router: &Router, line: &str, questions: &[(&str, &str)]) -> (Option<i32>, String) {
+    let program = env!("CARGO_BIN_EXE_realmkeeper");
+    let line = format!("stty cols 80 rows 24; {}", line.replace("realmkeeper ", &format!("{program} ")));
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("REALMKEEPER_URL", router.url());
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be run");
+    let mut keyboard = script.stdin.take().expect("it is piped");
+    let mut output = script.stdout.take().expect("it is piped");
+    let mut screen = Vec::new();
+    for (question, answer) in questions {
+        while !screen.ends_with(question.as_bytes()) {
+            let mut octet = [0];
+            output.read_exact(&mut octet).expect("the question is asked");
+            screen.extend(octet);
+        }
+        keyboard.write_all(answer.as_bytes()).expect("the terminal takes it");
+    }
+    output.read_to_end(&mut screen).expect("the program ends");
+    let screen = String::from_utf8(screen).expect("the program prints text");
+    (script.wait().expect("it ends").code(), screen.replace("\r\n", "\n"))
+}
+
+#[test]
+fn a_terminal_is_asked_and_shown_what_fits() {
+    let long = "long".repeat(20);
+    let router = Router::with(|settings| {
+        let principals = ["alice", &long].map(|authid| backend(authid, Ticket::plain("secret123")));
+        settings.realms[0].door.principals.extend(principals);
+    });
+    let (alice, mut other) = (join(&router, "alice"), join(&router, &long));
+    let known = [&alice, &other];
+    // How much there is room for depends on the length of the ids.
+    let shown = |screen: &str| {
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+        let cut = screen.split(' ').find(|word| word.ends_with('…')).expect("something is cut");
+        assert!(cut.chars().count() >= 16 && long.starts_with(cut.trim_end_matches('…')), "{screen}");
+        masked(&screen.replace(cut, "CUT"), &known)
+    };
+    let table = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD\n\
+                 $1  alice  backend  PEER  ticket\n\
+                 $2  CUT  backend  PEER  ticket\n";
+    let kill = "realmkeeper sessions kill-by-authrole backend";
+    let question = "End these 2 sessions? [y/N] ";
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "n\n")]);
+    assert_eq!((code, shown(&screen)), (Some(2), format!("{table}{question}n\nnobody is ended\n")));
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "\u{3}")]);
+    assert_eq!((code, shown(&screen)), (Some(2), format!("{table}{question}^C")));
+
+    let line = "NO_COLOR=1 realmkeeper sessions list --authrole backend";
+    let (code, screen) = on_a_terminal(&router, line, &[]);
+    assert_eq!((code, shown(&screen)), (Some(0), format!("{table}2 sessions in realm1\n")));
+    let (code, screen) = on_a_terminal(&router, "realmkeeper sessions list --authrole nobody", &[]);
+    let styled = "\u{1b}[1mSESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\u{1b}[0m\n\
+                  \u{1b}[2m0 sessions in realm1\u{1b}[0m\n";
+    assert_eq!((code, screen.as_str()), (Some(0), styled));
+
+    let line = "realmkeeper call wamp.session.count --authid alice";
+    let (code, screen) = on_a_terminal(&router, line, &[("Ticket or secret of alice: ", "secret123\n")]);
+    // Whoever types before the question is out may see it.
+    assert!(code == Some(0) && screen.ends_with("\n3\n"), "{screen}");
+
+    let (code, screen) = on_a_terminal(&router, kill, &[(question, "y\n")]);
+    assert_eq!((code, shown(&screen)), (Some(0), format!("{table}{question}y\n2 sessions are ended\n")));
+    assert_eq!(other.message(), json!([6, {}, "wamp.close.killed"]));
 }
 
 #[test]
@@ -684,7 +719,7 @@ fn a_router_that_cannot_be_spoken_to_is_named() {
     );
     says("/no/such/socket", 2, "cannot connect to /no/such/socket: No such file or directory (os error 2)");
     let forms = "invalid value 'http://localhost' for '--url <URL>': must be ws://HOST:PORT/PATH, wss://HOST/PATH, \
-                 rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path of a Unix socket";
+                 rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path of a Unix domain socket";
     says("http://localhost", 2, forms);
     let realm = "realmkeeper: cannot join realm nowhere: the router has no such realm (wamp.error.no_such_realm): \
                  there is no realm \"nowhere\" here\n";
@@ -789,5 +824,219 @@ fn shells_can_complete_the_commands() {
             bash.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it reads");
             assert!(bash.wait().expect("it ends").success());
         }
+    }
+}
+
+#[test]
+fn what_the_router_takes_away_ends_a_command() {
+    let router = router();
+    let mut operator = join(&router, "alice");
+    let mut register = Running::start(&mut command(&router, &["register", "com.example.a"]));
+    assert_eq!(register.error(), "registered com.example.a; Ctrl-C ends it");
+    let no_kwargs = json!({});
+    let registration =
+        operator.call("wamp.registration.lookup", &json!(["com.example.a"]), &no_kwargs)[3][0].clone();
+    let callee =
+        operator.call("wamp.registration.list_callees", &json!([registration]), &no_kwargs)[3][0][0].clone();
+    let how = json!({"reason": "com.example.moved"});
+    operator.call("wamp.registration.remove_callee", &json!([registration, callee]), &how);
+    let told = "realmkeeper: the router took away the registration: com.example.moved";
+    assert_eq!((register.error().as_str(), register.wait()), (told, Some(1)));
+    let mut subscribe = Running::start(&mut command(&router, &["subscribe", "com.example.b"]));
+    assert_eq!(subscribe.error(), "subscribed to com.example.b; Ctrl-C ends it");
+    let subscription =
+        operator.call("wamp.subscription.lookup", &json!(["com.example.b"]), &no_kwargs)[3][0].clone();
+    let subscriber = operator.call("wamp.subscription.list_subscribers", &json!([subscription]), &no_kwargs)
+        [3][0][0]
+        .clone();
+    operator.call("wamp.subscription.remove_subscriber", &json!([subscription, subscriber]), &no_kwargs);
+    let told = "realmkeeper: the router took away the subscription";
+    assert_eq!((subscribe.error().as_str(), subscribe.wait()), (told, Some(1)));
+}
+
+#[test]
+fn what_a_role_may_not_do_is_said() {
+    let router = Router::with(|settings| settings.realms[0].door.anonymous = Some(trusted(0).into()));
+    for (args, procedure) in [
+        (&["kill-all", "--yes"][..], "kill_all"),
+        (&["kill-by-authid", "joe"], "kill_by_authid"),
+        (&["kill", "5"], "kill"),
+    ] {
+        let told = format!(
+            "realmkeeper: cannot call wamp.session.{procedure}: not allowed (wamp.error.not_authorized): \
+             the role \"anonymous\" may not call \"wamp.session.{procedure}\"\n"
+        );
+        check(&router, &[&["sessions"], args].concat(), &[], 1, "", &told);
+    }
+}
+
+/// A router that plays what `answers` says to what it is sent, on one connection; gives its URL.
+fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is known"));
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the program connects");
+        let mut socket = tungstenite::accept_hdr(stream, |request: &Request, mut response: Response| {
+            let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL).expect("the program offers one");
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.clone());
+            Ok(response)
+        })
+        .expect("the program opens a WebSocket");
+        // Until the program has gone.
+        while let Ok(Message::Text(text)) = socket.read() {
+            let message = serde_json::from_str(&text).expect("the program sends JSON");
+            for answer in answers(&message) {
+                socket.send(Message::text(answer.to_string())).expect("the program listens");
+            }
+        }
+    });
+    url
+}
+
+/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called` says.
+fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
+    let request = &message[1];
+    match message[0].as_u64() {
+        Some(1) => vec![json!([2, 1, {"roles": {"broker": {}, "dealer": {}}}])],
+        Some(6) => vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
+        Some(32) => vec![json!([33, request, request])],
+        Some(48) => match called(message[3].as_str().expect("a procedure"), &message[4]) {
+            Json::String(error) => vec![json!([8, 48, request, {}, error])],
+            result => vec![json!([50, request, {}, [result]])],
+        },
+        _ => panic!("{message}"),
+    }
+}
+
+#[test]
+fn who_leaves_before_it_can_be_asked_for_is_left_out() {
+    let url = played(|message| {
+        usual(message, |procedure, args| match (procedure, args[0].as_u64()) {
+            ("wamp.session.list", _) => json!([7, 5, 6]),
+            ("wamp.session.get", Some(6)) => json!("wamp.error.no_such_session"),
+            (_, id) => json!({"session": id}),
+        })
+    });
+    let table = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+                 5  -  -  -  -  -\n\
+                 7  -  -  -  -  -\n\
+                 2 sessions in realm1\n";
+    let list = ["sessions", "list", "--url", &url];
+    assert_eq!(ended(&mut program(&list), &[]), Ended::new(0, table, ""));
+}
+
+#[test]
+fn whoever_is_not_told_whom_it_would_end_is_asked() {
+    let url = played(|message| {
+        usual(message, |procedure, args| match procedure {
+            "wamp.session.list" => json!([1, 5, 6]),
+            "wamp.session.get" => json!({"session": args[0]}),
+            _ => panic!("{procedure} is called"),
+        })
+    });
+    let told = "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+                5  -  -  -  -  -\n\
+                6  -  -  -  -  -\n\
+                realmkeeper: 2 sessions would be ended; say --yes if that is meant\n";
+    let kill = ["sessions", "kill-by-authid", "joe", "--url", &url];
+    assert_eq!(ended(&mut program(&kill), &[]), Ended::new(2, "", told));
+}
+
+#[test]
+fn what_a_router_tells_of_a_leave_is_told() {
+    let url = played(|message| {
+        let mut answers = usual(message, |procedure, args| match procedure {
+            "wamp.session.list" => json!([5, 6]),
+            _ => json!({"session": args[0], "authid": "a\u{1b}", "authrole": "member", "transport": null}),
+        });
+        // Behind the details of the last session.
+        if message[3] == "wamp.session.get" && message[1] == 5 {
+            answers.push(json!([36, 2, 9, {}, [5], {"cause": "killed", "by": 6, "\u{1b}[2J": "x\ny"}]));
+            answers.push(json!([36, 2, 9, {}, [6]]));
+            answers.push(json!([36, 2, 9, {}, [7]]));
+            answers.push(json!([36, 2, 9, {}, ["no id"]]));
+        }
+        answers
+    });
+    let watched = "TIME watching realm1, sessions: 2\n\
+                   TIME left  5 \"a\\u{1b}\" member, \"\\u{1b}[2J\": \"x\\ny\", by: 6, cause: killed\n\
+                   TIME left  6 \"a\\u{1b}\" member\n";
+    let told = "realmkeeper: what the router says makes no sense: wamp.session.on_leave with \
+                [\"no id\"]\n";
+    let watch = ["sessions", "watch", "--url", &url];
+    assert_eq!(ended(&mut program(&watch), &[]), Ended::new(2, watched, told));
+}
+
+#[test]
+fn however_many_join_while_the_sessions_are_listed_they_are_told() {
+    const MANY: u64 = 3000;
+    let url = played(|message| {
+        let listed = message[3] == "wamp.session.list";
+        let joins =
+            (2..if listed { MANY + 2 } else { 0 }).map(|id| json!([36, 1, id, {}, [{"session": id}]]));
+        joins.chain(usual(message, |_, _| json!([]))).collect()
+    });
+    let mut watch = Running::start(&mut program(&["sessions", "watch", "--json", "--url", &url]));
+    assert_eq!(watch.line(&[]), r#"{"event":"connected","sessions":0,"time":"TIME"}"#);
+    for id in 2..MANY + 2 {
+        let line: Json = serde_json::from_str(&watch.line(&[])).expect("it is JSON");
+        assert_eq!((&line["event"], &line["session"]), (&json!("joined"), &json!(id)));
+    }
+    watch.signal("INT");
+    assert_eq!(watch.wait(), Some(0));
+}
+
+#[test]
+fn a_router_that_talks_nonsense_is_left() {
+    for (answer, told) in [
+        (json!([2, 1]), "the message [2,1]"),
+        (json!([2, "1", {}]), "the message [2,\"1\",{}]"),
+        (json!({"a": "\u{1b}[2J"}), "invalid type: map, expected a sequence at line 1 column 0"),
+        (json!([4, "magic", {}]), "it asks for magic, which was not offered"),
+        (json!([50, 1, {}]), "the message [50,1,{}]"),
+    ] {
+        let url = played(move |_| vec![answer.clone()]);
+        let text = format!("realmkeeper: what the router says makes no sense: {told}\n");
+        let call = ["call", "com.example.a", "--url", &url];
+        assert_eq!(ended(&mut program(&call), &[]), Ended::new(2, "", &text));
+    }
+}
+
+/// The first block of commands in the section of the README, one command with its output after the other.
+fn readme_commands() -> Vec<(&'static str, String)> {
+    let readme = include_str!("../README.md");
+    let (_, section) =
+        readme.split_once("## Sessions from a terminal\n").expect("the README has the section");
+    let (_, block) = section.split_once("```console\n$ ").expect("it has commands");
+    let (block, _) = block.split_once("```").expect("the block has an end");
+    let commands = block.split("\n$ ").map(|command| command.split_once('\n').unwrap_or((command, "")));
+    commands.map(|(command, output)| (command, output.trim_end().to_owned())).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_print_what_it_says() {
+    let router = Router::start();
+    let mut echo = Running::start(&mut command(&router, &["register", "com.example.echo"]));
+    assert_eq!(echo.error(), "registered com.example.echo; Ctrl-C ends it");
+    let list = command(&router, &["sessions", "list", "--json"]).output().expect("the program starts");
+    let listed = String::from_utf8(list.stdout).expect("it is text");
+    let listed = listed.lines().map(|line| serde_json::from_str::<Json>(line).expect("it is JSON"));
+    let mut listed = listed.map(|details| details["session"].to_string());
+    // The other is that of the command.
+    let is_there = |id: &String| {
+        command(&router, &["sessions", "get", id]).output().expect("the program starts").status.success()
+    };
+    let id = listed.find(is_there).expect("the callee is there");
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_realmkeeper")).parent().expect("it is in a folder").to_owned();
+    let path = format!("{}:{}", program.display(), env::var("PATH").expect("there is a path"));
+    let commands = readme_commands();
+    assert_eq!(commands.len(), 5);
+    for (line, expected) in commands {
+        let told = "1421477381343556";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line.replace(told, &id)]).env("PATH", &path).env("REALMKEEPER_URL", router.url());
+        let Ended { stdout, stderr, .. } = ended(&mut shell, &[]);
+        assert_eq!(stdout + &stderr, masked(&(expected + "\n"), &[]), "{line}");
     }
 }

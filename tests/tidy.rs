@@ -234,6 +234,22 @@ fn the_service_matches_on_no_message() {
 }
 
 #[test]
+fn the_commands_of_the_terminal_know_a_router_as_any_client_does() {
+    for (folder, known) in [("src/client", &["client"][..]), ("src/terminal", &["client", "terminal"])] {
+        for path in sources(folder) {
+            let text = code(&path).join("\n");
+            let unknown: Vec<_> =
+                used_modules(&text).into_iter().filter(|module| !known.contains(&module.as_str())).collect();
+            assert!(unknown.is_empty(), "{} uses {unknown:?}", path.display());
+            // How to prove who somebody is, is computed on both sides by the same functions.
+            let shared = text.matches("realmkeeper_actors::session::access::").count();
+            let all = text.matches("realmkeeper_actors::").count();
+            assert_eq!(all, shared, "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn nothing_unfinished_stays() {
     // Written in two parts, so that this list does not find itself.
     let words =

@@ -108,8 +108,8 @@ pub struct Member {
     pub roles: Roles,
     /// When it joined.
     pub since: SystemTime,
-    /// The id that its next request has to have where the realm is strict.
-    pub(crate) next_request: RequestId,
+    /// The id that its next request has to have, if the realm was strict when it joined.
+    pub(crate) next_request: Option<RequestId>,
 }
 
 impl Member {
@@ -152,7 +152,7 @@ impl Member {
     }
 }
 
-/// The members of a realm. Only joining and leaving change it.
+/// The members of a realm. Only joining and leaving change who they are.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     members: Map<SessionId, Member>,
@@ -211,7 +211,7 @@ impl Roster {
     }
 
     /// Whether each index names every member once, under what it is or has, and nobody else.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self) -> bool {
         let agrees = |index: &Map<Arc<str>, Set<SessionId>>, key: fn(&Member) -> &Arc<str>| {
             index.values().all(|sessions| !sessions.is_empty())

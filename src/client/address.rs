@@ -20,13 +20,13 @@ pub(crate) struct Address {
 pub(super) enum Place {
     /// A name or an IP address, a port, and whether connections are encrypted.
     Tcp { host: String, port: u16, is_secure: bool },
-    /// A Unix socket.
+    /// A Unix domain socket.
     Unix(PathBuf),
 }
 
 /// What an address looks like.
 const FORMS: &str = "must be ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, unix:PATH or the path \
-                     of a Unix socket";
+                     of a Unix domain socket";
 
 impl FromStr for Address {
     type Err = &'static str;

@@ -45,15 +45,6 @@ pub(super) enum Connection {
     RawSocket(Framed<Box<dyn Octets>, Frames>),
 }
 
-/// What comes on a connection.
-#[derive(Debug, PartialEq)]
-pub(super) enum Received {
-    /// A WAMP message.
-    Message(Bytes),
-    /// What is to be given back by [`Connection::pong`].
-    Ping(Bytes),
-}
-
 /// By whom routers have to be certified.
 #[derive(Clone, Debug)]
 pub(crate) enum Authorities {
@@ -114,53 +105,45 @@ impl Connection {
         }
     }
 
-    /// Sends a message.
-    pub(super) async fn send(&mut self, message: String) -> Result<(), String> {
+    /// Sends a message, or a ping, or the answer to one.
+    pub(super) async fn send(&mut self, kind: Kind, octets: Bytes) -> Result<(), String> {
         match self {
-            Self::WebSocket(socket) => socket.send(Message::text(message)).await.map_err(described),
-            Self::RawSocket(socket) => {
-                socket.send((Kind::Message, message.into())).await.map_err(|error| error.to_string())
+            Self::WebSocket(socket) => {
+                let frame = match kind {
+                    Kind::Message => {
+                        Message::Text(Utf8Bytes::try_from(octets).map_err(|error| error.to_string())?)
+                    }
+                    Kind::Ping => Message::Ping(octets),
+                    Kind::Pong => Message::Pong(octets),
+                };
+                socket.send(frame).await.map_err(described)
             }
+            Self::RawSocket(socket) => socket.send((kind, octets)).await.map_err(|error| error.to_string()),
         }
     }
 
-    /// Waits for what comes. A call that is dropped loses nothing.
-    pub(super) async fn receive(&mut self) -> Result<Received, String> {
+    /// Waits for what comes; a ping has to be answered. A call that is dropped loses nothing.
+    pub(super) async fn receive(&mut self) -> Result<(Kind, Bytes), String> {
         const END: &str = "the router closed it";
         match self {
-            Self::WebSocket(socket) => loop {
-                match socket.next().await {
-                    Some(Ok(Message::Text(text))) => return Ok(Received::Message(Utf8Bytes::into(text))),
-                    Some(Ok(Message::Binary(_))) => return Err("a binary frame came".to_owned()),
-                    Some(Ok(Message::Close(Some(frame)))) => {
-                        let code = u16::from(frame.code);
-                        return Err(format!("{END} with code {code} {:?}", frame.reason.as_str()));
-                    }
-                    // The library answers pings by itself.
-                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                    Some(Ok(Message::Close(None))) | None => return Err(END.to_owned()),
-                    Some(Err(error)) => return Err(described(error)),
+            Self::WebSocket(socket) => match socket.next().await {
+                Some(Ok(Message::Text(text))) => Ok((Kind::Message, text.into())),
+                Some(Ok(Message::Binary(_))) => Err("a binary frame came".to_owned()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    let code = u16::from(frame.code);
+                    Err(format!("{END} with code {code} {:?}", frame.reason.as_str()))
                 }
-            },
-            Self::RawSocket(socket) => loop {
-                match socket.next().await {
-                    Some(Ok((Kind::Message, bytes))) => return Ok(Received::Message(bytes)),
-                    Some(Ok((Kind::Ping, bytes))) => return Ok(Received::Ping(bytes)),
-                    Some(Ok((Kind::Pong, _))) => {}
-                    Some(Err(error)) => return Err(error.to_string()),
-                    None => return Err(END.to_owned()),
+                // The library answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                    Ok((Kind::Pong, Bytes::new()))
                 }
+                Some(Ok(Message::Close(None))) | None => Err(END.to_owned()),
+                Some(Err(error)) => Err(described(error)),
             },
-        }
-    }
-
-    /// Answers a ping.
-    pub(super) async fn pong(&mut self, octets: Bytes) -> Result<(), String> {
-        match self {
-            Self::WebSocket(socket) => socket.send(Message::Pong(octets)).await.map_err(described),
-            Self::RawSocket(socket) => {
-                socket.send((Kind::Pong, octets)).await.map_err(|error| error.to_string())
-            }
+            Self::RawSocket(socket) => match socket.next().await {
+                Some(frame) => frame.map_err(|error| error.to_string()),
+                None => Err(END.to_owned()),
+            },
         }
     }
 
@@ -249,7 +232,7 @@ pub(super) struct Frames {
     longest: usize,
 }
 
-/// What a frame of a RawSocket is.
+/// What a frame is; the numbers are those of a RawSocket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Message = 0,

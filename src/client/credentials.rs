@@ -165,3 +165,94 @@ fn kdf(extra: &Value) -> Option<Kdf> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials {
+            authid: Some("user".into()),
+            secret: Some("pencil".into()),
+            key: Some([3; 32]),
+            ..Credentials::default()
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_proved_is_offered() {
+        let mut credentials = credentials();
+        assert_eq!(credentials.methods(), ["cryptosign", "wamp-scram", "wampcra"]);
+        credentials.method = Some("wampcra".into());
+        assert_eq!(credentials.methods(), ["wampcra"]);
+        credentials.method = Some("anonymous".into());
+        assert_eq!(credentials.methods(), [""; 0]);
+        assert_eq!(Credentials::default().methods(), ["anonymous"]);
+        let ticket = Credentials { ticket: Some("t".into()), ..Credentials::default() };
+        assert_eq!(ticket.methods(), ["ticket"]);
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_in_what_is_printed_for_debugging() {
+        assert_eq!(format!("{:?}", credentials()), r#"Credentials { authid: Some("user"), .. }"#);
+    }
+
+    #[test]
+    fn a_challenge_has_to_be_one_that_this_program_can_afford_to_answer() {
+        let credentials = credentials();
+        let mut proof = Proof::new(&credentials);
+        let nonce = proof.nonce.clone() + "more";
+        let scram = |change: Value| {
+            let mut extra = json!({"nonce": nonce, "salt": "AAAA", "kdf": "pbkdf2", "iterations": 2});
+            for (key, value) in change.as_object().unwrap() {
+                extra[key] = value.clone();
+            }
+            ("wamp-scram", extra)
+        };
+        let cra = |change: Value| ("wampcra", change);
+        for (method, extra) in [
+            scram(json!({"iterations": 10_000_001})),
+            scram(json!({"iterations": 0})),
+            scram(json!({"kdf": "argon2id13", "memory": 1_048_577})),
+            scram(json!({"kdf": "argon2id13", "memory": 64, "iterations": 101})),
+            scram(json!({"kdf": "md5"})),
+            scram(json!({"nonce": "of another client"})),
+            scram(json!({"nonce": proof.nonce})),
+            scram(json!({"salt": "no base64"})),
+            cra(json!({})),
+            cra(json!({"challenge": "c", "salt": "s", "iterations": 10_000_001})),
+            cra(json!({"challenge": "c", "salt": "s", "keylen": 1025})),
+            cra(json!({"challenge": "c", "salt": 5})),
+            ("cryptosign", json!({"challenge": "no key"})),
+        ] {
+            let error = proof.answer(method, &extra).unwrap_err();
+            let text =
+                format!("what the router says makes no sense: its challenge of {method} cannot be answered");
+            assert_eq!(error.to_string(), text, "{extra}");
+        }
+        let error = proof.answer("ticket", &json!({})).unwrap_err();
+        let text = "what the router says makes no sense: it asks for ticket, which was not offered";
+        assert_eq!(error.to_string(), text);
+        let (method, extra) = scram(json!({}));
+        assert_eq!(proof.answer(method, &extra).unwrap().1, json!({"nonce": nonce}));
+        let (method, extra) = cra(json!({"challenge": "c", "salt": "s"}));
+        assert_eq!(proof.answer(method, &extra).unwrap().1, json!({}));
+    }
+
+    #[test]
+    fn a_router_that_does_not_know_the_password_is_not_believed() {
+        let credentials = credentials();
+        let mut proof = Proof::new(&credentials);
+        proof.check(&json!({})).unwrap();
+        let nonce = proof.nonce.clone() + "more";
+        let extra = json!({"nonce": nonce, "salt": "AAAA", "kdf": "pbkdf2", "iterations": 2});
+        proof.answer("wamp-scram", &extra).unwrap();
+        for welcome in [json!({}), json!({"authextra": {"verifier": "AAAA"}})] {
+            let error = proof.check(&welcome).unwrap_err();
+            let text = "what the router says makes no sense: it does not prove that it knows the secret";
+            assert_eq!(error.to_string(), text);
+        }
+        let verifier = proof.verifier.clone();
+        proof.check(&json!({"authextra": {"verifier": verifier}})).unwrap();
+    }
+}

@@ -24,9 +24,20 @@ pub(crate) enum Failure {
     /// The router, or a callee, said no.
     #[error(transparent)]
     Refused(Box<Refused>),
+    /// A subscription or a registration is no more, and maybe why.
+    #[error("the router took away the {0}")]
+    Revoked(String),
     /// What is to be printed cannot be written.
     #[error("cannot write: {reason}")]
     Output { is_closed: bool, reason: String },
+}
+
+impl Failure {
+    /// What makes no sense, not more of it than can be read at a glance.
+    pub(crate) fn unexpected(what: &str, value: &Value) -> Self {
+        let shown: String = value.to_string().chars().take(200).collect();
+        Self::Unexpected(format!("{what} {shown}"))
+    }
 }
 
 impl From<io::Error> for Failure {

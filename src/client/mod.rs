@@ -11,4 +11,4 @@ pub(crate) use address::Address;
 pub(crate) use connection::Authorities;
 pub(crate) use credentials::{Credentials, METHODS};
 pub(crate) use failure::{Failure, Refused};
-pub(crate) use session::{Answer, Event, Happening, Invocation, Payload, Peer, Session};
+pub(crate) use session::{Answer, Event, Happening, Happenings, Invocation, Payload, Peer, Session};

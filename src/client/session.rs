@@ -4,9 +4,10 @@
 
 use super::{
     Address, Authorities, Credentials, Failure, Refused,
-    connection::{Connection, Received},
+    connection::{Connection, Kind},
     credentials::Proof,
 };
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
@@ -15,11 +16,13 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 /// How many events and calls wait for this program at most; when there are as many, it reads no more.
 const WAITING: usize = 1024;
+/// After how long a silence the router is asked for a sign of life; it may take as long again for it.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long the router may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -77,8 +80,22 @@ pub(crate) enum Happening {
     Event(Event),
     /// INVOCATION.
     Invocation(Invocation),
-    /// The session has ended, and nothing more happens.
-    Ended(Failure),
+}
+
+/// What happens in a session, in order.
+#[derive(Debug)]
+pub(crate) struct Happenings(mpsc::Receiver<Result<Happening, Failure>>);
+
+impl Happenings {
+    /// Waits for what happens next; an error is the end of the session. A call that is dropped loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Happening, Failure> {
+        self.0.recv().await.unwrap_or_else(|| Err(ended()))
+    }
+}
+
+/// What can be said of a session of which nobody knows why it ended.
+fn ended() -> Failure {
+    Failure::Unexpected("the session has ended".to_owned())
 }
 
 /// EVENT.
@@ -143,8 +160,8 @@ enum Reply {
 }
 
 impl Session {
-    /// Connects and joins. The receiver gets what happens.
-    pub(crate) async fn join(peer: &Peer) -> Result<(Self, mpsc::Receiver<Happening>), Failure> {
+    /// Connects and joins.
+    pub(crate) async fn join(peer: &Peer) -> Result<(Self, Happenings), Failure> {
         let joining = async {
             let mut connection = Connection::open(&peer.address, &peer.authorities).await?;
             let id = say_hello(&mut connection, peer).await?;
@@ -161,7 +178,7 @@ impl Session {
         let end = Arc::new(OnceLock::new());
         let conversation = Conversation { connection, url: url(), last: 0, asked: HashMap::new() };
         tokio::spawn(conversation.hold(ordered, happen, end.clone()));
-        Ok((Self { id, patience: peer.patience, orders, end }, happenings))
+        Ok((Self { id, patience: peer.patience, orders, end }, Happenings(happenings)))
     }
 
     /// CALL.
@@ -224,10 +241,7 @@ impl Session {
         let mut rest = vec![options, uri.into()];
         payload.append_to(&mut rest);
         let (reply, answer) = oneshot::channel();
-        let gone = || {
-            let end = self.end.get().cloned();
-            end.unwrap_or_else(|| Failure::Unexpected("the session has ended".to_owned()))
-        };
+        let gone = || self.end.get().cloned().unwrap_or_else(ended);
         let order = Order::Request { code, rest, what, reply };
         self.orders.send(order).map_err(|_| gone())?;
         match timeout(self.patience, answer).await {
@@ -256,22 +270,24 @@ async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Fail
         "authextra": proof.extra(),
         "roles": {
             "caller": {},
-            "callee": {},
+            "callee": {"features": {"registration_revocation": true}},
             "publisher": {},
-            "subscriber": {"features": {"pattern_based_subscription": true}},
+            "subscriber": {"features": {"pattern_based_subscription": true, "subscription_revocation": true}},
         },
     });
     if let Some(authid) = &peer.credentials.authid {
         details["authid"] = authid.as_str().into();
     }
-    connection.send(json!([1, peer.realm, details]).to_string()).await.map_err(lost)?;
+    let hello = json!([1, peer.realm, details]).to_string();
+    connection.send(Kind::Message, hello.into()).await.map_err(lost)?;
     loop {
         let message = match connection.receive().await.map_err(lost)? {
-            Received::Message(bytes) => read(&bytes)?,
-            Received::Ping(octets) => {
-                connection.pong(octets).await.map_err(lost)?;
+            (Kind::Message, octets) => read(&octets)?,
+            (Kind::Ping, octets) => {
+                connection.send(Kind::Pong, octets).await.map_err(lost)?;
                 continue;
             }
+            (Kind::Pong, _) => continue,
         };
         match (code(&message), &message[..]) {
             (2, [_, session, details, ..]) => {
@@ -280,7 +296,8 @@ async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Fail
             }
             (4, [_, Value::String(method), extra, ..]) => {
                 let (signature, extra) = proof.answer(method, extra)?;
-                connection.send(json!([5, signature, extra]).to_string()).await.map_err(lost)?;
+                let authenticate = json!([5, signature, extra]).to_string();
+                connection.send(Kind::Message, authenticate.into()).await.map_err(lost)?;
             }
             (3, [_, details, Value::String(reason), ..]) => {
                 return Err(farewell(format!("cannot join realm {}", peer.realm), details, reason));
@@ -313,10 +330,14 @@ impl Conversation {
     async fn hold(
         mut self,
         mut ordered: mpsc::UnboundedReceiver<Order>,
-        happen: mpsc::Sender<Happening>,
+        happen: mpsc::Sender<Result<Happening, Failure>>,
         end: Arc<OnceLock<Failure>>,
     ) {
+        let mut beat = interval_at(Instant::now() + SILENCE, SILENCE);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent = 0;
         let failure = loop {
+            let reads = happen.capacity() > 0;
             let done = tokio::select! {
                 order = ordered.recv() => match order {
                     Some(Order::Leave(done)) => {
@@ -328,14 +349,24 @@ impl Conversation {
                     Some(order) => self.carry_out(order).await,
                     None => return,
                 },
-                received = self.connection.receive(), if happen.capacity() > 0 => match received {
-                    Ok(Received::Message(bytes)) => self.take(&bytes, &happen).await,
-                    Ok(Received::Ping(octets)) => {
-                        let sent = self.connection.pong(octets).await;
-                        sent.map_err(|reason| self.lost(reason))
+                // There is room again.
+                _ = happen.reserve(), if !reads => Ok(()),
+                received = self.connection.receive(), if reads => {
+                    silent = 0;
+                    match received {
+                        Ok((Kind::Message, octets)) => self.take(&octets, &happen).await,
+                        Ok((Kind::Ping, octets)) => self.send(Kind::Pong, octets).await,
+                        Ok((Kind::Pong, _)) => Ok(()),
+                        Err(reason) => Err(self.lost(reason)),
                     }
-                    Err(reason) => Err(self.lost(reason)),
-                },
+                }
+                _ = beat.tick(), if reads => {
+                    silent += 1;
+                    match silent {
+                        1 => self.send(Kind::Ping, Bytes::new()).await,
+                        _ => Err(self.lost("it does not answer a ping".to_owned())),
+                    }
+                }
             };
             if let Err(failure) = done {
                 break failure;
@@ -344,9 +375,9 @@ impl Conversation {
         end.get_or_init(|| failure.clone());
         // Those who wait for an answer find the end there.
         self.asked.clear();
-        self.connection.close().await;
         // Nobody may be interested any more.
-        let _ = happen.send(Happening::Ended(failure)).await;
+        let _ = happen.send(Err(failure)).await;
+        self.connection.close().await;
     }
 
     async fn carry_out(&mut self, order: Order) -> Result<(), Failure> {
@@ -361,12 +392,15 @@ impl Conversation {
             Order::Send(message) => message,
             Order::Leave(_) => return Ok(()),
         };
-        self.send(message).await
+        self.say(message).await
     }
 
-    async fn send(&mut self, message: Vec<Value>) -> Result<(), Failure> {
-        let sent = self.connection.send(Value::from(message).to_string()).await;
-        sent.map_err(|reason| self.lost(reason))
+    async fn say(&mut self, message: Vec<Value>) -> Result<(), Failure> {
+        self.send(Kind::Message, Value::from(message).to_string().into()).await
+    }
+
+    async fn send(&mut self, kind: Kind, octets: Bytes) -> Result<(), Failure> {
+        self.connection.send(kind, octets).await.map_err(|reason| self.lost(reason))
     }
 
     fn lost(&self, reason: String) -> Failure {
@@ -375,10 +409,9 @@ impl Conversation {
 
     async fn leave(mut self) {
         let goodbye = vec![json!(6), json!({}), json!("wamp.close.close_realm")];
-        if self.send(goodbye).await.is_ok() {
-            while let Ok(received) = self.connection.receive().await {
-                if matches!(received, Received::Message(bytes) if read(&bytes).is_ok_and(|message| code(&message) == 6))
-                {
+        if self.say(goodbye).await.is_ok() {
+            while let Ok((kind, octets)) = self.connection.receive().await {
+                if kind == Kind::Message && read(&octets).is_ok_and(|message| code(&message) == 6) {
                     break;
                 }
             }
@@ -387,7 +420,11 @@ impl Conversation {
     }
 
     /// Takes what came. An error ends the session.
-    async fn take(&mut self, bytes: &[u8], happen: &mpsc::Sender<Happening>) -> Result<(), Failure> {
+    async fn take(
+        &mut self,
+        bytes: &[u8],
+        happen: &mpsc::Sender<Result<Happening, Failure>>,
+    ) -> Result<(), Failure> {
         let message = read(bytes)?;
         let id = |at: usize| message.get(at).and_then(Value::as_u64).ok_or_else(|| unexpected(&message));
         let rest = |from: usize| Payload::read(message.get(from..).unwrap_or_default());
@@ -409,11 +446,17 @@ impl Conversation {
                 let details = message.get(3).and_then(Value::as_object).cloned().unwrap_or_default();
                 let event = Event { subscription: id(1)?, publication: id(2)?, details, payload: rest(4) };
                 // Nobody may be interested any more.
-                let _ = happen.send(Happening::Event(event)).await;
+                let _ = happen.send(Ok(Happening::Event(event))).await;
             }
             68 => {
                 let invocation = Invocation { request: id(1)?, payload: rest(4) };
-                let _ = happen.send(Happening::Invocation(invocation)).await;
+                let _ = happen.send(Ok(Happening::Invocation(invocation))).await;
+            }
+            35 | 67 if id(1)? == 0 => {
+                let taken = if code == 35 { "subscription" } else { "registration" };
+                let reason = message.get(2).and_then(|details| details.get("reason")).and_then(Value::as_str);
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                return Err(Failure::Revoked(format!("{taken}{reason}")));
             }
             3 | 6 => {
                 let (Some(details), Some(reason)) = (message.get(1), message.get(2).and_then(Value::as_str))
@@ -423,7 +466,7 @@ impl Conversation {
                 if code == 6 {
                     let answer = vec![json!(6), json!({}), json!("wamp.close.goodbye_and_out")];
                     // The router ends the session in any case.
-                    let _ = self.send(answer).await;
+                    let _ = self.say(answer).await;
                 }
                 return Err(farewell("the router ended this session".to_owned(), details, reason));
             }
@@ -459,6 +502,5 @@ fn code(message: &[Value]) -> u64 {
 }
 
 fn unexpected(message: &[Value]) -> Failure {
-    let text = Value::from(message).to_string();
-    Failure::Unexpected(text.chars().take(200).collect())
+    Failure::unexpected("the message", &Value::from(message))
 }

@@ -118,7 +118,7 @@ pub struct Listener {
     /// The serializers that clients can choose from.
     #[schemars(length(min = 1))]
     pub serializers: Vec<Serializer>,
-    /// Whether silent clients are sent pings. Without it they are on WebSocket only: clients of Autobahn take no pings
+    /// Whether silent clients are sent pings. Without it they are on WebSocket only: Autobahn for Python takes none
     /// on RawSocket. Where they are not, the system asks by TCP whether the other end is there.
     pub pings: Option<bool>,
     /// The certificates, if connections are encrypted.

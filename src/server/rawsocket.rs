@@ -6,7 +6,7 @@ use realmkeeper_actors::transport::{
     framing::Framing,
     rawsocket::{Length, MAGIC, Request, Unacceptable},
 };
-use std::{io, os::fd::AsFd, sync::Arc};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
 
@@ -17,13 +17,15 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
     entrance: Arc<Entrance>,
 ) -> io::Result<()> {
     let peer = &caller.peer;
-    let listener = &entrance.listener;
+    let terms = entrance.terms();
+    let listener = &terms.listener;
     let greeting = async {
         let octets = read_request(&mut stream).await?;
         let request = Request::parse(octets, &listener.serializers);
+        let request = request.inspect_err(|problem| debug!(%peer, %problem, "a RawSocket is refused"));
         let admitted = request.and_then(|request| {
             let open = entrance.admit(&caller);
-            let open = open.inspect_err(|shut| debug!(%peer, %shut, "a RawSocket is refused"));
+            let open = open.inspect_err(|problem| debug!(%peer, %problem, "a RawSocket is refused"));
             Ok((request, open.map_err(|_| Unacceptable::Connections)?))
         });
         match admitted {
@@ -33,8 +35,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
                 Ok(Some((request, open)))
             }
             Err(unacceptable) => {
-                debug!(%peer, %unacceptable, "a RawSocket is refused");
-                refuse(&mut stream, unacceptable).await?;
+                refuse(&mut stream, unacceptable, listener.session.linger).await?;
                 Ok(None)
             }
         }
@@ -45,7 +46,8 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
         debug!(%peer, %problem, "a connection ended in its handshake");
     });
     if let Some((Request { serializer, takes }, open)) = greeted? {
-        entrance.begin(stream, BytesMut::new(), caller, (serializer, Framing::RawSocket(takes)), open);
+        let form = (serializer, Framing::RawSocket(takes));
+        entrance.begin(&terms, stream, BytesMut::new(), caller, form, open);
     }
     Ok(())
 }
@@ -61,15 +63,16 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; 
     Ok(octets)
 }
 
-/// Tells a client why it is not taken, and waits until it has gone.
+/// Tells a client why it is not taken, and waits for so long until it has gone.
 async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     unacceptable: Unacceptable,
+    linger: Duration,
 ) -> io::Result<()> {
     let Some(reply) = unacceptable.reply() else { return Ok(()) };
     stream.write_all(&reply).await?;
     stream.shutdown().await?;
     // What it has sent already would reset the connection, and the reply might not arrive.
-    tokio::io::copy(stream, &mut tokio::io::sink()).await?;
-    Ok(())
+    let gone = tokio::time::timeout(linger, tokio::io::copy(stream, &mut tokio::io::sink())).await;
+    gone.map_or(Ok(()), |gone| gone.map(drop))
 }

@@ -28,7 +28,9 @@ pub(super) fn bind(wanted: &UnixSocket) -> io::Result<(Socket, SocketFile)> {
     socket.bind(&address)?;
     let metadata = fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.clone(), is: (metadata.dev(), metadata.ino()) };
-    chown(path, *user, *group)?;
+    if user.is_some() || group.is_some() {
+        chown(path, *user, *group)?;
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
     Ok((socket, file))
 }
@@ -62,6 +64,7 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::unistd;
     use std::{env, process};
 
     /// A socket at a path of its own.
@@ -86,6 +89,17 @@ mod tests {
         assert_eq!(refusal(&wanted), "another process listens there");
         drop(file);
         assert!(!wanted.path.exists());
+    }
+
+    #[test]
+    fn a_socket_belongs_to_whom_it_is_given() {
+        let other = unistd::geteuid().is_root().then_some(4711);
+        let (user, group) = (unistd::geteuid().as_raw(), unistd::getegid().as_raw());
+        let (user, group) = (other.unwrap_or(user), other.unwrap_or(group));
+        let wanted = UnixSocket { user: Some(user), group: Some(group), ..wanted("owner") };
+        let (_socket, _file) = bind(&wanted).unwrap();
+        let metadata = fs::metadata(&wanted.path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (user, group));
     }
 
     #[test]

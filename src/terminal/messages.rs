@@ -43,7 +43,8 @@ impl Sent {
 
 /// Call a procedure and print the result
 ///
-/// Each argument of the result is printed on a line of its own, text as it is; then the keyword arguments, if there are any.
+/// Each argument of the result is printed on a line of its own, text as it is but for what a terminal would obey, if it is
+/// printed on one; then the keyword arguments, if there are any.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CallArgs {
@@ -191,14 +192,9 @@ pub(super) async fn subscribe(args: SubscribeArgs, interrupt: Interrupt) -> Resu
         let mut output = Output::new();
         let mut seen = 0;
         while count.is_none_or(|count| seen < count) {
-            match happenings.recv().await {
-                Some(Happening::Event(event)) => {
-                    seen += 1;
-                    output.line(&shown(&event, &topic, json))?;
-                }
-                Some(Happening::Invocation(_)) => {}
-                Some(Happening::Ended(failure)) => return Err(failure),
-                None => return Err(Failure::Unexpected("the session has ended".to_owned())),
+            if let Happening::Event(event) = happenings.next().await? {
+                seen += 1;
+                output.line(&shown(&event, &topic, json))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -235,8 +231,8 @@ pub(super) async fn register(args: RegisterArgs, interrupt: Interrupt) -> Result
                     session.answer(request, answer);
                     output.line(&line)?;
                 }
-                happening = happenings.recv(), if answers.len() < COMMANDS => match happening {
-                    Some(Happening::Invocation(Invocation { request, payload })) => {
+                happening = happenings.next(), if answers.len() < COMMANDS => {
+                    if let Happening::Invocation(Invocation { request, payload }) = happening? {
                         let exec = exec.as_deref();
                         answers.push(async move {
                             let answer = match exec {
@@ -246,10 +242,7 @@ pub(super) async fn register(args: RegisterArgs, interrupt: Interrupt) -> Result
                             (request, payload, answer)
                         });
                     }
-                    Some(Happening::Event(_)) => {}
-                    Some(Happening::Ended(failure)) => return Err(failure),
-                    None => return Err(Failure::Unexpected("the session has ended".to_owned())),
-                },
+                }
             }
         }
     })

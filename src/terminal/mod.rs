@@ -16,7 +16,7 @@ mod watch;
 pub use messages::{CallArgs, PublishArgs, RegisterArgs, SubscribeArgs};
 pub use sessions::SessionsArgs;
 
-use crate::client::{Failure, Happening, Session};
+use crate::client::{Failure, Happenings, Session};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -25,7 +25,6 @@ use target::Target;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
 };
 
 /// The router, or a callee, said no.
@@ -69,7 +68,7 @@ pub fn run(command: Command) -> ExitCode {
         Err(failure) => {
             say(&format!("realmkeeper: {}", text::explained(&failure)));
             ExitCode::from(match failure {
-                Failure::Refused(_) => REFUSED,
+                Failure::Refused(_) | Failure::Revoked(_) => REFUSED,
                 Failure::Usage(_)
                 | Failure::Connect { .. }
                 | Failure::Lost { .. }
@@ -132,7 +131,7 @@ async fn within_session(
     target: &Target,
     mut interrupt: Interrupt,
     stopped: Stopped,
-    work: impl AsyncFnOnce(&Session, mpsc::Receiver<Happening>) -> Result<ExitCode, Failure>,
+    work: impl AsyncFnOnce(&Session, Happenings) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let peer = target.peer()?;
     let (session, happenings) = tokio::select! {

@@ -26,9 +26,9 @@ pub(super) struct Details {
 impl Details {
     /// Reads what `wamp.session.get` or `on_join` tell.
     pub(super) fn read(value: Option<&Value>) -> Result<Self, Failure> {
-        let told = value.and_then(Value::as_object).cloned();
-        let unreadable = || Failure::Unexpected(format!("these are no details of a session: {value:?}"));
-        let mut more = told.ok_or_else(unreadable)?;
+        let value = value.unwrap_or(&Value::Null);
+        let unreadable = || Failure::unexpected("as the details of a session", value);
+        let mut more = value.as_object().cloned().ok_or_else(unreadable)?;
         let mut take = |key: &str| more.remove(key).unwrap_or_default();
         let session = take("session").as_u64().ok_or_else(unreadable)?;
         let [authid, authrole] = [take("authid"), take("authrole")];
@@ -71,7 +71,7 @@ pub(super) async fn all(session: &Session, authroles: &[String]) -> Result<Vec<D
     let args = if authroles.is_empty() { Vec::new() } else { vec![authroles.into()] };
     let listed = session.call("wamp.session.list", Payload::of(args)).await?;
     let ids = listed.args.first().and_then(Value::as_array).cloned();
-    let ids = ids.ok_or_else(|| Failure::Unexpected("wamp.session.list answers no list".to_owned()))?;
+    let ids = ids.ok_or_else(|| Failure::unexpected("as a list of sessions", &listed.args.into()))?;
     let got = stream::iter(ids).map(|id| get(session, id)).buffer_unordered(AT_ONCE);
     let mut all: Vec<Details> = got.try_filter_map(async |found| Ok(found)).try_collect().await?;
     all.sort_by_cached_key(|details| (shown(&details.authid), details.session));

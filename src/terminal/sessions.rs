@@ -28,16 +28,27 @@ pub struct SessionsArgs {
     #[command(subcommand)]
     what: What,
 
-    #[command(flatten)]
-    target: Target,
-
     /// Print JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
+
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
+    #[command(flatten)]
+    Once(Once),
+    /// Tell who joins and who leaves, until Ctrl-C
+    ///
+    /// A connection that is lost is made again; who came and went meanwhile is told then.
+    Watch,
+}
+
+/// What is asked, or done, once.
+#[derive(Debug, Subcommand)]
+enum Once {
     /// List the sessions, that of this command included
     List {
         /// Only those with this authrole; can be given several times
@@ -49,10 +60,6 @@ enum What {
         /// The session
         session: u64,
     },
-    /// Tell who joins and who leaves, until Ctrl-C
-    ///
-    /// A connection that is lost is made again; who came and went meanwhile is told then.
-    Watch,
     /// End sessions
     Kill {
         /// The sessions
@@ -102,24 +109,24 @@ struct How {
 /// Runs `sessions`.
 pub(super) async fn run(args: SessionsArgs, interrupt: Interrupt) -> Result<ExitCode, Failure> {
     let SessionsArgs { what, target, json } = args;
-    if let What::Watch = what {
-        return watch::run(&target, interrupt, json).await;
-    }
-    within_session(&target, interrupt, Stopped::Undone, async |session, _| match &what {
-        What::List { authrole } => list(session, target.realm(), authrole, json).await,
-        What::Get { session: id } => get(session, *id, json).await,
-        What::Watch => Ok(ExitCode::SUCCESS),
-        What::Kill { sessions, how } => kill(session, sessions, how, json).await,
-        What::KillByAuthid { whose, how } => {
+    let once = match what {
+        What::Once(once) => once,
+        What::Watch => return watch::run(&target, interrupt, json).await,
+    };
+    within_session(&target, interrupt, Stopped::Undone, async |session, _| match &once {
+        Once::List { authrole } => list(session, target.realm(), authrole, json).await,
+        Once::Get { session: id } => get(session, *id, json).await,
+        Once::Kill { sessions, how } => kill(session, sessions, how, json).await,
+        Once::KillByAuthid { whose, how } => {
             let of = Many { procedure: "wamp.session.kill_by_authid", args: vec![whose.as_str().into()] };
-            kill_many(session, of, how, json, |details| details.authid == **whose).await
+            kill_many(session, of, how, json, |details| may_be(&details.authid, whose)).await
         }
-        What::KillByAuthrole { authrole, how } => {
+        Once::KillByAuthrole { authrole, how } => {
             let of =
                 Many { procedure: "wamp.session.kill_by_authrole", args: vec![authrole.as_str().into()] };
-            kill_many(session, of, how, json, |details| details.authrole == **authrole).await
+            kill_many(session, of, how, json, |details| may_be(&details.authrole, authrole)).await
         }
-        What::KillAll { how } => {
+        Once::KillAll { how } => {
             let of = Many { procedure: "wamp.session.kill_all", args: Vec::new() };
             kill_many(session, of, how, json, |_| true).await
         }
@@ -260,6 +267,11 @@ async fn kill(session: &Session, victims: &[u64], how: &How, json: bool) -> Resu
 struct Many {
     procedure: &'static str,
     args: Vec<Value>,
+}
+
+/// Whether this is `meant`. Where the router does not tell it is better to ask.
+fn may_be(told: &Value, meant: &str) -> bool {
+    told.is_null() || told == meant
 }
 
 async fn kill_many(

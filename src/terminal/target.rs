@@ -16,7 +16,7 @@ use std::{
 #[command(next_help_heading = "Router")]
 pub(super) struct Target {
     /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
-    /// socket
+    /// domain socket
     #[arg(
         long,
         global = true,
@@ -60,33 +60,19 @@ pub(super) struct Target {
     authmethod: Option<String>,
 
     /// The ticket; others on this machine can see it, but not where the variable or a file tells it
-    #[arg(
-        long,
-        global = true,
-        value_name = "TICKET",
-        env = "REALMKEEPER_TICKET",
-        hide_env_values = true,
-        conflicts_with = "ticket_file"
-    )]
+    #[arg(long, global = true, value_name = "TICKET", env = "REALMKEEPER_TICKET", hide_env_values = true)]
     ticket: Option<String>,
 
-    /// A file with the ticket
-    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_TICKET_FILE", hide_env_values = true)]
+    /// A file with the ticket, which goes before the others
+    #[arg(long, global = true, value_name = "FILE")]
     ticket_file: Option<PathBuf>,
 
     /// The secret of WAMP-CRA or WAMP-SCRAM; others on this machine can see it as well
-    #[arg(
-        long,
-        global = true,
-        value_name = "SECRET",
-        env = "REALMKEEPER_SECRET",
-        hide_env_values = true,
-        conflicts_with = "secret_file"
-    )]
+    #[arg(long, global = true, value_name = "SECRET", env = "REALMKEEPER_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
-    /// A file with the secret
-    #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_SECRET_FILE", hide_env_values = true)]
+    /// A file with the secret, which goes before the others
+    #[arg(long, global = true, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
     /// A file with the private key of WAMP-Cryptosign, in 64 hexadecimal digits
@@ -128,25 +114,28 @@ impl Target {
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
-        let told = |text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
-            (Some(text), _) => Ok(Some(text.clone())),
-            (None, Some(file)) => first_line(file).map(Some),
-            (None, None) => Ok(None),
+        let (authid, method) = (self.authid.clone(), self.authmethod.clone());
+        if method.as_deref() == Some("anonymous") {
+            return Ok(Credentials { authid, method, ..Credentials::default() });
+        }
+        let told = |file: &Option<PathBuf>, text: &Option<String>| match file {
+            Some(file) => first_line(file).map(Some),
+            None => Ok(text.clone()),
         };
         let mut credentials = Credentials {
-            authid: self.authid.clone(),
-            ticket: told(&self.ticket, &self.ticket_file)?,
-            secret: told(&self.secret, &self.secret_file)?,
+            authid,
+            ticket: told(&self.ticket_file, &self.ticket)?,
+            secret: told(&self.secret_file, &self.secret)?,
             key: self.key_file.as_deref().map(key).transpose()?,
-            method: self.authmethod.clone(),
+            method,
         };
-        let shown = credentials.ticket.is_some() || credentials.secret.is_some();
+        let is_shown = credentials.ticket.is_some() || credentials.secret.is_some();
         match &self.authid {
-            Some(authid) if !shown && credentials.key.is_none() => {
+            Some(authid) if !is_shown && credentials.key.is_none() => {
                 let asked = ask(authid)?;
                 (credentials.ticket, credentials.secret) = (Some(asked.clone()), Some(asked));
             }
-            None if shown => {
+            None if is_shown => {
                 let text = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
                 return Err(Failure::Usage(text.to_owned()));
             }

@@ -36,12 +36,21 @@ pub(super) fn word(text: &str) -> String {
 
 /// Text of several lines: only what a terminal would obey is escaped.
 pub(super) fn lines(text: &str) -> String {
+    escaped(text, |letter| is_unseen(letter) && !matches!(letter, '\n' | '\t'))
+}
+
+/// Text that has to be one line.
+fn line(text: &str) -> String {
+    escaped(text, is_unseen)
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        match letter {
-            '\n' | '\t' => shown.push(letter),
-            letter if is_unseen(letter) => shown.extend(letter.escape_default()),
-            letter => shown.push(letter),
+        if is_escaped(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
         }
     }
     shown
@@ -94,9 +103,9 @@ pub(super) fn span(span: Duration) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// What an error means.
+/// What an error means, on one line.
 pub(super) fn explained(failure: &Failure) -> String {
-    lines(&if let Failure::Refused(refused) = failure { refusal(refused) } else { failure.to_string() })
+    line(&if let Failure::Refused(refused) = failure { refusal(refused) } else { failure.to_string() })
 }
 
 fn refusal(refused: &Refused) -> String {
@@ -195,7 +204,9 @@ mod tests {
 
     #[test]
     fn text_keeps_its_lines_but_nothing_that_a_terminal_obeys() {
-        assert_eq!(lines("a\tb\n\x1b[31mred\r"), "a\tb\n\\u{1b}[31mred\\r");
+        let text = "a\tb\n\x1b[31mred\r";
+        assert_eq!(lines(text), "a\tb\n\\u{1b}[31mred\\r");
+        assert_eq!(line(text), "a\\tb\\n\\u{1b}[31mred\\r");
     }
 
     #[test]

@@ -8,15 +8,17 @@ use super::{
     target::Target,
     text,
 };
-use crate::client::{Event, Failure, Happening, Payload, Peer, Session};
+use crate::client::{Event, Failure, Happening, Happenings, Payload, Peer, Session};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    pin::pin,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 
 /// How long it waits before it connects again: at first, and at most.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -24,7 +26,8 @@ const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Watches until it is told to stop, or until the router does not want it any more.
 pub(super) async fn run(target: &Target, mut interrupt: Interrupt, json: bool) -> Result<ExitCode, Failure> {
     let peer = target.peer()?;
-    let mut watch = Watch { output: Output::new(), json, known: BTreeMap::new(), lost: None };
+    let mut watch =
+        Watch { output: Output::new(), json, known: BTreeMap::new(), has_begun: false, lost: None };
     let mut delay = DELAYS.0;
     loop {
         let mut session = None;
@@ -37,16 +40,15 @@ pub(super) async fn run(target: &Target, mut interrupt: Interrupt, json: bool) -
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        let was_there = watch.lost.is_some() || session.is_some();
-        if !(was_there && may_pass(&failure)) {
+        if !(watch.has_begun && may_pass(&failure)) {
             if let Some(session) = session {
                 session.leave().await;
             }
             return Err(failure);
         }
-        let again = humantime::format_duration(delay);
-        say(&format!("realmkeeper: {}; it is tried again in {again}", text::explained(&failure)));
-        watch.lost_connection()?;
+        let (why, again) = (text::explained(&failure), humantime::format_duration(delay));
+        say(&format!("realmkeeper: {why}; it is tried again in {again}"));
+        watch.lost_connection(&why)?;
         tokio::select! {
             () = sleep(delay) => {}
             () = interrupt.come() => return Ok(ExitCode::SUCCESS),
@@ -62,7 +64,7 @@ fn may_pass(failure: &Failure) -> bool {
         Failure::Refused(refused) => {
             matches!(refused.uri.as_str(), "wamp.close.system_shutdown" | "wamp.close.close_realm")
         }
-        Failure::Usage(_) | Failure::Unexpected(_) | Failure::Output { .. } => false,
+        Failure::Usage(_) | Failure::Unexpected(_) | Failure::Revoked(_) | Failure::Output { .. } => false,
     }
 }
 
@@ -72,6 +74,8 @@ struct Watch {
     json: bool,
     /// The sessions, and when this command saw them join.
     known: BTreeMap<u64, (Details, Option<Instant>)>,
+    /// Whether it was ever told who is there.
+    has_begun: bool,
     /// Since when there is no connection.
     lost: Option<Instant>,
 }
@@ -84,33 +88,46 @@ impl Watch {
             Err(failure) => return failure,
         };
         let session = current.insert(session);
-        let (Ok(failure) | Err(failure)) = self.tell(session, &mut happenings, peer, delay).await;
+        let Err(failure) = self.tell(session, &mut happenings, peer, delay).await;
         failure
     }
 
     async fn tell(
         &mut self,
         session: &Session,
-        happenings: &mut mpsc::Receiver<Happening>,
+        happenings: &mut Happenings,
         peer: &Peer,
         delay: &mut Duration,
-    ) -> Result<Failure, Failure> {
+    ) -> Result<Infallible, Failure> {
         let joins = session.subscribe("wamp.session.on_join", "exact").await?;
         session.subscribe("wamp.session.on_leave", "exact").await?;
-        let there = roster::all(session, &[]).await?;
+        let mut listed = pin!(roster::all(session, &[]));
+        let mut early = Vec::new();
+        let there = loop {
+            tokio::select! {
+                there = &mut listed => break there?,
+                happening = happenings.next() => early.push(happening?),
+            }
+        };
         let there = there.into_iter().filter(|details| details.session != session.id);
         self.begin(there.collect(), &peer.realm)?;
         *delay = DELAYS.0;
+        for happening in early {
+            self.take(happening, joins)?;
+        }
         loop {
-            match happenings.recv().await {
-                Some(Happening::Event(event)) if event.subscription == joins => {
-                    self.joined(Details::read(event.payload.args.first())?, false)?;
-                }
-                Some(Happening::Event(event)) => self.left_by(&event)?,
-                Some(Happening::Invocation(_)) => {}
-                Some(Happening::Ended(failure)) => return Ok(failure),
-                None => return Err(Failure::Unexpected("the session has ended".to_owned())),
+            self.take(happenings.next().await?, joins)?;
+        }
+    }
+
+    /// `joins` is the subscription to who joins.
+    fn take(&mut self, happening: Happening, joins: u64) -> Result<(), Failure> {
+        match happening {
+            Happening::Event(event) if event.subscription == joins => {
+                self.joined(Details::read(event.payload.args.first())?, false)
             }
+            Happening::Event(event) => self.left_by(&event),
+            Happening::Invocation(_) => Ok(()),
         }
     }
 
@@ -118,6 +135,7 @@ impl Watch {
     fn begin(&mut self, there: Vec<Details>, realm: &str) -> Result<(), Failure> {
         let now = SystemTime::now();
         let (number, realm) = (there.len(), text::word(realm));
+        self.has_begun = true;
         let Some(lost) = self.lost.take() else {
             self.known = there.into_iter().map(|details| (details.session, (details, None))).collect();
             return match self.json {
@@ -152,11 +170,11 @@ impl Watch {
         Ok(())
     }
 
-    fn lost_connection(&mut self) -> Result<(), Failure> {
+    fn lost_connection(&mut self, why: &str) -> Result<(), Failure> {
         if self.lost.is_none() {
             self.lost = Some(Instant::now());
             if self.json {
-                self.object(SystemTime::now(), "disconnected", json!({}))?;
+                self.object(SystemTime::now(), "disconnected", json!({"why": why}))?;
             }
         }
         Ok(())
@@ -192,7 +210,7 @@ impl Watch {
         let Payload { args, kwargs } = &event.payload;
         match args.first().and_then(Value::as_u64) {
             Some(id) => self.left(id, kwargs.clone(), false),
-            None => Err(Failure::Unexpected(format!("wamp.session.on_leave names no session: {args:?}"))),
+            None => Err(Failure::unexpected("wamp.session.on_leave with", &args.clone().into())),
         }
     }
 

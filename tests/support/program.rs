@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 14] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
@@ -21,9 +21,7 @@ const VARIABLES: [&str; 16] = [
     "REALMKEEPER_AUTHID",
     "REALMKEEPER_AUTHMETHOD",
     "REALMKEEPER_TICKET",
-    "REALMKEEPER_TICKET_FILE",
     "REALMKEEPER_SECRET",
-    "REALMKEEPER_SECRET_FILE",
     "REALMKEEPER_KEY_FILE",
     "REALMKEEPER_TIMEOUT",
 ];
@@ -91,8 +89,19 @@ impl Serving {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let address = self.url().strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let url = self.url();
+        let websocket = url.strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
+        let address = websocket.or_else(|| url.strip_prefix("rs://"));
         address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
+    }
+
+    /// Where it answers `/metrics` and the like, as one of the next lines says.
+    pub(crate) fn admin(&mut self) -> SocketAddr {
+        loop {
+            if let Some(address) = self.line().strip_prefix("admin: http://") {
+                return address.parse().expect("it is an address");
+            }
+        }
     }
 
     /// The memory that it holds, in KiB.

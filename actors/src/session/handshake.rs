@@ -132,6 +132,9 @@ pub(crate) enum Refused {
     /// It took too long.
     #[error("no session was joined within {0} ms")]
     Timeout(u128),
+    /// The realm lets it in no more, since the configuration changed while it proved who it is.
+    #[error("the configuration changed just then, try again")]
+    AccessChanged,
     /// The realm has no room for it.
     #[error(transparent)]
     NoRoom(#[from] Refusal),
@@ -182,6 +185,7 @@ labels! {
         Self::AuthenticationFailed => "authentication_failed",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
+        Self::AccessChanged => "access_changed",
         Self::NoRoom(_) => "no_room",
         Self::Stopping => "shutdown",
         Self::RealmFailed => "realm_failed",
@@ -206,6 +210,7 @@ impl Refused {
             | Self::Incomplete { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
+            | Self::AccessChanged
             | Self::Stopping
             | Self::RealmFailed
             | Self::Panic => None,
@@ -248,6 +253,7 @@ impl Refused {
                 "wamp.error.authentication_required"
             }
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
+            Self::AccessChanged => "wamp.error.not_authorized",
             Self::AuthenticationFailed | Self::AuthenticationTimeout(_) => "wamp.error.authentication_failed",
             Self::Timeout(_) => "wamp.error.timeout",
             Self::Stopping => "wamp.close.system_shutdown",
@@ -269,7 +275,7 @@ impl Refused {
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) => 1008,
+            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) | Self::AccessChanged => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::Panic => 1011,
         }
@@ -385,7 +391,7 @@ fn greet(
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant = Applicant { hello, transport, certificate: lent.certificate, admission };
+    let applicant = Applicant { hello, transport, certificate: lent.certificate, admission: &admission };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
         return Ok(applicant.begin(method, lent));
@@ -584,16 +590,15 @@ mod tests {
             vec![Principal { authid: "joe".into(), role, credentials: ticket.into() }]
         };
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
-        Access::new(
-            [
-                ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
-                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
-                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
-                ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
-                ("shut".into(), Door::default()),
-            ],
-            &[7; 32],
-        )
+        let access = Access::new([7; 32]);
+        access.replace([
+            ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
+            ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
+            ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
+            ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
+            ("shut".into(), Door::default()),
+        ]);
+        access
     }
 
     /// What a message leads to.
@@ -851,10 +856,9 @@ mod tests {
             authid: "sub".into(),
             role: jwt::Grant::Fixed(role()),
         };
-        Access::new(
-            [("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })],
-            &[7; 32],
-        )
+        let access = Access::new([7; 32]);
+        access.replace([("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })]);
+        access
     }
 
     /// What a message leads to, on a connection with a certificate of these names.
@@ -868,7 +872,7 @@ mod tests {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
-        let (framing, channel) = (Framing::WebSocket, Channel::Tcp);
+        let (framing, channel) = (Framing::WebSocket, Channel::Tls);
         let transport = Transport { serializer, framing, channel, peer, via: None };
         let mut chance = StdRng::seed_from_u64(seed);
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };

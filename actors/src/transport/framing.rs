@@ -45,7 +45,7 @@ impl Framing {
         }
     }
 
-    /// The frame of a ping without payload.
+    /// The frame of a ping.
     pub(crate) fn ping(self) -> Vec<u8> {
         match self {
             Self::WebSocket => websocket::ping(),

@@ -184,9 +184,10 @@ pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
     [&header(PONG, payload.len()), payload].concat()
 }
 
-/// The frame of a ping without payload.
+/// The frame of a ping. It has a payload, since autobahn-js does not answer one without.
 pub(super) fn ping() -> Vec<u8> {
-    header(PING, 0).to_vec()
+    const PAYLOAD: &[u8] = b"ping";
+    [&header(PING, PAYLOAD.len()), PAYLOAD].concat()
 }
 
 #[cfg(test)]
@@ -336,7 +337,7 @@ mod tests {
         assert_eq!(pong(&longest[4..])[..4], *b"\x0a\0\0\0");
         assert_eq!(pong(&longest[5..])[..4], *b"\x02\xff\xff\xff");
         assert_eq!(pong(b"hi"), b"\x02\0\0\x02hi");
-        assert_eq!(ping(), b"\x01\0\0\0");
+        assert_eq!(ping(), b"\x01\0\0\x04ping");
     }
 
     #[test]

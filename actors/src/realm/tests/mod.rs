@@ -15,6 +15,7 @@ mod progress;
 mod pubsub;
 mod registration_meta;
 mod registrations;
+mod reload;
 mod rerouting;
 mod retention;
 mod subscriptions;
@@ -34,13 +35,16 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Channel, Newcomer, Transport},
+    roster::{Channel, Member, Newcomer, Transport},
     step::{Effect, Step},
     transport::framing::Framing,
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// A realm whose members have names. What it asks for is kept as lines, one an effect:
 ///
@@ -196,6 +200,15 @@ impl TestRealm {
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
+    }
+
+    /// Goes on with these options, and gives each member this role.
+    fn reload(&mut self, options: RealmOptions, role_of: impl Fn(&Member) -> Option<Arc<Role>>) {
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
+        self.realm.reload(options, role_of, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after a reload");
     }
 
     fn close(&mut self, cause: &Cause) {
