@@ -6,16 +6,20 @@
 pub mod bench;
 mod client;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
+mod reload;
 mod server;
 pub mod terminal;
 pub mod user;
 
+pub use realmkeeper_actors::router::RealmSettings;
+pub use reload::Configured;
 pub use server::{Service, ServiceError};
 
 use ipnet::IpNet;
 use realmkeeper_actors::{
     codec::Serializer,
-    message::uri::Uri,
     permission::Role,
     realm::RealmOptions,
     session::{Rate, SessionSettings, access::Door, lockout::LockoutOptions},
@@ -128,17 +132,6 @@ pub enum AllowedOrigin {
     Loopback,
     /// Those of this origin, such as `https://example.com`.
     Exactly(String),
-}
-
-/// A realm, and who may join it.
-#[derive(Clone, Debug)]
-pub struct RealmSettings {
-    /// Its name.
-    pub name: Uri,
-    /// How it takes what clients send.
-    pub options: RealmOptions,
-    /// Who may join, and as what.
-    pub door: Door,
 }
 
 /// What there can be at most on this node. What is beyond is refused before a WebSocket is opened.

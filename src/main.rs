@@ -1,6 +1,7 @@
 //! The program `realmkeeper`.
 
 mod greeting;
+mod notify;
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
@@ -8,9 +9,9 @@ use clap::{
 };
 use clap_complete::Shell;
 use realmkeeper::{
-    Service, Settings,
+    Configured, Service, Settings,
     bench::{self, BenchArgs},
-    config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, Overrides, Problem},
+    config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, LogLevel, Overrides, Problem},
     terminal::{self, CallArgs, PublishArgs, RegisterArgs, SessionsArgs, SubscribeArgs},
     user::{self, UserArgs},
 };
@@ -21,7 +22,8 @@ use std::{
     str::FromStr,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
+use tracing::{error, warn};
+use tracing_subscriber::reload;
 
 /// Keeps what is opened for a moment apart from what stays, so that a connection leaves no hole beside its session.
 #[global_allocator]
@@ -147,11 +149,12 @@ fn serve(arguments: &ServeArgs, matches: &ArgMatches) -> Result<ExitCode, String
     let (Ok((config, settings, warnings)), true) = (configuration, errors.is_empty()) else {
         return Err(errors.join("\n"));
     };
-    start_log(&config.log);
+    let set_level = start_log(&config.log);
     for warning in &warnings {
         warn!("{warning}");
     }
-    actix_rt::System::new().block_on(run(settings))
+    let configured = Configured::new(arguments.config.clone(), overrides, config);
+    actix_rt::System::new().block_on(run(settings, configured, set_level))
 }
 
 /// Parses the text of a flag or a variable; an error names it.
@@ -195,23 +198,45 @@ fn configuration(
     Ok((config, settings, Vec::new()))
 }
 
-fn start_log(log: &Log) {
+/// Starts to log; gives what sets the level anew.
+fn start_log(log: &Log) -> Box<dyn Fn(&LogLevel)> {
     let builder = tracing_subscriber::fmt().with_env_filter(log.level.filter()).with_writer(io::stderr);
     match log.format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            let builder = builder.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |level| set_filter(handle.reload(level.filter())))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |level| set_filter(handle.reload(level.filter())))
+        }
     }
 }
 
-async fn run(settings: Settings) -> Result<ExitCode, String> {
+fn set_filter(set: Result<(), reload::Error>) {
+    if let Err(error) = set {
+        error!(%error, "the level of the log cannot be set");
+    }
+}
+
+async fn run(
+    settings: Settings,
+    mut configured: Configured,
+    set_level: Box<dyn Fn(&LogLevel)>,
+) -> Result<ExitCode, String> {
     let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot_wait)?;
     let realms = settings.realms.clone();
-    let service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
+    let mut service = Service::start(settings).await.map_err(|error| format!("realmkeeper: {error}"))?;
     // Whoever closed the output does not want to read it.
     let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
+    notify::started(&service);
     let mut told = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -221,9 +246,15 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     loop {
         tokio::select! {
             () = told() => break,
-            _ = hangup.recv() => service.reload_certificates(),
+            _ = hangup.recv() => {
+                notify::reloading();
+                let is_current = configured.reload(&mut service).await;
+                set_level(&configured.running().log.level);
+                notify::serving(&service, is_current);
+            }
         }
     }
+    notify::stopping();
     tokio::select! {
         () = service.stop() => Ok(ExitCode::SUCCESS),
         () = told() => {

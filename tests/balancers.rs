@@ -5,8 +5,11 @@ use crate::support::{
     Peer,
     certificate::{Certificate, Secured, certificate, connect, open_on},
     http,
+    peer::Received,
     program::{Serving, program},
+    prometheus::until,
     router::PATIENCE,
+    scrape::Samples,
 };
 use realmkeeper_actors::{codec::Serializer, session::SessionSettings};
 use serde_json::{Value as Json, json};
@@ -72,17 +75,64 @@ fn recipe(name: &str, file: &Path, places: &[(&str, String)]) {
     fs::write(file, text).expect("the folder of tests can be written to");
 }
 
-/// A router that listens as a recipe says, with these lines for each listener.
-fn serve(certificate: &Certificate, listeners: &str) -> Serving {
-    let file = certificate.files.certificates[0].certificate.with_extension("toml");
+/// A router that listens as a recipe says: without TLS, with TLS and the PROXY protocol, and for operators.
+struct Served {
+    plain: SocketAddr,
+    encrypted: SocketAddr,
+    admin: SocketAddr,
+    /// Whether it takes the PROXY protocol where there is no TLS as well.
+    proxy_protocol: bool,
+    program: Option<Serving>,
+}
+
+impl Served {
+    fn start(certificate: &Certificate, proxy_protocol: bool) -> Self {
+        let [plain, encrypted, admin] = free();
+        let mut served = Self { plain, encrypted, admin, proxy_protocol, program: None };
+        served.start_again(certificate);
+        served
+    }
+
+    /// Starts it, where it listened before.
+    fn start_again(&mut self, certificate: &Certificate) {
+        let Self { plain, encrypted, admin, proxy_protocol, .. } = self;
+        let files = &certificate.files.certificates[0];
+        let listeners = format!(
+            "[admin]\naddress = \"{admin}\"\n\
+             [[listeners]]\naddress = \"{plain}\"\nproxy_protocol = {proxy_protocol}\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+             [[listeners]]\naddress = \"{encrypted}\"\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+             [listeners.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            files.certificate.display(),
+            files.key.display(),
+        );
+        let file = files.certificate.with_extension(format!("{}.toml", plain.port()));
+        self.program = Some(serve(&file, &listeners));
+    }
+
+    fn program(&self) -> &Serving {
+        self.program.as_ref().expect("it runs")
+    }
+
+    /// Ends it at once.
+    fn kill(&mut self) {
+        self.program = None;
+    }
+
+    fn sessions(&self) -> f64 {
+        Samples::at(self.admin).value("realmkeeper_sessions{realm=\"realm1\"}")
+    }
+}
+
+/// A router with these lines for its listeners.
+fn serve(file: &Path, listeners: &str) -> Serving {
     let text = format!(
         "{listeners}\n[shutdown]\nwait = \"1h\"\n\
          [[realms]]\nname = \"realm1\"\nanonymous = \"anyone\"\n\
          [[realms.roles]]\nname = \"anyone\"\nsession_details = \"full\"\n\
          [[realms.roles.permissions]]\nuri = \"\"\nmatch = \"prefix\"\nallow = [\"call\"]\n"
     );
-    fs::write(&file, text).expect("the folder of tests can be written to");
-    Serving::run(program(&["--config"]).arg(&file))
+    fs::write(file, text).expect("the folder of tests can be written to");
+    Serving::run(program(&["--config"]).arg(file))
 }
 
 /// Joins through a balancer; gives what the router tells of the client, and the client's address.
@@ -111,26 +161,34 @@ fn transport(told: &Json, peer: &str, is_secure: bool) -> Json {
     })
 }
 
-/// What a request for an upgrade is answered, as far as it is answered before the connection ends.
-fn answer(balancer: SocketAddr) -> String {
+/// What a request for an upgrade is answered, as far as it is answered before the connection ends or is upgraded. A
+/// balancer that answers itself has to be told to end it.
+fn answer(balancer: SocketAddr, connection: &str) -> String {
     let stream = TcpStream::connect(balancer).expect("the balancer listens");
     let (mut stream, _) = connect(stream, "localhost", None).expect("the certificate is right");
-    let mut answer = Vec::new();
-    let asked =
-        stream.write_all(http::upgrade("GET /ws", &[("Connection", Some("Upgrade, close"))]).as_bytes());
+    let mut answer = String::new();
+    let mut octet = [0; 1];
+    let request = http::upgrade("GET /ws", &[("Connection", Some(connection))]);
     // Not everybody says in TLS that the connection ends.
-    let _ = asked.and_then(|()| stream.read_to_end(&mut answer));
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut is_open = stream.write_all(request.as_bytes()).is_ok();
+    while is_open && !(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n")) {
+        is_open = stream.read(&mut octet).is_ok_and(|octets| octets == 1);
+        answer.push(octet[0].into());
+    }
+    answer
 }
 
-/// Tells a router to stop; after some time whoever comes gets this answer, but the session that there is goes on.
-fn stop(router: &Serving, balancer: SocketAddr, mut peer: Peer<Secured>, expected: &str) {
-    router.signal("TERM");
-    let start = Instant::now();
-    while !answer(balancer).contains(expected) {
-        assert!(start.elapsed() < PATIENCE, "{}", answer(balancer));
-    }
+/// Tells a router to stop, which goes on with the session that it has.
+fn stop(router: &Served, peer: &mut Peer<Secured>) {
+    router.program().signal("TERM");
+    let stops = http::Answer::plain("503 service unavailable", "the router stops");
+    until("the router stops", || http::plain(router.admin, "GET /readyz") == stops);
     assert_eq!(peer.call("wamp.session.count", &json!([]), &json!({}))[3], json!([1]));
+}
+
+/// Waits until clients are answered so.
+fn until_answered(balancer: SocketAddr, expected: &str) {
+    until(expected, || answer(balancer, "Upgrade, close").contains(expected));
 }
 
 /// One file with a certificate and its key.
@@ -143,40 +201,67 @@ fn bundle(certificate: &Certificate) -> PathBuf {
 }
 
 #[test]
-fn haproxy_ends_tls_or_passes_it_through() {
+fn haproxy_ends_tls_or_passes_it_through_and_has_a_router_stand_by() {
     let certificate = certificate("haproxy", &["localhost"]);
-    let [plain, encrypted, admin, ended, passed] = free();
-    let router = serve(
-        &certificate,
-        &format!(
-            "[admin]\naddress = \"{admin}\"\n\
-             [[listeners]]\naddress = \"{plain}\"\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
-             [[listeners]]\naddress = \"{encrypted}\"\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
-             [listeners.tls]\ncertificate = \"haproxy.pem\"\nkey = \"haproxy.key\"\n"
-        ),
-    );
+    let [ended, passed] = free();
+    let mut routers = [(); 2].map(|()| Served::start(&certificate, true));
     let file = certificate.files.certificates[0].certificate.with_extension("cfg");
-    recipe(
-        "haproxy.cfg",
-        &file,
-        &[
-            ("127.0.0.1:8080", plain.to_string()),
-            ("127.0.0.1:8444", encrypted.to_string()),
-            ("port 9464", format!("port {}", admin.port())),
-            ("bind :443", format!("bind {ended}")),
-            ("bind :8443", format!("bind {passed}")),
-            ("/etc/haproxy/router.pem", bundle(&certificate).display().to_string()),
-        ],
-    );
+    let mut places = vec![
+        ("bind :443", format!("bind {ended}")),
+        ("bind :8443", format!("bind {passed}")),
+        ("/etc/haproxy/router.pem", bundle(&certificate).display().to_string()),
+    ];
+    let usual = [
+        ["127.0.0.1:8080", "127.0.0.1:8444", "port 9464"],
+        ["127.0.0.1:8081", "127.0.0.1:8445", "port 9465"],
+    ];
+    for (router, [plain, encrypted, port]) in routers.iter().zip(usual) {
+        places.push((plain, router.plain.to_string()));
+        places.push((encrypted, router.encrypted.to_string()));
+        places.push((port, format!("port {}", router.admin.port())));
+    }
+    recipe("haproxy.cfg", &file, &places);
     let _haproxy = Balancer::start(Command::new("haproxy").arg("-db").arg("-f").arg(&file), ended);
-    for (balancer, is_secure) in [(ended, false), (passed, true)] {
+    let both = [(ended, false), (passed, true)];
+    for (balancer, is_secure) in both {
         let (peer, told, address) = join(balancer);
         assert_eq!(told, transport(&told, &address, is_secure));
+        assert_eq!([routers[0].sessions(), routers[1].sessions()], [1.0, 0.0], "the first takes all");
         peer.leave();
     }
-    let (peer, ..) = join(ended);
-    // HAProxy knows it from /readyz: it does not ask the router any more.
-    stop(&router, ended, peer, "No server is available");
+
+    // HAProxy knows it from /readyz.
+    let (mut old, ..) = join(ended);
+    stop(&routers[0], &mut old);
+    for (balancer, is_secure) in both {
+        let connection = if is_secure { "Upgrade" } else { "Upgrade, close" };
+        until("the second takes over", || {
+            answer(balancer, connection).starts_with("HTTP/1.1 101 ") && {
+                let (peer, ..) = join(balancer);
+                let taken = routers[1].sessions();
+                peer.leave();
+                taken == 1.0
+            }
+        });
+    }
+    let (mut waiting, mut also_waiting) = (join(ended).0, join(passed).0);
+    assert_eq!(waiting.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
+
+    // The first is gone, and comes back: who is with the second has to come over.
+    routers[0].kill();
+    drop(old);
+    assert_eq!(waiting.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
+    routers[0].start_again(&certificate);
+    assert_eq!([waiting.receive(), also_waiting.receive()], [Received::End, Received::End]);
+    let peers = both.map(|(balancer, _)| join(balancer).0);
+    until("all are in one realm again", || [routers[0].sessions(), routers[1].sessions()] == [2.0, 0.0]);
+
+    let [mut peer, other] = peers;
+    other.leave();
+    until("one has left", || routers[0].sessions() == 1.0);
+    stop(&routers[0], &mut peer);
+    routers[1].kill();
+    until_answered(ended, "No server is available");
 }
 
 /// The values of a key in a recipe.
@@ -197,29 +282,48 @@ fn a_silent_session_is_left_to_the_pings_of_the_router() {
 }
 
 #[test]
-fn nginx_ends_tls() {
+fn nginx_ends_tls_or_passes_it_through_and_has_a_router_stand_by() {
     let certificate = certificate("nginx", &["localhost"]);
     let files = &certificate.files.certificates[0];
-    let [plain, ended] = free();
-    let router = serve(
-        &certificate,
-        &format!("[[listeners]]\naddress = \"{plain}\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n"),
-    );
+    let [ended, passed] = free();
+    let mut routers = [(); 2].map(|()| Served::start(&certificate, false));
     let file = files.certificate.with_extension("conf");
-    recipe(
-        "nginx.conf",
-        &file,
-        &[
-            ("127.0.0.1:8080", plain.to_string()),
-            ("listen 443", format!("listen {ended}")),
-            ("/etc/nginx/router.pem", files.certificate.display().to_string()),
-            ("/etc/nginx/router.key", files.key.display().to_string()),
-            ("/run/nginx.pid", files.certificate.with_extension("pid").display().to_string()),
-        ],
-    );
+    let mut places = vec![
+        ("listen 443", format!("listen {ended}")),
+        ("listen 8443", format!("listen {passed}")),
+        ("/etc/nginx/router.pem", files.certificate.display().to_string()),
+        ("/etc/nginx/router.key", files.key.display().to_string()),
+        ("/run/nginx.pid", files.certificate.with_extension("pid").display().to_string()),
+    ];
+    let usual = [["127.0.0.1:8080", "127.0.0.1:8444"], ["127.0.0.1:8081", "127.0.0.1:8445"]];
+    for (router, [plain, encrypted]) in routers.iter().zip(usual) {
+        places.push((plain, router.plain.to_string()));
+        places.push((encrypted, router.encrypted.to_string()));
+    }
+    recipe("nginx.conf", &file, &places);
     let _nginx = Balancer::start(Command::new("nginx").args(["-g", "daemon off;", "-c"]).arg(&file), ended);
-    let (peer, told, address) = join(ended);
-    let (host, _) = address.rsplit_once(':').expect("an address has a port");
-    assert_eq!(told, transport(&told, host, false));
-    stop(&router, ended, peer, "503 Service");
+    for (balancer, is_secure) in [(ended, false), (passed, true)] {
+        let (peer, told, address) = join(balancer);
+        // A header has no port, the PROXY protocol has.
+        let host = address.rsplit_once(':').expect("an address has a port").0;
+        assert_eq!(told, transport(&told, if is_secure { &address } else { host }, is_secure));
+        assert_eq!([routers[0].sessions(), routers[1].sessions()], [1.0, 0.0], "the first takes all");
+        peer.leave();
+    }
+
+    let (mut old, ..) = join(ended);
+    stop(&routers[0], &mut old);
+    // The client sees nothing of the status 503 of the first router, but where TLS is passed through.
+    let (taken, ..) = join(ended);
+    assert_eq!(routers[1].sessions(), 1.0);
+    let refusal = answer(passed, "Upgrade");
+    assert!(refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("the router stops"), "{refusal}");
+    routers[0].kill();
+    let (also_taken, ..) = join(passed);
+    let (mut last, ..) = join(ended);
+    assert_eq!(routers[1].sessions(), 3.0);
+    [taken, also_taken].into_iter().for_each(Peer::leave);
+    until("two have left", || routers[1].sessions() == 1.0);
+    stop(&routers[1], &mut last);
+    until_answered(ended, "HTTP/1.1 50");
 }

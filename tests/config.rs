@@ -192,6 +192,105 @@ fn the_reference_shows_every_key() {
     assert!(missing.is_empty(), "the reference does not show {missing:?}");
 }
 
+/// Values of which every key can have one at least.
+const VALUES: [&str; 22] = [
+    "true",
+    "false",
+    "77",
+    "\"77s\"",
+    "\"77KiB\"",
+    "\"77days\"",
+    "\"json\"",
+    "\"strict\"",
+    "\"exact\"",
+    "\"warn\"",
+    "\"optional\"",
+    "\"required\"",
+    "\"rawsocket\"",
+    "\"600\"",
+    "\"127.0.0.7:7\"",
+    "\"other\"",
+    "[\"json\"]",
+    "[\"call\"]",
+    "[\"10.0.0.0/8\"]",
+    "[]",
+    "{ per_second = 7, burst = 7 }",
+    "{ caller = false }",
+];
+
+#[test]
+fn the_reference_tells_what_needs_a_restart() {
+    let whole = whole_reference();
+    let (running, lines) = (parse(&whole), whole.lines().collect::<Vec<_>>());
+    let (mut fixed, mut free) = (Vec::new(), 0);
+    let mut comment = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        if let Some(text) = line.strip_prefix("# ") {
+            comment = format!("{comment}{text} ");
+            continue;
+        }
+        let comment = std::mem::take(&mut comment);
+        let Some((key, value)) = line.split_once(" = ") else { continue };
+        let with = |value: &str| {
+            let mut lines = lines.clone();
+            let line = format!("{key} = {value}");
+            lines[index] = &line;
+            toml::from_str::<Config>(&lines.join("\n")).ok().filter(|new| *new != running)
+        };
+        let other_numbers = [('1', "2"), ('4', "5")].map(|(digit, other)| value.replace(digit, other));
+        let mut values = VALUES.into_iter().chain(other_numbers.iter().map(String::as_str));
+        let new = values.find_map(with).unwrap_or_else(|| panic!("there is no other value for {key}"));
+        let taken = running.take_over(&new);
+        let (changes, rest) = (running.changes(&taken), taken.changes(&new));
+        assert!(changes.is_empty() != rest.is_empty(), "{key}: {changes:?}, and not {rest:?}");
+        assert_eq!(comment.contains("Needs a restart."), changes.is_empty(), "{key}: {comment}");
+        if changes.is_empty() { fixed.push(key) } else { free += 1 }
+    }
+    let of_listeners = ["kind", "address", "proxy_protocol", "path", "handshake_timeout"];
+    let of_sockets = ["path", "mode", "user", "group"];
+    assert_eq!(fixed, [&["format", "address"], &of_listeners[..], &of_sockets].concat());
+    assert!(free > 50, "{free}");
+}
+
+#[test]
+fn a_running_router_keeps_what_needs_a_restart() {
+    let text = |listeners: &str| format!("{listeners}\n[[realms]]\nname = \"realm1\"\n");
+    let listener = |address: &str, rest: &str| format!("[[listeners]]\naddress = \"{address}\"\n{rest}\n");
+    let tls = "[listeners.tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n[[listeners.tls.more]]\ncertificate = \"b.pem\"\nkey = \"b.key\"";
+    let (first, second) = ("127.0.0.1:1", "127.0.0.1:0");
+    let running = parse(&text(&[listener(first, ""), listener(second, tls), listener(second, "")].concat()));
+    let other = tls.replace("b.key", "c.key").replace("a.pem", "c.pem");
+    let new = parse(&text(
+        &[
+            listener(second, &other),
+            listener("127.0.0.1:2", ""),
+            listener(second, "allowed_origins = []"),
+            listener(first, tls),
+        ]
+        .concat(),
+    ));
+    let taken = running.take_over(&new);
+    assert_eq!(
+        running.changes(&taken),
+        [
+            "listener 127.0.0.1:0, tls.certificate: \"a.pem\" becomes \"c.pem\"",
+            "listener 127.0.0.1:0, certificate b.pem, key: \"b.key\" becomes \"c.key\"",
+            "listener 127.0.0.1:0 (2), allowed_origins: [\"loopback\"] becomes []",
+        ]
+    );
+    assert_eq!(
+        taken.changes(&new),
+        [
+            "listener 127.0.0.1:1, tls.certificate: none becomes \"a.pem\"",
+            "listener 127.0.0.1:1, tls.key: none becomes \"a.key\"",
+            "listener 127.0.0.1:1, certificate b.pem: added",
+            "listener 127.0.0.1:2: added",
+        ]
+    );
+    assert_eq!(new.take_over(&new), new);
+    assert_eq!(new.changes(&new), [""; 0]);
+}
+
 /// Notes the keys of a schema that none of the values has.
 fn look_for(schema: &Value, values: &[&Value], key: &str, missing: &mut Vec<String>) {
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {

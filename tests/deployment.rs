@@ -5,8 +5,9 @@ use crate::support::{
     http::plain,
     program::{Serving, program},
     prometheus::until,
+    scrape::Samples,
 };
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{codec::Serializer, session::SessionSettings};
 use serde_json::Value as Json;
 use std::{
     collections::BTreeMap,
@@ -42,9 +43,10 @@ fn unit(key: &str) -> Vec<String> {
     values.map(str::to_owned).collect()
 }
 
-/// A command of the unit, to be run here with this file.
+/// The first command of the unit with this key, to be run here with this file.
 fn command(key: &str, file: &Path) -> Command {
-    let [line] = &unit(key)[..] else { panic!("the unit has one {key}") };
+    let lines = unit(key);
+    let line = lines.first().unwrap_or_else(|| panic!("the unit has no {key}"));
     let line = line.strip_prefix(INSTALLED).expect("it runs the installed program");
     assert!(line.contains(CONFIGURATION), "{key} names the configuration");
     let file = file.to_str().expect("the path is UTF-8");
@@ -118,14 +120,35 @@ fn the_commands_of_the_unit_run() {
     };
     let checked = with_tickets("ExecStartPre").output().expect("the program starts");
     assert!(checked.status.success(), "{checked:?}");
-    let serving = Serving::run(&mut with_tickets("ExecStart"));
+    let mut serving = Serving::run(&mut with_tickets("ExecStart"));
+    let admin = serving.admin();
+    let checked = with_tickets("ExecReload").output().expect("the program starts");
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(unit("ExecReload")[1..], ["/bin/kill -HUP $MAINPID"]);
+    serving.signal("HUP");
+    let reloads = "realmkeeper_config_reloads_total{result=\"success\"}";
+    until("the configuration is read again", || Samples::at(admin).value(reloads) == 1.0);
     serving.signal("TERM");
     assert_eq!(serving.wait().0, Some(0), "a stop is no failure");
 
     let bad = write("bad.toml", "realms = []");
-    for key in ["ExecStartPre", "ExecStart"] {
+    for key in ["ExecStartPre", "ExecStart", "ExecReload"] {
         let output = command(key, &bad).output().expect("the program starts");
         assert_eq!(output.status.code().map(|code| code.to_string()), unit("RestartPreventExitStatus").pop());
+    }
+}
+
+#[test]
+fn there_is_time_for_an_orderly_stop() {
+    let example = example();
+    let times = example["shutdown"].as_table().expect("the example stops in steps").values();
+    let seconds = |text: &str| text.strip_suffix('s').and_then(|text| text.parse::<u64>().ok());
+    let needed = times.map(|time| time.as_str().and_then(seconds).expect("it is in seconds")).sum::<u64>();
+    let linger = SessionSettings::default().linger.as_secs();
+    let of_compose = compose()["services"]["realmkeeper"]["stop_grace_period"].as_str().and_then(seconds);
+    let of_unit = unit("TimeoutStopSec").pop().and_then(|time| seconds(&time));
+    for limit in [of_compose, of_unit] {
+        assert!(limit.is_some_and(|limit| limit > needed + linger), "{limit:?} for {needed}");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::support::{
     peer::Received,
     program::{Serving, program},
     router::PATIENCE,
+    scrape::Samples,
 };
 use realmkeeper_actors::codec::Serializer;
 use serde_json::{Value as Json, json};
@@ -138,6 +139,9 @@ fn a_call_whose_time_is_over_is_not_waited_for() {
     assert_eq!(callee.message(), json!([68, 1, registration, {}, [7]]));
     let start = Instant::now();
     program.signal("TERM");
+    let canceled =
+        json!([8, 48, 1, {}, "wamp.error.canceled", ["the realm closed before the call was answered"]]);
+    assert_eq!(caller.message(), canceled);
     assert_eq!([caller.message(), callee.message()], [goodbye(), goodbye()]);
     assert!(start.elapsed() >= Duration::from_millis(100));
     [caller, callee].into_iter().for_each(part);
@@ -264,4 +268,47 @@ fn check_drain(shutdown: &str) {
 fn every_call_from_before_is_answered_once() {
     check_drain("calls = \"1h\"");
     check_drain("calls = \"1h\"\nwait = \"100ms\"\nspread = \"100ms\"");
+}
+
+#[test]
+fn every_call_that_takes_too_long_is_answered_once_before_the_goodbye() {
+    const CALLS: u64 = 100;
+    for shutdown in ["calls = \"50ms\"", "", "calls = \"50ms\"\nspread = \"100ms\""] {
+        let program = serve(shutdown);
+        // Each session calls all.
+        let mut peers = ["a", "b", "c"].map(|name| {
+            let mut peer = join(program.address());
+            peer.register(&format!("com.example.{name}"), &json!({}));
+            peer
+        });
+        for peer in &mut peers {
+            for request in 1..=CALLS {
+                let name = ["a", "b", "c"][request as usize % 3];
+                peer.send(&json!([48, request + 1, {}, format!("com.example.{name}")]));
+            }
+        }
+        let in_flight = "realmkeeper_calls_in_flight{realm=\"realm1\"}";
+        let start = Instant::now();
+        while Samples::at(program.address()).value(in_flight) != 3.0 * CALLS as f64 {
+            assert!(start.elapsed() < PATIENCE, "the calls do not reach their callees");
+        }
+        program.signal("TERM");
+        for mut peer in peers {
+            let (mut answered, mut message) = (BTreeMap::<u64, u32>::new(), peer.message());
+            while message != goodbye() {
+                if message[0] != json!(68) {
+                    assert_eq!(
+                        (&message[0], &message[1], &message[4]),
+                        (&json!(8), &json!(48), &json!("wamp.error.canceled")),
+                        "{message}"
+                    );
+                    *answered.entry(message[2].as_u64().expect("it is an id")).or_default() += 1;
+                }
+                message = peer.message();
+            }
+            assert_eq!(answered, (2..=CALLS + 1).map(|request| (request, 1)).collect(), "{shutdown}");
+            part(peer);
+        }
+        assert_eq!(program.wait().0, Some(0));
+    }
 }

@@ -43,7 +43,7 @@ pub enum Cause {
     Policy(String),
     /// The token has expired by which the client was let in.
     Expired,
-    /// The realm failed. Not announced: nobody remains.
+    /// The realm failed, or is not configured any more. Not announced: nobody remains.
     RealmClosed,
     /// The router stops. Not announced: nobody remains.
     Shutdown,
@@ -88,6 +88,11 @@ impl Cause {
     /// Whether testaments and `wamp.session.on_leave` follow.
     pub fn is_announced(&self) -> bool {
         !matches!(self, Self::KilledAll(_) | Self::RealmClosed | Self::Shutdown)
+    }
+
+    /// Whether everybody else is sent away as well.
+    pub(crate) fn is_of_the_realm(&self) -> bool {
+        matches!(self, Self::RealmClosed | Self::Shutdown)
     }
 
     /// The last message for the peer, if it gets one.

@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// How many types of messages clients send.
@@ -37,6 +37,9 @@ const BATCH_BUCKETS: &[f64] = &[1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.
 
 /// What comes of reading certificates again.
 const CERTIFICATE_READS: [&str; 2] = ["used", "unusable"];
+
+/// What comes of reading the configuration again.
+const CONFIG_RELOADS: [&str; 2] = ["success", "failure"];
 
 /// The metrics of one router, in a registry of their own.
 #[derive(Clone, Debug)]
@@ -54,6 +57,10 @@ pub struct Metrics {
     stale_scrapes: IntCounter,
     certificate_expiry: IntGaugeVec,
     certificate_reads: IntCounterVec,
+    /// By [`CONFIG_RELOADS`].
+    config_reloads: [IntCounter; CONFIG_RELOADS.len()],
+    config_is_current: IntGauge,
+    config_time: IntGauge,
     realms: Realms,
 }
 
@@ -93,6 +100,11 @@ impl Default for Metrics {
             &["direction"],
         );
         let panics = define.counter("realmkeeper_panics_total", "Faults that were contained", &["where"]);
+        let config_reloads = define.counter(
+            "realmkeeper_config_reloads_total",
+            "How often the configuration was read again on SIGHUP, by whether it could be used",
+            &["result"],
+        );
         let build = define.gauge("realmkeeper_build_info", "1, for the version that runs", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let process = define.collect(ProcessCollector::for_self());
@@ -140,6 +152,21 @@ impl Default for Metrics {
                 "How often the certificates of a listener were read again, by whether they could be used",
                 &["outcome"],
             ),
+            config_reloads: CONFIG_RELOADS.map(|result| config_reloads.with_label_values(&[result])),
+            config_is_current: define
+                .gauge(
+                    "realmkeeper_config_last_reload_successful",
+                    "1 if the configuration could be used when it was last read, else 0",
+                    &[],
+                )
+                .with_label_values::<&str>(&[]),
+            config_time: define
+                .gauge(
+                    "realmkeeper_config_last_reload_success_timestamp_seconds",
+                    "When the configuration was last read that the router goes by, in seconds since the Unix epoch",
+                    &[],
+                )
+                .with_label_values::<&str>(&[]),
             realms: Realms::new(&define),
             registry,
         };
@@ -287,6 +314,27 @@ impl Metrics {
         self.certificate_expiry.with_label_values(&[file]).set(expiry);
     }
 
+    /// Tells of no certificate any more when it expires.
+    pub fn forget_certificates(&self) {
+        self.certificate_expiry.reset();
+    }
+
+    /// Tells that the configuration was read at this time, when the router started or `again`.
+    pub fn configured(&self, at: SystemTime, again: bool) {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.config_time.set(since_epoch.as_secs() as i64);
+        self.config_is_current.set(1);
+        if again {
+            self.config_reloads[0].inc();
+        }
+    }
+
+    /// Counts that the configuration was read again and cannot be used.
+    pub fn configuration_refused(&self) {
+        self.config_reloads[1].inc();
+        self.config_is_current.set(0);
+    }
+
     /// Counts that certificates were read again, and whether they can be used.
     pub fn certificates_read(&self, are_usable: bool) {
         let [used, unusable] = CERTIFICATE_READS;
@@ -431,7 +479,7 @@ pub(crate) struct RealmMetrics {
 }
 
 /// What there is in a realm.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) subscriptions: usize,
     pub(crate) registrations: usize,
@@ -505,6 +553,12 @@ impl RealmMetrics {
     /// handled what was there.
     pub(crate) fn show_mailbox(&self) {
         self.mailbox_depth.set(self.mailbox.depth() as i64);
+    }
+
+    /// Shows that nothing is there any more.
+    pub(crate) fn show_nothing(&self) {
+        self.show(&Figures::default());
+        self.mailbox_depth.set(0);
     }
 
     /// Shows what there is.

@@ -127,6 +127,9 @@ pub enum Refusal {
     /// The callee left before it answered.
     #[error("the callee left before it answered")]
     CalleeGone,
+    /// Everybody is sent away while the call is in flight.
+    #[error("the realm closed before the call was answered")]
+    RealmClosed,
     /// The router stops, and takes no more calls.
     #[error("the router stops")]
     Stopping,
@@ -160,7 +163,7 @@ impl Refusal {
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::TooLarge => "wamp.error.payload_size_exceeded",
-            Self::CalleeGone | Self::Canceled => "wamp.error.canceled",
+            Self::CalleeGone | Self::RealmClosed | Self::Canceled => "wamp.error.canceled",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::Timeout(_) => "wamp.error.timeout",
         }
@@ -193,6 +196,7 @@ impl Refusal {
             | Self::DisclosureNotAllowed { .. }
             | Self::TooLarge
             | Self::CalleeGone
+            | Self::RealmClosed
             | Self::Stopping
             | Self::Canceled
             | Self::Timeout(_) => None,

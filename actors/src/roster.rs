@@ -119,8 +119,8 @@ pub struct Member {
     pub since: SystemTime,
     /// What its authorizer said, where its role has one.
     pub(crate) verdicts: Verdicts,
-    /// The id that its next request has to have where the realm is strict.
-    pub(crate) next_request: RequestId,
+    /// The id that its next request has to have, if the realm was strict when it joined.
+    pub(crate) next_request: Option<RequestId>,
 }
 
 impl Member {
@@ -185,7 +185,7 @@ impl Member {
     }
 }
 
-/// The members of a realm. Only joining and leaving change it.
+/// The members of a realm. Only joining and leaving change who they are.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     members: Map<SessionId, Member>,
@@ -227,6 +227,22 @@ impl Roster {
         Some(member)
     }
 
+    /// Gives a member its role as it is now, which has the same name; gives whether anything in it has changed. What
+    /// was said by its authorizer holds no more then.
+    pub(crate) fn replace_role(&mut self, session: SessionId, role: Arc<Role>) -> bool {
+        let Some(member) = self.members.get_mut(&session) else { return false };
+        let is_changed = member.role != role;
+        if is_changed {
+            self.by_level[member.role.session_details as usize] -= 1;
+            self.by_level[role.session_details as usize] += 1;
+            self.asked_about -= usize::from(member.role.asks().is_some());
+            self.asked_about += usize::from(role.asks().is_some());
+            member.verdicts = Verdicts::default();
+        }
+        member.role = role;
+        is_changed
+    }
+
     /// Whether a member has a role with an authorizer.
     pub(crate) fn is_asked_about(&self) -> bool {
         self.asked_about > 0
@@ -258,7 +274,7 @@ impl Roster {
     }
 
     /// Whether each index names every member once, under what it is or has, and nobody else.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self) -> bool {
         let agrees = |index: &Map<Arc<str>, Set<SessionId>>, key: fn(&Member) -> &Arc<str>| {
             index.values().all(|sessions| !sessions.is_empty())

@@ -48,7 +48,7 @@ pub fn print_schema() -> ExitCode {
 
 impl Config {
     /// The same without secrets.
-    fn masked(&self) -> Self {
+    pub(super) fn masked(&self) -> Self {
         let mut config = self.clone();
         config.realms.iter_mut().flat_map(|realm| &mut realm.principals).for_each(|one| one.mask());
         config

@@ -5,6 +5,7 @@
 //! settings of a service ([`settings`]). Every error is noted at its place and the check goes on, so that a person
 //! sees all of them at once.
 
+mod change;
 mod command;
 mod credentials;
 mod explain;
@@ -18,6 +19,7 @@ mod validate;
 mod value;
 mod word;
 
+pub(crate) use change::Contents;
 pub use command::{CheckArgs, check, print_schema};
 pub(crate) use command::{answer, refuse};
 pub use explain::{ExplainArgs, explain};
@@ -55,6 +57,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The line on which each permission begins, by realm and role.
     pub lines: Lines,
+    /// Where the file lies, from where other files are seen.
+    folder: PathBuf,
 }
 
 /// The lines of permissions, by realm and role.
@@ -90,12 +94,18 @@ pub struct Overrides {
 /// Reads a configuration file.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
-    let mut problems = Problems::new(file.display().to_string(), &text);
+    load_text(&fs::read_to_string(file).map_err(unreadable)?, file, overrides)
+}
+
+/// Reads the text of a configuration file.
+pub(crate) fn load_text(text: &str, file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let mut problems = Problems::new(file.display().to_string(), text);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let read = read(&text, folder, overrides, &mut problems);
+    let read = read(text, folder, overrides, &mut problems);
     match (read, problems.into_result()) {
-        (Some((config, settings, lines)), Ok(warnings)) => Ok(Loaded { config, settings, warnings, lines }),
+        (Some((config, settings, lines)), Ok(warnings)) => {
+            Ok(Loaded { config, settings, warnings, lines, folder: folder.to_owned() })
+        }
         (_, Ok(problems) | Err(problems)) => Err(ConfigError::Wrong(problems)),
     }
 }

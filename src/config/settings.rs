@@ -1,6 +1,7 @@
 //! From a configuration to the settings of a service, and from the defaults of the service to those of the format.
 
 use super::{
+    Loaded,
     format::{
         Admin, Authenticators, Ban, Certificate, Config, Disclose, History, Limits, Listener, Lockout, Log,
         Permission, Rate, Realm, RealmLimits, Role, SessionLimits, Shutdown, Tls, UnixSocket,
@@ -38,6 +39,16 @@ impl Config {
             lockout: self.lockout.settings(),
             shutdown: self.shutdown.settings(),
         }
+    }
+}
+
+impl Loaded {
+    /// What a service takes over that runs by another configuration, and what it is as a configuration: all of this
+    /// but what [`Config::take_over`] says.
+    pub fn taken_over_by(self, running: &Config) -> (Config, Settings) {
+        let config = running.take_over(&self.config);
+        let listeners = config.listeners.iter().map(|listener| listener.settings(&self.folder)).collect();
+        (config, Settings { listeners, ..self.settings })
     }
 }
 

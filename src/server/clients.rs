@@ -14,7 +14,7 @@ use super::{
     upgrade::{no_upgrade, upgrade},
 };
 use crate::{Listener, ListenerKind, RealmSettings};
-use actix::{Actor, Addr};
+use actix::Addr;
 use actix_http::{HttpService, KeepAlive, Protocol, error::DispatchError};
 use actix_rt::net::{TcpStream, UnixStream};
 use actix_server::ServerBuilder;
@@ -50,8 +50,8 @@ const PROBES: u32 = 3;
 /// What the listeners share. Its clones go to the worker that serves them all.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
-    /// The realms.
-    pub(super) realms: Arc<[RealmSettings]>,
+    /// The realms with which the router starts.
+    pub(super) realms: Vec<RealmSettings>,
     /// Who may join them.
     pub(super) access: Arc<Access>,
     /// Who runs the costly checks of proofs.
@@ -64,8 +64,8 @@ pub(super) struct Clients {
     pub(super) stopping: CancellationToken,
     /// The router, once the worker has started it.
     pub(super) router: Arc<OnceLock<Addr<Router>>>,
-    /// Takes the router from each listener that is up.
-    pub(super) up: UnboundedSender<Addr<Router>>,
+    /// Takes the entrance of each listener that is up.
+    pub(super) up: UnboundedSender<Arc<Entrance>>,
 }
 
 impl Clients {
@@ -108,7 +108,7 @@ impl Clients {
             }
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
-            let opening = self.opening(&listener, tls.clone());
+            let opening = self.opening(&entrance, tls.clone());
             let open = move |io: TcpStream| {
                 let opening = opening.clone();
                 async move {
@@ -135,12 +135,13 @@ impl Clients {
         tls: Option<Arc<Tls>>,
     ) -> io::Result<ServerBuilder> {
         server.listen("rawsocket", socket, move || {
-            let (entrance, opening) = (self.entrance(&listener), self.opening(&listener, tls.clone()));
+            let entrance = self.entrance(&listener);
+            let opening = self.opening(&entrance, tls.clone());
             fn_service(move |io: TcpStream| {
                 let (entrance, opening) = (entrance.clone(), opening.clone());
                 async move {
                     let stream = opening.open(io).await?;
-                    keep_alive(&stream, &entrance.listener.session)?;
+                    keep_alive(&stream, &entrance.terms().listener.session)?;
                     let caller = Caller::over(&stream, &stream.route());
                     greet(stream, caller, entrance).await
                 }
@@ -166,8 +167,8 @@ impl Clients {
         })
     }
 
-    fn opening(&self, listener: &Listener, tls: Option<Arc<Tls>>) -> Arc<Opening> {
-        Arc::new(Opening { listener: listener.clone(), tls, metrics: self.metrics.clone() })
+    fn opening(&self, entrance: &Arc<Entrance>, tls: Option<Arc<Tls>>) -> Arc<Opening> {
+        Arc::new(Opening { entrance: entrance.clone(), tls, metrics: self.metrics.clone() })
     }
 
     /// The router. The first listener to ask starts it on its arbiter, which thus carries the realms and all
@@ -175,11 +176,8 @@ impl Clients {
     fn router(&self) -> Addr<Router> {
         let router = self.router.get_or_init(|| {
             self.doorkeeper.keep_sweeping();
-            let realms = self.realms.iter().map(|realm| (realm.name.clone(), realm.options.clone()));
-            Router::new(realms, &self.access, self.metrics.clone()).start()
+            Router::host(self.realms.clone(), self.access.clone(), self.metrics.clone())
         });
-        // If nobody waits any more, all have been up before, or the start was given up.
-        let _ = self.up.send(router.clone());
         router.clone()
     }
 
@@ -192,12 +190,11 @@ impl Clients {
             router: self.router(),
             metrics: self.metrics.clone(),
         };
-        Arc::new(Entrance {
-            listener: listener.clone(),
-            doorkeeper: self.doorkeeper.clone(),
-            stopping: self.stopping.clone(),
-            environment: Arc::new(environment),
-        })
+        let (doorkeeper, stopping) = (self.doorkeeper.clone(), self.stopping.clone());
+        let entrance = Arc::new(Entrance::new(listener.clone(), environment, doorkeeper, stopping));
+        // If nobody waits any more, all have been up before, or the start was given up.
+        let _ = self.up.send(entrance.clone());
+        entrance
     }
 }
 

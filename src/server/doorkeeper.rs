@@ -1,6 +1,7 @@
 //! Who may open one more connection: the limits of the node, over all its listeners.
 
 use crate::NodeLimits;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use governor::{DefaultKeyedRateLimiter, clock::Clock};
 use realmkeeper_actors::{
     limit::Limit,
@@ -16,8 +17,15 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Doorkeeper {
     sockets: OpenSockets,
-    most: MostSockets,
-    rate: Option<(Rate, DefaultKeyedRateLimiter<Network>)>,
+    most: ArcSwap<MostSockets>,
+    pace: ArcSwapOption<Pace>,
+}
+
+/// How often a network connects.
+#[derive(Debug)]
+struct Pace {
+    rate: Rate,
+    limiter: DefaultKeyedRateLimiter<Network>,
 }
 
 /// Why a connection is not let in.
@@ -60,23 +68,32 @@ impl Excess {
 impl Doorkeeper {
     /// A doorkeeper with these limits, who counts into `sockets`.
     pub(super) fn new(limits: &NodeLimits, sockets: OpenSockets) -> Self {
-        Self {
-            sockets,
-            most: MostSockets { all: limits.sessions, by_network: limits.sessions_per_address },
-            rate: limits.connection_rate.map(|rate| (rate, DefaultKeyedRateLimiter::keyed(rate.into()))),
+        let doorkeeper = Self { sockets, most: ArcSwap::default(), pace: ArcSwapOption::empty() };
+        doorkeeper.reload(limits);
+        doorkeeper
+    }
+
+    /// Keeps to these limits from now on. Who has connected too often is remembered only if the rate is the same.
+    pub(super) fn reload(&self, limits: &NodeLimits) {
+        let NodeLimits { sessions: all, sessions_per_address: by_network, connection_rate } = *limits;
+        self.most.store(Arc::new(MostSockets { all, by_network }));
+        if self.pace.load().as_ref().map(|pace| pace.rate) != connection_rate {
+            let pace = connection_rate
+                .map(|rate| Arc::new(Pace { rate, limiter: DefaultKeyedRateLimiter::keyed(rate.into()) }));
+            self.pace.store(pace);
         }
     }
 
     /// Lets a connection in, which counts until its socket is dropped. Limits of an address are for who has one.
     pub(super) fn admit(&self, peer: Option<IpAddr>) -> Result<OpenSocket, Excess> {
         let network = peer.map(Network::from);
-        if let (Some((rate, limiter)), Some(network)) = (&self.rate, network)
+        if let (Some(Pace { rate, limiter }), Some(network)) = (self.pace.load().as_deref(), network)
             && let Err(until) = limiter.check_key(&network)
         {
             let wait = until.wait_time_from(limiter.clock().now());
             return Err(Excess::ConnectionRate { network, rate: *rate, wait });
         }
-        self.sockets.open(network, self.most).map_err(|full| match full {
+        self.sockets.open(network, **self.most.load()).map_err(|full| match full {
             Full::All(count) => Excess::Sessions(count),
             Full::Network(network, count) => Excess::SessionsPerAddress { network, count },
         })
@@ -96,7 +113,7 @@ impl Doorkeeper {
 
     /// Forgets the networks that may connect as if they never had.
     fn sweep(&self) {
-        if let Some((_, limiter)) = &self.rate {
+        if let Some(Pace { limiter, .. }) = self.pace.load().as_deref() {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
@@ -117,7 +134,7 @@ mod tests {
 
     /// How many networks are remembered.
     fn remembered(doorkeeper: &Doorkeeper) -> usize {
-        doorkeeper.rate.as_ref().unwrap().1.len()
+        doorkeeper.pace.load().as_ref().unwrap().limiter.len()
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod files;
 mod forwarded;
 mod listen;
 mod origin;
-mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 mod rawsocket;
 mod route;
 mod stream;
@@ -30,20 +30,26 @@ use self::{
     admin::Admin,
     clients::Clients,
     doorkeeper::Doorkeeper,
+    entrance::Entrance,
     listen::{Bound, Place, listen},
     tls::Tls,
     unix::SocketFile,
 };
-use crate::{Listener, ListenerKind, Settings, ShutdownTimes};
+use crate::{Listener, ListenerKind, NodeLimits, Settings, ShutdownTimes, TlsFiles};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
-    router::actor::{FinishCalls, Router, Shutdown},
+    router::actor::{FinishCalls, Reload, Router, Shutdown, keep_alive},
     session::{Verifier, access::Access, lockout::Lockout},
     transport::sockets::OpenSockets,
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -76,6 +82,13 @@ pub enum ServiceError {
     Worker,
 }
 
+/// A listener that is up.
+#[derive(Debug)]
+struct Listening {
+    entrance: Arc<Entrance>,
+    tls: Option<Arc<Tls>>,
+}
+
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
@@ -84,18 +97,21 @@ pub struct Service {
     addresses: Vec<SocketAddr>,
     /// Those of the Unix domain sockets, which go with it.
     _socket_files: Vec<SocketFile>,
-    /// The TLS of the listeners that have it.
-    tls: Vec<Arc<Tls>>,
+    /// The listeners, in the order of the settings.
+    listening: Vec<Listening>,
     admin_address: Option<SocketAddr>,
     /// Where `/metrics` and the like are answered, if anywhere.
     pages: Option<SocketAddr>,
     router: Addr<Router>,
+    doorkeeper: Arc<Doorkeeper>,
+    lockout: Lockout,
+    metrics: Metrics,
     sockets: OpenSockets,
     stopping: CancellationToken,
     server: ServerHandle,
     admin_server: Option<ServerHandle>,
+    limits: NodeLimits,
     shutdown: ShutdownTimes,
-    linger: Duration,
 }
 
 impl Service {
@@ -118,18 +134,18 @@ impl Service {
         let router = Arc::default();
         let admin = Admin::new(metrics.clone(), Arc::clone(&router), stopping.clone());
         let (up, mut started) = mpsc::unbounded_channel();
-        let doors = realms.iter().map(|realm| (realm.name.clone(), realm.door.clone()));
+        let doorkeeper = Arc::new(Doorkeeper::new(&limits, sockets.clone()));
+        let lockout = Lockout::new(lockout);
         let clients = Clients {
-            access: Arc::new(Access::new(doors, Lockout::new(lockout), &rand::random())),
+            access: Arc::new(Access::new(lockout.clone(), rand::random())),
             verifier: Verifier::default(),
-            realms: realms.into(),
-            metrics,
-            doorkeeper: Arc::new(Doorkeeper::new(&limits, sockets.clone())),
+            realms,
+            metrics: metrics.clone(),
+            doorkeeper: doorkeeper.clone(),
             stopping: stopping.clone(),
             router,
             up,
         };
-        let linger = listeners.iter().map(|listener| listener.session.linger).max().unwrap_or_default();
         // HTTP is spoken by the first of its kind, unless operators have an address of their own.
         let answering = listeners.iter().position(|listener| listener.kind == ListenerKind::WebSocket);
         let answering = answering.filter(|_| admin_socket.is_none());
@@ -146,7 +162,7 @@ impl Service {
             let admin = (answering == Some(index)).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
-            tls.extend(secured.clone());
+            tls.push(secured.clone());
             let place = listener.place().to_string();
             let (listening, file) = clients
                 .clone()
@@ -165,16 +181,19 @@ impl Service {
             admin_server = Some(admin.serve(socket).map_err(refused)?);
         }
         let server = run(server);
-        let mut router = None;
-        for _ in &urls {
-            router = started.recv().await;
+        let mut listening = Vec::new();
+        // The one worker brings the listeners up in their order.
+        for tls in tls {
+            let Some(entrance) = started.recv().await else {
+                if let Some(admin) = admin_server {
+                    admin.stop(false).await;
+                }
+                return Err(ServiceError::Worker);
+            };
+            listening.push(Listening { entrance, tls });
         }
-        let Some(router) = router else {
-            if let Some(admin) = admin_server {
-                admin.stop(false).await;
-            }
-            return Err(ServiceError::Worker);
-        };
+        let router = listening[0].entrance.router();
+        metrics.configured(SystemTime::now(), false);
         admin.started();
         for url in &urls {
             info!(url, "listening");
@@ -182,21 +201,24 @@ impl Service {
         if let Some(address) = admin_address {
             info!(%address, "answering operators");
         }
-        tls.iter().for_each(Tls::keep_watching);
+        listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(Tls::keep_watching);
         Ok(Self {
             urls,
             addresses,
             _socket_files: socket_files,
-            tls,
+            listening,
             admin_address,
             pages,
             router,
+            doorkeeper,
+            lockout,
+            metrics,
             sockets,
             stopping,
             server,
             admin_server,
+            limits,
             shutdown,
-            linger,
         })
     }
 
@@ -229,13 +251,54 @@ impl Service {
 
     /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
     pub fn reload_certificates(&self) {
-        self.tls.iter().for_each(|tls| tls.reload());
+        self.listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(|tls| tls.reload());
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Calls `alive` so often, each time after the router has answered.
+    pub fn keep_alive(&self, every: Duration, alive: impl Fn() + 'static) {
+        keep_alive(self.router.clone(), every, alive);
+    }
+
+    /// Goes on with other settings: with their realms, their limits, their times, and with what each listener has that
+    /// is not fixed when it begins to listen. The listeners have to be the same, in the same order; what they speak,
+    /// where they listen, whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and
+    /// so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
+    pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
+        let Settings { listeners, admin: _, realms, limits, lockout, shutdown } = settings;
+        let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
+        let read = listeners.iter().map(|listener| read(&listener.tls)).collect::<Result<Vec<_>, _>>();
+        let read = read.map_err(ServiceError::Certificate)?;
+        // If the router is gone, the service ends.
+        let _ = self.router.send(Reload { realms }).await;
+        if limits.sessions != self.limits.sessions {
+            files::raise_limit(limits.sessions);
+        }
+        self.doorkeeper.reload(&limits);
+        self.lockout.configure(lockout);
+        self.limits = limits;
+        self.shutdown = shutdown;
+        self.metrics.forget_certificates();
+        for (listening, (listener, read)) in self.listening.iter().zip(listeners.into_iter().zip(read)) {
+            listening.entrance.reload(listener);
+            if let (Some(tls), Some(read)) = (&listening.tls, read) {
+                tls.take(read);
+            }
+        }
+        Ok(())
     }
 
     /// Admits no more sessions, lets calls be answered, says GOODBYE to all, waits until they are gone or their time
     /// is over, and stops.
     pub async fn stop(self) {
         let ShutdownTimes { wait, calls, spread } = self.shutdown;
+        let linger =
+            self.listening.iter().map(|listening| listening.entrance.terms().listener.session.linger);
+        let linger = linger.max().unwrap_or_default();
         info!(?wait, ?calls, ?spread, "no new sessions are taken");
         self.stopping.cancel();
         tokio::time::sleep(wait).await;
@@ -246,7 +309,7 @@ impl Service {
             warn!("calls are in flight whose time is over");
         }
         let _ = self.router.send(Shutdown { spread }).await;
-        let _ = tokio::time::timeout(spread + self.linger + GRACE, self.sockets.all_closed()).await;
+        let _ = tokio::time::timeout(spread + linger + GRACE, self.sockets.all_closed()).await;
         self.server.stop(false).await;
         if let Some(admin) = self.admin_server {
             admin.stop(false).await;

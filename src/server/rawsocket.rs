@@ -17,7 +17,8 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
     entrance: Arc<Entrance>,
 ) -> io::Result<()> {
     let peer = &caller.peer;
-    let listener = &entrance.listener;
+    let terms = entrance.terms();
+    let listener = &terms.listener;
     let greeting = async {
         let octets = read_request(&mut stream).await?;
         let request = Request::parse(octets, &listener.serializers);
@@ -45,7 +46,8 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static>(
         debug!(%peer, %problem, "a connection ended in its handshake");
     });
     if let Some((Request { serializer, takes }, open)) = greeted? {
-        entrance.begin(stream, BytesMut::new(), caller, (serializer, Framing::RawSocket(takes)), open);
+        let form = (serializer, Framing::RawSocket(takes));
+        entrance.begin(&terms, stream, BytesMut::new(), caller, form, open);
     }
     Ok(())
 }

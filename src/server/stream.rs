@@ -1,6 +1,6 @@
 //! The connection of a client, as the session gets it.
 
-use super::{certificates::names, proxy_protocol, route::Route, tls::Tls};
+use super::{certificates::names, entrance::Entrance, proxy_protocol, route::Route, tls::Tls};
 use crate::Listener;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use realmkeeper_actors::{
@@ -23,7 +23,7 @@ use tracing::debug;
 /// What makes streams of the connections to one listener.
 #[derive(Debug)]
 pub(super) struct Opening {
-    pub(super) listener: Listener,
+    pub(super) entrance: Arc<Entrance>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: Metrics,
 }
@@ -48,14 +48,15 @@ impl Opening {
     pub(super) async fn open(&self, io: TcpStream) -> io::Result<Stream> {
         io.set_nodelay(true)?;
         let peer = io.peer_addr()?;
-        let opened =
-            tokio::time::timeout(self.listener.session.handshake_timeout, self.begin(io, peer)).await;
+        let terms = self.entrance.terms();
+        let limit = terms.listener.session.handshake_timeout;
+        let opened = tokio::time::timeout(limit, self.begin(io, peer, &terms.listener)).await;
         let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         opened.inspect_err(|problem| debug!(%peer, %problem, "a connection was closed before its request"))
     }
 
-    async fn begin(&self, mut io: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
-        let route = self.read_route(&mut io, peer).await?;
+    async fn begin(&self, mut io: TcpStream, peer: SocketAddr, listener: &Listener) -> io::Result<Stream> {
+        let route = self.read_route(&mut io, peer, listener).await?;
         let io = match &self.tls {
             Some(tls) => Io::Tls(Box::new(tls.acceptor().accept(io).await?)),
             None => Io::Plain(io),
@@ -63,9 +64,14 @@ impl Opening {
         Ok(Stream { io, peer, route })
     }
 
-    async fn read_route(&self, io: &mut TcpStream, peer: SocketAddr) -> io::Result<Route> {
+    async fn read_route(
+        &self,
+        io: &mut TcpStream,
+        peer: SocketAddr,
+        listener: &Listener,
+    ) -> io::Result<Route> {
         let mut route = Route::direct(peer);
-        if !self.listener.proxy_protocol {
+        if !listener.proxy_protocol {
             return Ok(route);
         }
         // One that is not whole in time is dropped here.
@@ -74,7 +80,7 @@ impl Opening {
         broken.is_broken = false;
         let header = header.ok_or(io::ErrorKind::UnexpectedEof)?;
         if let Some(client) = header.client {
-            let belief = route.tell(client, &self.listener.trusted_proxies);
+            let belief = route.tell(client, &listener.trusted_proxies);
             self.metrics.proxy_header(ProxyHeader::Proxy, belief);
         }
         Ok(route)

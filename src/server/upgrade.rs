@@ -7,7 +7,7 @@ use super::{
     TEXT,
     caller::Caller,
     doorkeeper::Excess,
-    entrance::{Entrance, Shut},
+    entrance::{Entrance, Shut, Terms},
     origin,
     route::{Misled, Route},
     stream::Stream,
@@ -113,14 +113,15 @@ pub(super) async fn upgrade(
     entrance: Arc<Entrance>,
 ) -> Result<(), actix_web::Error> {
     let direct = framed.io_ref().route();
-    let route = entrance.follow(direct, request.head().headers());
+    let terms = entrance.terms();
+    let route = terms.follow(direct, request.head().headers());
     let peer = route.as_ref().unwrap_or(&direct).client;
     let span = info_span!("upgrade", %peer, path = request.path());
     async {
         let admitted = route.and_then(|route| {
             // What is wrong with a request is told first: pages that may not connect use up nothing of who looks at
             // them.
-            let serializer = entrance.check(request.head())?;
+            let serializer = terms.check(request.head())?;
             let caller = Caller::over(framed.io_ref(), &route);
             let open = entrance.admit(&caller)?;
             Ok((serializer, caller, open))
@@ -131,7 +132,8 @@ pub(super) async fn upgrade(
                 response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, serializer.subprotocol()));
                 send(&mut framed, response, String::new()).await?;
                 let FramedParts { io, read_buf, .. } = framed.into_parts();
-                entrance.begin(io, read_buf, caller, (serializer, Framing::WebSocket), open);
+                let form = (serializer, Framing::WebSocket);
+                entrance.begin(&terms, io, read_buf, caller, form, open);
                 Ok(())
             }
             Err(refusal) => {
@@ -146,8 +148,9 @@ pub(super) async fn upgrade(
 
 /// Answers a request that asks for no upgrade.
 pub(super) async fn no_upgrade(request: HttpRequest, entrance: Data<Entrance>) -> HttpResponse {
-    if request.path() != entrance.listener.path {
-        return HttpResponse::NotFound().content_type(TEXT).body(entrance.elsewhere() + "\n");
+    let terms = entrance.terms();
+    if request.path() != terms.listener.path {
+        return HttpResponse::NotFound().content_type(TEXT).body(terms.elsewhere() + "\n");
     }
     let text = "WAMP clients connect here by WebSocket: the headers Connection: Upgrade and Upgrade: websocket are \
                 missing, which a proxy in front has to pass on\n";
@@ -171,7 +174,7 @@ async fn send(
     Ok(())
 }
 
-impl Entrance {
+impl Terms {
     /// What a request for another path is told.
     fn elsewhere(&self) -> String {
         format!("WAMP clients connect at {}", self.listener.path)

@@ -95,6 +95,15 @@ impl Serving {
         address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
     }
 
+    /// Where it answers `/metrics` and the like, as one of the next lines says.
+    pub(crate) fn admin(&mut self) -> SocketAddr {
+        loop {
+            if let Some(address) = self.line().strip_prefix("admin: http://") {
+                return address.parse().expect("it is an address");
+            }
+        }
+    }
+
     /// The memory that it holds, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status =

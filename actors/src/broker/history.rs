@@ -43,6 +43,17 @@ impl History {
         }
         self.octets += event.octets();
         self.events.push_back(event);
+        self.trim(now);
+    }
+
+    /// Takes over the events of the history that was in its place.
+    pub(super) fn take_over(&mut self, old: Self, now: SystemTime) {
+        (self.events, self.octets) = (old.events, old.octets);
+        self.trim(now);
+    }
+
+    /// Lets go of the oldest events until the others are within the bounds.
+    fn trim(&mut self, now: SystemTime) {
         while let Some(oldest) = self.events.front()
             && (self.events.len() > self.options.events
                 || self.octets > self.options.octets
@@ -65,7 +76,7 @@ impl History {
     }
 
     /// Whether it counts right, and keeps to its bounds.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self) -> bool {
         self.events.len() <= self.options.events
             && self.octets <= self.options.octets

@@ -69,14 +69,48 @@ impl Broker {
             histories: Patterns::default(),
             retained: Retained::new(retention),
         };
+        histories.into_iter().for_each(|options| broker.remember(options, step));
+        broker
+    }
+
+    /// Goes on with other limits, and with these histories. Those that there are keep their events, as far as there is
+    /// room for them.
+    pub(crate) fn reload(
+        &mut self,
+        retention: RetentionLimits,
+        histories: impl IntoIterator<Item = HistoryOptions>,
+        step: &mut Step<'_>,
+    ) {
+        self.retained.limit(retention);
+        let mut forgotten = Vec::new();
+        for subscription in self.subscriptions.values_mut() {
+            forgotten.extend(subscription.history.take().map(|history| (subscription.id, history)));
+        }
+        self.histories = Patterns::default();
         for options in histories {
-            let (topic, matching) = (options.topic.clone(), options.matching);
-            if broker.topics.get(&topic, matching).is_none() {
-                let id = broker.create(topic.clone(), matching, Some(History::new(options)), step);
-                broker.histories.insert(&topic, matching, id);
+            self.remember(options, step);
+        }
+        for (id, history) in forgotten {
+            let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
+            match &mut subscription.history {
+                Some(new) => new.take_over(history, step.now()),
+                None => drop(self.delete_unused(id)),
             }
         }
-        broker
+    }
+
+    /// Keeps events from now on; of two histories of the same topic and match the first counts.
+    fn remember(&mut self, options: HistoryOptions, step: &mut Step<'_>) {
+        let (topic, matching) = (options.topic.clone(), options.matching);
+        if self.histories.get(&topic, matching).is_some() {
+            return;
+        }
+        let known = self.topics.get(&topic, matching);
+        let id = known.unwrap_or_else(|| self.create(topic.clone(), matching, step));
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.history = Some(History::new(options));
+        }
+        self.histories.insert(&topic, matching, id);
     }
 
     /// Subscribes a member: answers it, sends it the retained events that it wants, and announces what is new.
@@ -100,7 +134,7 @@ impl Broker {
             let what = "a session has too many subscriptions";
             return Err(Refusal::TooMany { limit: Limit::Subscriptions, what, most });
         }
-        let id = known.unwrap_or_else(|| self.create(topic, matching, None, step));
+        let id = known.unwrap_or_else(|| self.create(topic, matching, step));
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.subscribers.insert(member.id, member.serializer());
         }
@@ -122,19 +156,13 @@ impl Broker {
         Ok(())
     }
 
-    fn create(
-        &mut self,
-        topic: Uri,
-        matching: Match,
-        history: Option<History>,
-        step: &mut Step<'_>,
-    ) -> SubscriptionId {
+    fn create(&mut self, topic: Uri, matching: Match, step: &mut Step<'_>) -> SubscriptionId {
         let mut id = step.subscription_id();
         while self.subscriptions.contains_key(&id) {
             id = step.subscription_id();
         }
         self.topics.insert(&topic, matching, id);
-        let (created, subscribers) = (step.now(), Map::default());
+        let (created, subscribers, history) = (step.now(), Map::default(), None);
         self.subscriptions.insert(id, Subscription { id, topic, matching, created, subscribers, history });
         id
     }
@@ -173,6 +201,18 @@ impl Broker {
         self.announce_dropped(member.id, &[dropped], roster, step);
     }
 
+    /// Takes from a member the subscriptions that its role does not allow.
+    pub(crate) fn take_back(&mut self, member: &Member, reason: &str, roster: &Roster, step: &mut Step<'_>) {
+        let held = self.by_session.get(&member.id).into_iter().flatten();
+        let held = held.filter_map(|id| self.subscriptions.get(id));
+        let denied = held.filter(|Subscription { topic, matching, .. }| {
+            member.role.authorize(Action::Subscribe, topic, *matching).is_err()
+        });
+        for id in denied.map(|subscription| subscription.id).collect::<Vec<_>>() {
+            self.revoke(member, id, Some(reason), roster, step);
+        }
+    }
+
     /// Forgets all subscriptions of a session; gives what is to be announced.
     pub(crate) fn forget(&mut self, session: SessionId) -> Vec<Dropped> {
         let held = self.by_session.swap_remove(&session).into_iter().flatten();
@@ -188,12 +228,19 @@ impl Broker {
         let subscription = self.subscriptions.get_mut(&id)?;
         subscription.subscribers.swap_remove(&session);
         let is_reserved = subscription.topic.is_reserved();
-        let is_deleted = subscription.subscribers.is_empty() && subscription.history.is_none();
-        if is_deleted {
+        let is_deleted = self.delete_unused(id);
+        Some(Dropped { id, is_reserved, is_deleted })
+    }
+
+    /// Deletes a subscription that nobody holds and that has no history; tells whether it did.
+    fn delete_unused(&mut self, id: SubscriptionId) -> bool {
+        let Some(subscription) = self.subscriptions.get(&id) else { return false };
+        let is_unused = subscription.subscribers.is_empty() && subscription.history.is_none();
+        if is_unused {
             self.topics.remove(&subscription.topic, subscription.matching);
             self.subscriptions.swap_remove(&id);
         }
-        Some(Dropped { id, is_reserved, is_deleted })
+        is_unused
     }
 
     /// Announces what a session does not hold any more.
@@ -261,7 +308,7 @@ impl Broker {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let pairs = |(session, held): (&SessionId, &Set<SubscriptionId>)| {
             is_member(*session)

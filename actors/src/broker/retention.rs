@@ -32,6 +32,11 @@ impl Retained {
         Self { limits, by_topic: BTreeMap::new(), events: 0, octets: 0 }
     }
 
+    /// Goes on with other limits. What there is beyond them stays until others take its place.
+    pub(super) fn limit(&mut self, limits: RetentionLimits) {
+        self.limits = limits;
+    }
+
     /// Retains an event in the place of those that nobody would receive any more. Where there is no room, nothing
     /// changes.
     pub(super) fn keep(&mut self, event: Arc<Kept>) -> Result<(), Refusal> {
@@ -75,7 +80,7 @@ impl Retained {
     }
 
     /// Whether it counts right, and keeps to its limits.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self) -> bool {
         let all = || self.by_topic.values().flatten();
         all().count() == self.events

@@ -122,6 +122,34 @@ impl Dealer {
         }
     }
 
+    /// Takes from a member the registrations that its role does not allow. Calls that it has not answered yet stay
+    /// valid.
+    pub(crate) fn take_back(
+        &mut self,
+        member: &Member,
+        reason: &str,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Changes {
+        let mut changes = Changes::new();
+        let held = self.registrations.held_by(member.id);
+        let denied = held.filter(|(_, Registration { procedure, matching, .. })| {
+            member.role.authorize(Action::Register, procedure, *matching).is_err()
+        });
+        for registration in denied.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.revoke(registration, member.id, Some(reason), roster, step, &mut changes);
+        }
+        changes
+    }
+
+    /// Answers the calls of a member that are in flight, since it is sent away together with those who carry them out.
+    pub(crate) fn cut_off(&mut self, caller: SessionId, roster: &Roster, step: &mut Step<'_>) {
+        for (callee, invocation) in self.calls.made_by(caller).into_values() {
+            let (refusal, outcome) = (Refusal::RealmClosed, CallOutcome::Canceled);
+            self.interrupt_and_end(callee, invocation, &refusal, outcome, roster, step);
+        }
+    }
+
     /// Forgets a session that is no member any more: who carries out its calls is told to stop, who waits for
     /// its answers gets an ERROR, and its registrations are gone.
     pub(crate) fn forget(&mut self, session: SessionId, roster: &Roster, step: &mut Step<'_>) -> Changes {
@@ -151,7 +179,7 @@ impl Dealer {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         self.registrations.is_sound(&is_member)
             && self.calls.is_sound(&is_member)

@@ -133,7 +133,7 @@ impl Questions {
     }
 
     /// Whether no question is to a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let is_sound = |(asked, question): (&Asked, &Question)| {
             is_member(asked.0) && self.timeouts.contains(question.due, asked.0, asked.1)

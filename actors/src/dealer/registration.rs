@@ -93,6 +93,15 @@ impl Registrations {
         self.all.iter().map(|(id, registration)| (*id, registration))
     }
 
+    /// Those that a session is a callee of.
+    pub(super) fn held_by(
+        &self,
+        session: SessionId,
+    ) -> impl Iterator<Item = (RegistrationId, &Registration)> {
+        let held = self.by_session.get(&session).into_iter().flatten();
+        held.filter_map(|id| Some((*id, self.all.get(id)?)))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
@@ -219,7 +228,7 @@ impl Registrations {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let held = self.by_session.iter().all(|(session, held)| {
             let is_callee = |id: &RegistrationId| {

@@ -3,7 +3,6 @@
 
 use super::{Realm, RealmOptions};
 use crate::{
-    ban::BanList,
     cause::Cause,
     codec::{Arguments, Serializer},
     collections::Map,
@@ -16,6 +15,7 @@ use crate::{
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
     session::{
+        access::Admission,
         actor::{Answered, Ended},
         handshake::Refused,
     },
@@ -46,6 +46,8 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct RealmActor {
     name: Uri,
     realm: Realm,
+    /// Who is let in, and as what.
+    admission: Arc<Admission>,
     peers: Map<SessionId, Peer>,
     chance: StdRng,
     framer: Framer,
@@ -61,8 +63,8 @@ pub struct RealmActor {
     asking: Map<u64, Recipient<Answered>>,
     /// The number of the next of them.
     newcomer: u64,
-    /// Whether everybody is sent away, since the router stops.
-    is_closed: bool,
+    /// Why everybody is sent away.
+    closed: Option<Closed>,
 }
 
 /// How a member is reached.
@@ -76,19 +78,39 @@ struct Peer {
     held: usize,
 }
 
+/// Why a realm has no members any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Closed {
+    /// The router stops.
+    Stopping,
+    /// The realm is not configured any more.
+    Removed,
+}
+
+impl Closed {
+    /// Why its sessions leave.
+    fn cause(self) -> Cause {
+        match self {
+            Self::Stopping => Cause::Shutdown,
+            Self::Removed => Cause::RealmClosed,
+        }
+    }
+}
+
 impl RealmActor {
     pub(crate) fn new(
         name: Uri,
         options: RealmOptions,
-        bans: BanList,
+        admission: Arc<Admission>,
         router: Addr<Router>,
         metrics: RealmMetrics,
     ) -> Self {
         let mut chance = StdRng::from_rng(&mut rand::rng());
         let mut step = Step::new(SystemTime::now(), Duration::ZERO, &mut chance);
         Self {
-            realm: Realm::new(name.clone(), options, bans, &mut step),
+            realm: Realm::new(name.clone(), options, admission.bans.clone(), &mut step),
             name,
+            admission,
             peers: Map::default(),
             chance,
             framer: Framer::default(),
@@ -99,7 +121,7 @@ impl RealmActor {
             metrics,
             asking: Map::default(),
             newcomer: 0,
-            is_closed: false,
+            closed: None,
         }
     }
 
@@ -338,10 +360,16 @@ impl Handler<Join> for RealmActor {
     type Result = Result<Membership, Refused>;
 
     fn handle(&mut self, join: Join, context: &mut Self::Context) -> Self::Result {
-        if self.is_closed {
-            return Err(Refused::Stopping);
+        match self.closed {
+            Some(Closed::Stopping) => return Err(Refused::Stopping),
+            Some(Closed::Removed) => return Err(Refused::NoSuchRealm(self.name.clone())),
+            None => {}
         }
-        let Join { newcomer, outbox, session } = join;
+        let Join { mut newcomer, outbox, session } = join;
+        // The door may be another than the one that it came in by.
+        let Newcomer { authmethod, authid, role, .. } = &newcomer;
+        let role = self.admission.role_of(authmethod, authid.as_deref(), &role.name);
+        newcomer.role = role.ok_or(Refused::AccessChanged)?;
         let (serializer, framing) = (newcomer.transport.serializer, newcomer.transport.framing);
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
@@ -379,7 +407,7 @@ impl Handler<Ask> for RealmActor {
 
     fn handle(&mut self, ask: Ask, context: &mut Self::Context) {
         let Ask { procedure, arguments, session } = ask;
-        if self.is_closed {
+        if self.closed.is_some() {
             return session.do_send(Answered { reply: Reply::None });
         }
         let newcomer = self.newcomer;
@@ -473,31 +501,53 @@ impl Handler<Drain> for RealmActor {
     }
 }
 
-/// The router stops: everybody is sent away, one after the other over this time.
+/// The configuration has changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReloadRealm {
+    pub(crate) options: RealmOptions,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl Handler<ReloadRealm> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, reload: ReloadRealm, context: &mut Self::Context) {
+        let ReloadRealm { options, admission } = reload;
+        self.admission = admission.clone();
+        let role_of =
+            |member: &Member| admission.role_of(member.authmethod, Some(&member.authid), member.authrole());
+        if let Some(((), effects)) = self.step(context, |realm, step| realm.reload(options, role_of, step)) {
+            self.carry_out(effects, context);
+        }
+    }
+}
+
+/// Nobody is let in any more, and everybody is sent away, one after the other over this time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Close {
+    pub(crate) why: Closed,
     pub(crate) spread: Duration,
 }
 
 impl Handler<Close> for RealmActor {
     type Result = ();
 
-    fn handle(&mut self, Close { spread }: Close, context: &mut Self::Context) {
-        self.is_closed = true;
+    fn handle(&mut self, Close { why, spread }: Close, context: &mut Self::Context) {
+        self.closed = Some(why);
         if spread < TICK {
-            return self.close(context);
+            return self.close(why.cause(), context);
         }
         let (began, all) = (Instant::now(), self.peers.len());
         let mut sessions = self.peers.keys().copied().collect::<Vec<_>>();
         context.run_interval(TICK, move |realm, context| {
             let left = 1.0 - began.elapsed().as_secs_f64() / spread.as_secs_f64();
             if left <= 0.0 {
-                return realm.close(context);
+                return realm.close(why.cause(), context);
             }
             for session in sessions.drain(sessions.len().min((all as f64 * left).ceil() as usize)..) {
-                let leave =
-                    |realm: &mut Realm, step: &mut Step<'_>| realm.leave(session, Cause::Shutdown, step);
+                let leave = |realm: &mut Realm, step: &mut Step<'_>| realm.leave(session, why.cause(), step);
                 if let Some(((), effects)) = realm.step(context, leave) {
                     realm.carry_out(effects, context);
                 }
@@ -508,10 +558,11 @@ impl Handler<Close> for RealmActor {
 
 impl RealmActor {
     /// Sends away all that there are.
-    fn close(&mut self, context: &mut Context<Self>) {
-        if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&Cause::Shutdown, step)) {
+    fn close(&mut self, cause: Cause, context: &mut Context<Self>) {
+        if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&cause, step)) {
             self.carry_out(effects, context);
         }
+        self.metrics.show_nothing();
     }
 }
 
@@ -524,6 +575,9 @@ impl Handler<Show> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, _: Show, _: &mut Self::Context) {
+        if let Some(Closed::Removed) = self.closed {
+            return;
+        }
         self.metrics.show(&Figures {
             subscriptions: self.realm.subscriptions(),
             registrations: self.realm.registrations(),

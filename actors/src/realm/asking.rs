@@ -240,7 +240,7 @@ impl Realm {
     }
 
     /// Whether what waits is what is asked about.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_holding_soundly(&self) -> bool {
         self.settled.is_empty()
             && self

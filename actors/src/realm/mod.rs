@@ -20,14 +20,14 @@ use crate::{
         value::Dict,
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
-    permission::{Action, Beyond, SessionsPerAuthid},
+    permission::{Action, Beyond, Role, SessionsPerAuthid},
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::{CallOutcome, Step},
     verdict::Verdicts,
 };
 use asking::Held;
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 pub mod actor;
 mod asking;
@@ -70,6 +70,12 @@ const DEALER_FEATURES: Features = Features::of(&[
 
 /// The name by which the router introduces itself.
 const AGENT: &str = concat!("realmkeeper-", env!("CARGO_PKG_VERSION"));
+
+/// What those are told who understand it from whom something is taken back that their role does not allow any more.
+const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
+
+/// What those are told whom the realm gives no role any more, or another.
+const NO_ROLE: &str = "the configuration changed: this session would not be let in with its role any more";
 
 /// How a realm takes what clients send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +165,12 @@ impl Default for RealmLimits {
 impl RealmOptions {
     /// The broker of a realm that begins.
     fn broker(&self, step: &mut Step<'_>) -> Broker {
+        Broker::new(self.retention(), self.histories.iter().cloned(), step)
+    }
+
+    fn retention(&self) -> RetentionLimits {
         let RealmLimits { retained: events, retained_octets: octets, .. } = self.limits;
-        Broker::new(RetentionLimits { events, octets }, self.histories.iter().cloned(), step)
+        RetentionLimits { events, octets }
     }
 }
 
@@ -216,6 +226,42 @@ impl Realm {
         self.is_draining = true;
     }
 
+    /// Goes on with these options, and with the role that each member has now. What a member holds and its role does
+    /// not allow any more is taken back; a member without a role leaves. Which request ids are taken changes for
+    /// those who join from now on. What is beyond a limit that was lowered stays.
+    pub fn reload(
+        &mut self,
+        options: RealmOptions,
+        role_of: impl Fn(&Member) -> Option<Arc<Role>>,
+        step: &mut Step<'_>,
+    ) {
+        self.broker.reload(options.retention(), options.histories.iter().cloned(), step);
+        self.bans.configure(options.bans.clone(), options.limits.bans);
+        self.options = options;
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        for session in self.roster.ids().collect::<Vec<_>>() {
+            let Some(member) = self.roster.get(session) else { continue };
+            match role_of(member) {
+                Some(role) => {
+                    if self.roster.replace_role(session, role) {
+                        changed.push(session);
+                    }
+                }
+                None => gone.push(session),
+            }
+        }
+        for session in changed {
+            let Some(member) = self.roster.get(session) else { continue };
+            self.broker.take_back(member, NOT_AUTHORIZED, &self.roster, step);
+            let changes = self.dealer.take_back(member, NOT_AUTHORIZED, &self.roster, step);
+            self.tell(&changes, step);
+        }
+        for session in gone {
+            self.part_with(session, Cause::Policy(NO_ROLE.into()), step);
+        }
+        self.settle(step);
+    }
+
     fn uri_rules(&self) -> UriRules {
         UriRules { characters: self.options.uris, longest: self.options.limits.uri_length }
     }
@@ -237,7 +283,8 @@ impl Realm {
         let Newcomer { authid, role, authmethod, authprovider, authextra, transport, roles, .. } = newcomer;
         let is_anonymous = authid.is_none();
         let authid = authid.unwrap_or_else(|| step.authid().into());
-        let (since, next_request) = (step.now(), RequestId::FIRST);
+        let since = step.now();
+        let next_request = (self.options.request_ids == RequestIds::Strict).then_some(RequestId::FIRST);
         let member = Member {
             id,
             authid,
@@ -319,6 +366,9 @@ impl Realm {
 
     /// Forgets a session; what that settles goes on later in the step.
     fn part_with(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        if cause.is_of_the_realm() {
+            self.dealer.cut_off(session, &self.roster, step);
+        }
         let Some(member) = self.roster.remove(session) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
@@ -342,6 +392,9 @@ impl Realm {
     /// Ends every session, for a cause that nobody remains to be told of.
     pub fn close(&mut self, cause: &Cause, step: &mut Step<'_>) {
         debug_assert!(!cause.is_announced(), "nobody remains to be told");
+        for session in self.roster.ids() {
+            self.dealer.cut_off(session, &self.roster, step);
+        }
         let roster = std::mem::take(&mut self.roster);
         self.broker = self.options.broker(step);
         (self.dealer, self.testaments, self.held, self.settled) = Default::default();
@@ -512,14 +565,13 @@ impl Realm {
         if matches!(sequel, Sequel::Part | Sequel::Late) {
             return Ok(sequel);
         }
-        if self.options.request_ids == RequestIds::Strict
-            && let Some(member) = self.roster.get_mut(from)
+        if let Some(member) = self.roster.get_mut(from)
+            && let Some(expected) = member.next_request
         {
-            let expected = member.next_request;
             if found != expected {
                 return Err(Violation::OutOfSequence { found, expected });
             }
-            member.next_request = expected.next();
+            member.next_request = Some(expected.next());
         }
         if sequel == Sequel::Conflict {
             return Err(Violation::RequestInFlight(found));
@@ -697,8 +749,8 @@ impl Realm {
     }
 
     /// Whether no index names a session that is not a member, and all indices agree.
-    #[cfg(test)]
-    fn is_sound(&self) -> bool {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn is_sound(&self) -> bool {
         let is_member = |session| self.roster.contains(session);
         self.roster.is_sound()
             && self.broker.is_sound(is_member)

@@ -1,19 +1,23 @@
 //! The router as an actor: it starts the realms, replaces one that failed, and sends everybody away at the end.
 
+use super::RealmSettings;
 use crate::{
-    ban::BanList,
     collections::Map,
     message::uri::Uri,
     metrics::{Metrics, RealmMetrics},
     realm::{
         RealmOptions,
-        actor::{Ask, Close, Drain, Join, Membership, RealmActor, Show},
+        actor::{Ask, Close, Closed, Drain, Join, Membership, RealmActor, ReloadRealm, Show},
     },
-    session::{access::Access, actor::Answered, handshake::Refused},
+    session::{
+        access::{Access, Admission},
+        actor::Answered,
+        handshake::Refused,
+    },
     step::Reply,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,52 +25,81 @@ use tracing::{info, warn};
 #[derive(Debug)]
 pub struct Router {
     realms: Map<Uri, Hosted>,
+    access: Arc<Access>,
     metrics: Metrics,
     is_stopping: bool,
 }
 
 /// A realm of the router.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Hosted {
     options: RealmOptions,
-    bans: BanList,
+    admission: Arc<Admission>,
     metrics: RealmMetrics,
-    actor: Option<Addr<RealmActor>>,
+    actor: Addr<RealmActor>,
 }
 
 impl Hosted {
-    /// Starts the realm, or starts it again.
-    fn start(&mut self, name: Uri, router: Addr<Router>) {
-        let (options, bans, metrics) = (self.options.clone(), self.bans.clone(), self.metrics.clone());
-        self.actor = Some(RealmActor::new(name, options, bans, router, metrics).start());
+    /// Starts a realm.
+    fn new(
+        name: &Uri,
+        options: RealmOptions,
+        admission: Arc<Admission>,
+        metrics: RealmMetrics,
+        router: Addr<Router>,
+    ) -> Self {
+        let realm =
+            RealmActor::new(name.clone(), options.clone(), admission.clone(), router, metrics.clone());
+        Self { options, admission, metrics, actor: realm.start() }
+    }
+
+    /// The same realm, which is told of its new configuration.
+    fn reload(self, options: RealmOptions, admission: Arc<Admission>) -> Self {
+        self.actor.do_send(ReloadRealm { options: options.clone(), admission: admission.clone() });
+        Self { options, admission, ..self }
     }
 }
 
 impl Router {
-    /// A router with these realms, whose doors are in `access`.
-    pub fn new(
-        realms: impl IntoIterator<Item = (Uri, RealmOptions)>,
-        access: &Access,
-        metrics: Metrics,
-    ) -> Self {
-        let host = |(name, options): (Uri, _)| {
-            let (bans, metrics) = (access.bans(&name), metrics.realm(&name));
-            let hosted = Hosted { options, bans, metrics, actor: None };
-            (name, hosted)
-        };
-        let realms = realms.into_iter().map(host).collect();
-        Self { realms, metrics, is_stopping: false }
+    /// Starts a router with these realms, each name once. Their doors stand in `access` from now on.
+    pub fn host(realms: Vec<RealmSettings>, access: Arc<Access>, metrics: Metrics) -> Addr<Self> {
+        Self::create(|context| {
+            let mut router = Self { realms: Map::default(), access, metrics, is_stopping: false };
+            router.reload(realms, context);
+            router
+        })
+    }
+
+    /// Has these realms from now on. The doors and all that is told to the realms change in one turn: whoever has seen
+    /// a new door comes to its realm after the news.
+    fn reload(&mut self, realms: Vec<RealmSettings>, context: &mut Context<Self>) {
+        self.access.replace(realms.iter().map(|realm| (realm.name.clone(), realm.door.clone())));
+        let mut before = std::mem::take(&mut self.realms);
+        for RealmSettings { name, options, .. } in realms {
+            let Some(admission) = self.access.admission(&name) else { continue };
+            let realm = match before.swap_remove(&name) {
+                Some(realm) => realm.reload(options, admission),
+                None => Hosted::new(&name, options, admission, self.metrics.realm(&name), context.address()),
+            };
+            self.realms.insert(name, realm);
+        }
+        for realm in before.into_values() {
+            realm.actor.do_send(Close { why: Closed::Removed, spread: Duration::ZERO });
+        }
     }
 }
 
 impl Actor for Router {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, context: &mut Self::Context) {
-        for (name, realm) in &mut self.realms {
-            realm.start(name.clone(), context.address());
-        }
-    }
+/// These are the realms from now on. The sessions of a realm that is not among them are sent away; those of the others
+/// stay, as far as [`Realm::reload`](crate::realm::Realm::reload) says so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reload {
+    /// The realms, each name once.
+    pub realms: Vec<RealmSettings>,
 }
 
 /// A session asks to join a realm.
@@ -83,8 +116,8 @@ impl Handler<JoinRealm> for Router {
     fn handle(&mut self, JoinRealm { realm, join }: JoinRealm, _: &mut Self::Context) -> Self::Result {
         let found = match self.realms.get(&realm) {
             _ if self.is_stopping => Err(Refused::Stopping),
-            Some(Hosted { actor: Some(found), .. }) => Ok(found.clone()),
-            Some(Hosted { actor: None, .. }) | None => Err(Refused::NoSuchRealm(realm)),
+            Some(Hosted { actor, .. }) => Ok(actor.clone()),
+            None => Err(Refused::NoSuchRealm(realm)),
         };
         Box::pin(async move { found?.send(join).await.unwrap_or(Err(Refused::RealmFailed)) })
     }
@@ -103,7 +136,7 @@ impl Handler<AskRealm> for Router {
 
     fn handle(&mut self, AskRealm { realm, ask }: AskRealm, _: &mut Self::Context) {
         match self.realms.get(&realm) {
-            Some(Hosted { actor: Some(found), .. }) if !self.is_stopping => found.do_send(ask),
+            Some(found) if !self.is_stopping => found.actor.do_send(ask),
             Some(_) | None => ask.session.do_send(Answered { reply: Reply::None }),
         }
     }
@@ -122,13 +155,33 @@ impl Handler<RealmFailed> for Router {
 
     fn handle(&mut self, failed: RealmFailed, context: &mut Self::Context) {
         if let Some(realm) = self.realms.get_mut(&failed.name)
-            && realm.actor == Some(failed.realm)
+            && realm.actor == failed.realm
         {
             warn!(realm = %failed.name, "the realm is replaced");
             realm.metrics.restarted();
-            realm.start(failed.name, context.address());
+            let Hosted { options, admission, metrics, .. } = realm.clone();
+            *realm = Hosted::new(&failed.name, options, admission, metrics, context.address());
         }
     }
+}
+
+impl Handler<Reload> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Reload { realms }: Reload, context: &mut Self::Context) {
+        self.reload(realms, context);
+    }
+}
+
+/// Say that the router is at work.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Respond;
+
+impl Handler<Respond> for Router {
+    type Result = ();
+
+    fn handle(&mut self, _: Respond, _: &mut Self::Context) {}
 }
 
 /// Take no more calls. The answer comes when none is in flight.
@@ -140,10 +193,9 @@ impl Handler<FinishCalls> for Router {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: FinishCalls, _: &mut Self::Context) -> Self::Result {
-        let realms = self.realms.values().filter_map(|realm| realm.actor.as_ref());
-        let finished = realms.map(|realm| {
+        let finished = self.realms.values().map(|realm| {
             let finished = CancellationToken::new();
-            realm.do_send(Drain(finished.clone().drop_guard()));
+            realm.actor.do_send(Drain(finished.clone().drop_guard()));
             finished
         });
         let finished: Vec<_> = finished.collect();
@@ -169,8 +221,8 @@ impl Handler<Shutdown> for Router {
     fn handle(&mut self, Shutdown { spread }: Shutdown, _: &mut Self::Context) {
         info!("the router stops");
         self.is_stopping = true;
-        for realm in self.realms.values().filter_map(|realm| realm.actor.as_ref()) {
-            realm.do_send(Close { spread });
+        for realm in self.realms.values() {
+            realm.actor.do_send(Close { why: Closed::Stopping, spread });
         }
     }
 }
@@ -185,7 +237,7 @@ impl Handler<Gather> for Router {
 
     fn handle(&mut self, _: Gather, _: &mut Self::Context) -> Self::Result {
         self.realms.values().for_each(|realm| realm.metrics.show_mailbox());
-        let realms: Vec<_> = self.realms.values().filter_map(|realm| realm.actor.clone()).collect();
+        let realms: Vec<_> = self.realms.values().map(|realm| realm.actor.clone()).collect();
         let metrics = self.metrics.clone();
         Box::pin(async move {
             for realm in realms {
@@ -210,6 +262,17 @@ pub async fn gather(router: &Addr<Router>, metrics: &Metrics) -> String {
     })
 }
 
+/// Calls `alive` so often, each time after the router has answered, for as long as there is a router. Has to be called
+/// in an actix system.
+pub fn keep_alive(router: Addr<Router>, every: Duration, alive: impl Fn() + 'static) {
+    actix::spawn(async move {
+        while router.send(Respond).await.is_ok() {
+            alive();
+            actix::clock::sleep(every).await;
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +281,11 @@ mod tests {
         message::feature::Roles,
         permission::Role,
         roster::{Channel, Newcomer, Transport},
-        session::actor::Ended,
+        session::{
+            access::{Door, Principal, Ticket},
+            actor::Ended,
+            lockout::Lockout,
+        },
         transport::framing::Framing,
         transport::outbox::Outbox,
     };
@@ -237,12 +304,13 @@ mod tests {
         fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
     }
 
-    fn join() -> Join {
+    /// Somebody who was let in by this method, with a role of this name.
+    fn join(authmethod: &'static str, authid: Option<&str>, role: &str) -> Join {
         let newcomer = Newcomer {
             promised: None,
-            authid: None,
-            role: Role::unrestricted("anonymous").into(),
-            authmethod: "anonymous",
+            authid: authid.map(Into::into),
+            role: Role::unrestricted(role).into(),
+            authmethod,
             authprovider: "static",
             authextra: None,
             transport: Transport {
@@ -258,29 +326,100 @@ mod tests {
         Join { newcomer, outbox: Arc::new(Outbox::new(1 << 20)), session: Anybody.start().recipient() }
     }
 
+    fn anonymous() -> Join {
+        join("anonymous", None, "anonymous")
+    }
+
+    /// A realm in which the anonymous have this role, and joe that one.
+    fn settings(name: &str, anonymous: &str, joe: Option<&str>) -> RealmSettings {
+        let role = |name| Arc::new(Role::unrestricted(name));
+        let principal = |name| Principal {
+            authid: "joe".into(),
+            role: role(name),
+            credentials: Ticket::plain("secret123").into(),
+        };
+        let door = Door {
+            anonymous: Some(role(anonymous)),
+            principals: joe.map(principal).into_iter().collect(),
+            ..Door::default()
+        };
+        RealmSettings { name: name.into(), options: RealmOptions::default(), door }
+    }
+
+    fn host(realms: Vec<RealmSettings>) -> Addr<Router> {
+        Router::host(realms, Access::new(Lockout::default(), [7; 32]).into(), Metrics::default())
+    }
+
+    async fn ask(router: &Addr<Router>, realm: &str, join: Join) -> Result<Membership, Refused> {
+        router.send(JoinRealm { realm: realm.into(), join }).await.unwrap()
+    }
+
     #[test]
     fn who_asks_to_join_when_the_router_or_the_realm_stops_is_told_so() {
         actix::System::new().block_on(async {
-            let name = || Uri::from("realm1");
-            let router =
-                Router::new([(name(), RealmOptions::default())], &Access::default(), Metrics::default());
-            let router = router.start();
+            let router = host(vec![settings("realm1", "anonymous", None)]);
+            assert!(ask(&router, "realm1", anonymous()).await.is_ok());
+            let access = Access::new(Lockout::default(), [7; 32]);
+            access.replace([("realm1".into(), Door::default())]);
             let realm = RealmActor::new(
-                name(),
+                "realm1".into(),
                 RealmOptions::default(),
-                BanList::default(),
+                access.admission("realm1").unwrap(),
                 router.clone(),
-                Metrics::default().realm(&name()),
+                Metrics::default().realm(&"realm1".into()),
             )
             .start();
-            assert!(realm.send(join()).await.unwrap().is_ok());
-            realm.do_send(Close { spread: Duration::ZERO });
-            assert_eq!(realm.send(join()).await.unwrap().err(), Some(Refused::Stopping));
-
-            let ask = || JoinRealm { realm: name(), join: join() };
-            assert!(router.send(ask()).await.unwrap().is_ok());
+            for (why, refused) in [
+                (Closed::Stopping, Refused::Stopping),
+                (Closed::Removed, Refused::NoSuchRealm("realm1".into())),
+            ] {
+                realm.do_send(Close { why, spread: Duration::ZERO });
+                assert_eq!(realm.send(anonymous()).await.unwrap().err(), Some(refused));
+            }
             router.do_send(Shutdown { spread: Duration::ZERO });
-            assert_eq!(router.send(ask()).await.unwrap().err(), Some(Refused::Stopping));
+            assert_eq!(ask(&router, "realm1", anonymous()).await.err(), Some(Refused::Stopping));
+        });
+    }
+
+    #[test]
+    fn who_comes_by_an_old_door_is_let_in_only_as_the_new_one_would() {
+        actix::System::new().block_on(async {
+            let router = host(vec![
+                settings("realm1", "anonymous", Some("backend")),
+                settings("realm2", "anonymous", None),
+            ]);
+            let joe = || join("ticket", Some("joe"), "backend");
+            let kept = ask(&router, "realm1", joe()).await.unwrap();
+            assert!(ask(&router, "realm2", anonymous()).await.is_ok());
+            router.do_send(Reload {
+                realms: vec![settings("realm1", "guest", Some("backend")), settings("realm3", "guest", None)],
+            });
+            assert!(ask(&router, "realm1", joe()).await.is_ok());
+            assert_eq!(ask(&router, "realm1", anonymous()).await.err(), Some(Refused::AccessChanged));
+            let guest = || join("anonymous", None, "guest");
+            for realm in ["realm1", "realm3"] {
+                assert!(ask(&router, realm, guest()).await.is_ok());
+            }
+            let gone = Refused::NoSuchRealm("realm2".into());
+            assert_eq!(ask(&router, "realm2", guest()).await.err(), Some(gone));
+            for role in [None, Some("other")] {
+                router.do_send(Reload { realms: vec![settings("realm1", "guest", role)] });
+                assert_eq!(ask(&router, "realm1", joe()).await.err(), Some(Refused::AccessChanged));
+            }
+            drop(kept);
+        });
+    }
+
+    #[test]
+    fn the_doors_change_together_with_the_realms() {
+        actix::System::new().block_on(async {
+            let access = Arc::new(Access::new(Lockout::default(), [7; 32]));
+            let router =
+                Router::host(vec![settings("realm1", "anonymous", None)], access.clone(), Metrics::default());
+            let names = || ["realm1", "realm2"].map(|realm| access.admission(realm).is_some());
+            assert_eq!(names(), [true, false], "before the first message");
+            router.send(Reload { realms: vec![settings("realm2", "anonymous", None)] }).await.unwrap();
+            assert_eq!(names(), [false, true]);
         });
     }
 
@@ -294,6 +433,26 @@ mod tests {
         let busy = Context::<Router>::new();
         let text = scrape(&busy.address());
         assert!(text.contains("\nrealmkeeper_stale_scrapes_total 1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_router_is_alive_only_while_it_answers() {
+        actix_rt::System::new().block_on(async {
+            let busy = Context::<Router>::new();
+            let (alive, mut told) = tokio::sync::mpsc::unbounded_channel();
+            keep_alive(busy.address(), Duration::ZERO, move || {
+                let _ = alive.send(());
+            });
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(told.try_recv().is_err(), "it has not answered");
+            let (realms, access, metrics) =
+                (Map::default(), Access::new(Lockout::default(), [7; 32]).into(), Metrics::default());
+            let router = busy.run(Router { realms, access, metrics, is_stopping: false });
+            assert_eq!([told.recv().await, told.recv().await], [Some(()); 2]);
+            drop(router);
+        });
     }
 
     #[test]

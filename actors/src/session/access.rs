@@ -11,14 +11,15 @@ use super::{
     lockout::Lockout,
 };
 use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
-use std::sync::Arc;
+use arc_swap::ArcSwap;
+use std::{fmt, sync::Arc};
 
-/// The doors of all realms.
-#[derive(Debug, Default)]
+/// The doors of all realms. The router replaces them when its configuration changes.
 pub struct Access {
-    realms: Map<Uri, Admission>,
+    secret: [u8; 32],
+    realms: ArcSwap<Map<Uri, Arc<Admission>>>,
     /// Who has to wait.
-    pub(crate) lockout: Lockout,
+    pub lockout: Lockout,
 }
 
 /// The door of one realm.
@@ -121,25 +122,33 @@ pub(crate) struct Admission {
     pub(crate) decoy_kdf: scram::Kdf,
 }
 
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("realms", &self.realms).finish_non_exhaustive()
+    }
+}
+
 impl Access {
-    /// The doors of these realms. By the secret it is made up what those are asked who are not known; as long as it is
-    /// the same, each is asked the same.
-    pub fn new(realms: impl IntoIterator<Item = (Uri, Door)>, lockout: Lockout, secret: &[u8; 32]) -> Self {
-        let admissions = realms.into_iter().map(|(realm, door)| {
-            let decoy = Decoy::new(secret, &realm);
-            (realm, Admission::new(door, decoy))
-        });
-        Self { realms: admissions.collect(), lockout }
+    /// No doors yet. By the secret it is made up what those are asked who are not known; as long as it is the same, each is
+    /// asked the same.
+    pub fn new(lockout: Lockout, secret: [u8; 32]) -> Self {
+        Self { secret, realms: ArcSwap::default(), lockout }
     }
 
-    /// Who is not let in to a realm.
-    pub(crate) fn bans(&self, realm: &str) -> BanList {
-        self.admission(realm).map(|admission| admission.bans.clone()).unwrap_or_default()
+    /// Has the doors of these realms from now on, and no others. Who was banned from one of them by a procedure stays so.
+    pub(crate) fn replace(&self, realms: impl IntoIterator<Item = (Uri, Door)>) {
+        let before = self.realms.load_full();
+        let admissions = realms.into_iter().map(|(realm, door)| {
+            let decoy = Decoy::new(&self.secret, &realm);
+            let bans = before.get(&realm).map(|before| before.bans.clone()).unwrap_or_default();
+            (realm, Arc::new(Admission { bans, ..Admission::new(door, decoy) }))
+        });
+        self.realms.store(Arc::new(admissions.collect()));
     }
 
     /// How a realm admits; `None` if there is no such realm.
-    pub(crate) fn admission(&self, realm: &str) -> Option<&Admission> {
-        self.realms.get(realm)
+    pub(crate) fn admission(&self, realm: &str) -> Option<Arc<Admission>> {
+        self.realms.load().get(realm).cloned()
     }
 }
 
@@ -207,6 +216,33 @@ impl Admission {
         self.authenticators.iter().find(|(asked, _)| *asked == method).map(|(_, procedure)| procedure)
     }
 
+    /// The role of this name, if components can give it.
+    pub(super) fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| &*role.name == name)
+    }
+
+    /// The role of somebody who was let in with a role of this name: by this door or, if the configuration has changed
+    /// since, by the one that was in its place. `None` if this one would give no such role; whether it would ask for
+    /// the same proof does not matter.
+    pub(crate) fn role_of(&self, authmethod: &str, authid: Option<&str>, role: &str) -> Option<Arc<Role>> {
+        let method = Method::from_name(authmethod)?;
+        // A component may give every role.
+        let of_component = || self.authenticator(method).and_then(|_| self.role(role));
+        let given = match method {
+            Method::Anonymous => self.anonymous.as_ref().or_else(of_component),
+            Method::Jwt => self.jwt.as_ref().and_then(|rules| rules.role.named(role)),
+            Method::Ticket | Method::WampCra | Method::WampScram | Method::Cryptosign | Method::Tls => {
+                let principal = authid.and_then(|authid| self.principal(authid));
+                let is_asked_about = |principal: &&Principal| {
+                    self.authenticator(method).is_some() && !principal.credentials.serve(method)
+                };
+                let known = principal.filter(|principal| !is_asked_about(principal));
+                known.map(|principal| &principal.role).or_else(of_component)
+            }
+        };
+        given.filter(|given| *given.name == *role).cloned()
+    }
+
     /// Who has this authid.
     pub(crate) fn principal(&self, authid: &str) -> Option<&Principal> {
         self.principals.get(authid)
@@ -235,14 +271,60 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_was_let_in_keeps_a_role_of_the_same_name_only() {
+        let role = |name| Arc::new(Role::unrestricted(name));
+        let joe =
+            Principal { authid: "joe".into(), role: role("backend"), credentials: Ticket::plain("x").into() };
+        let claim = jwt::Grant::Claim { name: "role".into(), roles: vec![role("guest"), role("visitor")] };
+        let mut rules = jwt::Rules {
+            keys: Vec::new(),
+            issuer: None,
+            audience: None,
+            authid: "sub".into(),
+            role: jwt::Grant::Fixed(role("visitor")),
+        };
+        let door = |rules: &jwt::Rules| {
+            let (anonymous, principals) = (Some(role("guest")), vec![joe.clone()]);
+            let door = Door { anonymous, principals, jwt: Some(rules.clone()), ..Door::default() };
+            Admission::new(door, Decoy::new(&[0; 32], "realm1"))
+        };
+        let fixed = door(&rules);
+        rules.role = claim;
+        let (claimed, nobody) =
+            (door(&rules), Admission::new(Door::default(), Decoy::new(&[0; 32], "realm1")));
+        for (door, authmethod, authid, role, expected) in [
+            (&fixed, "anonymous", Some("9XYZ"), "guest", Some("guest")),
+            (&fixed, "anonymous", None, "guest", Some("guest")),
+            (&fixed, "anonymous", Some("joe"), "backend", None),
+            (&fixed, "ticket", Some("joe"), "backend", Some("backend")),
+            (&fixed, "cryptosign", Some("joe"), "backend", Some("backend")),
+            (&fixed, "ticket", Some("joe"), "guest", None),
+            (&fixed, "ticket", Some("jim"), "backend", None),
+            (&fixed, "jwt", Some("jim"), "visitor", Some("visitor")),
+            (&fixed, "jwt", Some("jim"), "guest", None),
+            (&claimed, "jwt", Some("jim"), "guest", Some("guest")),
+            (&claimed, "jwt", Some("jim"), "backend", None),
+            (&nobody, "anonymous", None, "guest", None),
+            (&nobody, "jwt", Some("jim"), "guest", None),
+            (&nobody, "wampcra", Some("joe"), "backend", None),
+        ] {
+            let found = door.role_of(authmethod, authid, role);
+            assert_eq!(
+                found.map(|role| role.name.to_string()).as_deref(),
+                expected,
+                "{authmethod} {authid:?}"
+            );
+        }
+    }
+
+    #[test]
     fn of_two_principals_with_the_same_authid_the_first_counts() {
         let principals = ["first", "second"].map(|role| {
             let role = Role::unrestricted(role).into();
             Principal { authid: "joe".into(), role, credentials: Ticket::plain("secret123").into() }
         });
         let door = Door { principals: principals.into(), ..Door::default() };
-        let access = Access::new([("realm1".into(), door)], Lockout::default(), &[0; 32]);
-        let joe = access.admission("realm1").and_then(|admission| admission.principal("joe"));
-        assert_eq!(joe.map(|joe| &*joe.role.name), Some("first"));
+        let admission = Admission::new(door, Decoy::new(&[0; 32], "realm1"));
+        assert_eq!(admission.principal("joe").map(|joe| &*joe.role.name), Some("first"));
     }
 }

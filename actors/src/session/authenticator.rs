@@ -2,7 +2,7 @@
 //! authenticators of Crossbar.io are asked and answer.
 
 use super::{
-    access::{Access, Admission},
+    access::Access,
     auth::{
         Exchange, Method, cra,
         cryptosign::{self, PublicKey},
@@ -254,11 +254,4 @@ fn reason(error: &Uri, payload: &Payload) -> String {
     let said = said.as_ref().and_then(|said| said.args.first()?.as_str());
     let said = said.filter(|said| said.len() <= MOST_TEXT && !said.starts_with('\0'));
     said.unwrap_or("the authenticator of the realm does not let this client in").to_owned()
-}
-
-impl Admission {
-    /// The role of this name.
-    fn role(&self, name: &str) -> Option<&Arc<Role>> {
-        self.roles.iter().find(|role| &*role.name == name)
-    }
 }

@@ -160,6 +160,9 @@ pub(crate) enum Refused {
     /// It is banned.
     #[error(transparent)]
     Banned(Refusal),
+    /// The realm lets it in no more, since the configuration changed while it proved who it is.
+    #[error("the configuration changed just then, try again")]
+    AccessChanged,
     /// The realm has no room for it.
     #[error(transparent)]
     NoRoom(Refusal),
@@ -214,6 +217,7 @@ labels! {
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
         Self::Banned(_) => "banned",
+        Self::AccessChanged => "access_changed",
         Self::NoRoom(_) => "no_room",
         Self::Stopping => "shutdown",
         Self::RealmFailed => "realm_failed",
@@ -242,6 +246,7 @@ impl Refused {
             | Self::Vetoed(_)
             | Self::AuthenticatorFailed(_)
             | Self::Banned(_)
+            | Self::AccessChanged
             | Self::Stopping
             | Self::RealmFailed
             | Self::Panic => None,
@@ -286,6 +291,7 @@ impl Refused {
             }
             Self::LockedOut => "realmkeeper.error.limit_exceeded",
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
+            Self::AccessChanged => "wamp.error.not_authorized",
             Self::AuthenticationFailed
             | Self::AuthenticationTimeout(_)
             | Self::Vetoed(_)
@@ -315,7 +321,8 @@ impl Refused {
             | Self::LockedOut
             | Self::AuthenticationTimeout(_)
             | Self::Banned(_)
-            | Self::NoRoom(_) => 1008,
+            | Self::NoRoom(_)
+            | Self::AccessChanged => 1008,
             Self::MessageTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::AuthenticatorFailed(_) | Self::Panic => 1011,
         }
@@ -436,6 +443,12 @@ impl Candidate {
     }
 }
 
+/// What those get who are not known. It is made up for everybody, be it used or not: how long HELLO takes does not tell
+/// who is known.
+fn made_up<T>(decoy: T) -> T {
+    std::hint::black_box(decoy)
+}
+
 fn unexpected(message: &'static str, problem: &'static str) -> Next {
     Next::Refuse(Violation::Unexpected { message, problem }.into())
 }
@@ -464,8 +477,13 @@ fn greet(
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant =
-        Applicant { hello, transport, certificate: lent.certificate, admission, lockout: &access.lockout };
+    let applicant = Applicant {
+        hello,
+        transport,
+        certificate: lent.certificate,
+        admission: &admission,
+        lockout: &access.lockout,
+    };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
         // Who is anonymous is not whom it says that it is.
@@ -613,18 +631,17 @@ impl<'a> Applicant<'a> {
             Method::WampCra => {
                 let session = lent.session_id();
                 promised = Some(session);
-                let authrole =
-                    principal.map_or_else(|| admission.decoy_role(authid), |known| &known.role.name);
+                let role = made_up(admission.decoy_role(authid));
+                let authrole = principal.map_or(role, |known| &known.role.name);
                 let subject = cra::Subject { authid, authrole, authprovider: PROVIDER, session };
-                let key = credentials.and_then(|known| known.cra.clone()).unwrap_or_else(|| {
-                    cra::Key::decoy(&admission.decoy, authid, admission.decoy_salting.as_ref())
-                });
+                let salting = admission.decoy_salting.as_ref();
+                let nobody = made_up(cra::Key::decoy(&admission.decoy, authid, salting));
+                let key = credentials.and_then(|known| known.cra.clone()).unwrap_or(nobody);
                 Exchange::Cra(cra::Exchange::begin(key, subject, lent.chance.random(), lent.now))
             }
             Method::WampScram => {
-                let keys = credentials.and_then(|known| known.scram.clone());
-                let keys =
-                    keys.unwrap_or_else(|| scram::Keys::decoy(&admission.decoy, authid, admission.decoy_kdf));
+                let nobody = made_up(scram::Keys::decoy(&admission.decoy, authid, admission.decoy_kdf));
+                let keys = credentials.and_then(|known| known.scram.clone()).unwrap_or(nobody);
                 let nonce = self.client_nonce().unwrap_or_default();
                 Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
             }
@@ -708,20 +725,15 @@ mod tests {
             vec![Principal { authid: "joe".into(), role, credentials: ticket.into() }]
         };
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
-        Access::new(
-            [
-                (
-                    "open".into(),
-                    Door { anonymous: anonymous.clone(), principals: Vec::new(), ..Door::default() },
-                ),
-                ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), ..Door::default() }),
-                ("hashed".into(), Door { anonymous: None, principals: joe(hashed), ..Door::default() }),
-                ("both".into(), Door { anonymous, principals: joe(plain), ..Door::default() }),
-                ("shut".into(), Door::default()),
-            ],
-            Lockout::default(),
-            &[7; 32],
-        )
+        let access = Access::new(Lockout::default(), [7; 32]);
+        access.replace([
+            ("open".into(), Door { anonymous: anonymous.clone(), ..Door::default() }),
+            ("plain".into(), Door { principals: joe(plain.clone()), ..Door::default() }),
+            ("hashed".into(), Door { principals: joe(hashed), ..Door::default() }),
+            ("both".into(), Door { anonymous, principals: joe(plain), ..Door::default() }),
+            ("shut".into(), Door::default()),
+        ]);
+        access
     }
 
     /// What a message leads to.
@@ -1025,14 +1037,11 @@ mod tests {
             authid: "sub".into(),
             role: jwt::Grant::Fixed(role()),
         };
-        Access::new(
-            [(
-                "all".into(),
-                Door { anonymous: Some(role()), principals, jwt: Some(rules), ..Door::default() },
-            )],
-            Lockout::new(LockoutOptions { failures: NonZeroU32::MAX, ..LockoutOptions::default() }),
-            &[7; 32],
-        )
+        let lockout = Lockout::new(LockoutOptions { failures: NonZeroU32::MAX, ..LockoutOptions::default() });
+        let access = Access::new(lockout, [7; 32]);
+        let door = Door { anonymous: Some(role()), principals, jwt: Some(rules), ..Door::default() };
+        access.replace([("all".into(), door)]);
+        access
     }
 
     /// What a message leads to, on a connection with a certificate of these names.

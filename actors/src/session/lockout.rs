@@ -40,7 +40,6 @@ impl Default for LockoutOptions {
 /// The failures of all who wanted to join, shared by the sessions.
 #[derive(Clone, Debug, Default)]
 pub struct Lockout {
-    options: LockoutOptions,
     hasher: RandomState,
     failures: Shared<Failures>,
 }
@@ -52,6 +51,7 @@ pub(crate) struct Login(Option<u64>);
 
 #[derive(Debug, Default)]
 struct Failures {
+    options: LockoutOptions,
     by_login: Map<u64, Failed>,
     /// The logins in the order in which they are forgotten.
     order: BTreeSet<(SystemTime, u64)>,
@@ -68,7 +68,14 @@ struct Failed {
 impl Lockout {
     /// A lockout with these options, to which nobody has failed yet.
     pub fn new(options: LockoutOptions) -> Self {
-        Self { options, ..Self::default() }
+        let lockout = Self::default();
+        lockout.configure(options);
+        lockout
+    }
+
+    /// Has these options hold for failures that come.
+    pub fn configure(&self, options: LockoutOptions) {
+        self.failures.change(|failures| failures.options = options);
     }
 
     /// Who wants to join a realm under this name from this address; without one it comes from this machine.
@@ -82,7 +89,7 @@ impl Lockout {
             let failed = login.0.and_then(|login| failures.by_login.get(&login));
             // A clock that was set back locks nobody for longer.
             failed.is_some_and(|failed| {
-                now < failed.locked_until && failed.locked_until <= now + self.options.most
+                now < failed.locked_until && failed.locked_until <= now + failures.options.most
             })
         })
     }
@@ -90,7 +97,7 @@ impl Lockout {
     /// Notes that it has failed.
     pub(crate) fn fail(&self, login: Login, now: SystemTime) {
         if let Some(login) = login.0 {
-            self.failures.change(|failures| failures.note(login, now, self.options));
+            self.failures.change(|failures| failures.note(login, now));
         }
     }
 
@@ -105,7 +112,8 @@ impl Lockout {
 }
 
 impl Failures {
-    fn note(&mut self, login: u64, now: SystemTime, options: LockoutOptions) {
+    fn note(&mut self, login: u64, now: SystemTime) {
+        let options = self.options;
         while let Some((_, login)) = self.order.first().copied().filter(|(end, _)| *end <= now) {
             self.forget(login);
         }

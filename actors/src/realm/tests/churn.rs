@@ -5,6 +5,7 @@ use crate::{
     cause::Cause,
     codec::Serializer,
     message::{feature::Feature, uri::Match},
+    permission::{Actions, Disclosure, Permission, Permissions, Role},
     realm::{HistoryOptions, RealmLimits, RealmOptions},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -15,6 +16,39 @@ use std::{
 
 const STEPS: usize = 10_000;
 const MOST_MEMBERS: usize = 12;
+
+/// The topics that have a history, how they match, and how many events are kept.
+const HISTORIES: [(&str, Match, usize); 2] = [("t.1", Match::Exact, 20), ("t.", Match::Prefix, 20)];
+
+fn options(histories: &[(&str, Match, usize)]) -> RealmOptions {
+    let history = |(topic, matching, events): &(&str, Match, usize)| {
+        let age = Some(Duration::from_secs(500));
+        HistoryOptions { topic: (*topic).into(), matching: *matching, events: *events, octets: 300, age }
+    };
+    RealmOptions {
+        histories: histories.iter().map(history).collect(),
+        limits: RealmLimits { retained: 8, retained_octets: 200, ..RealmLimits::default() },
+        ..RealmOptions::default()
+    }
+}
+
+/// A role that may do everything but something with this URI.
+fn role(name: &str, denied: &str) -> Role {
+    let permission = |uri: &str, matching, allow| Permission {
+        uri: uri.into(),
+        matching,
+        allow,
+        discloses_caller: Disclosure::AsAsked,
+        discloses_publisher: Disclosure::AsAsked,
+        trustlevel: None,
+    };
+    let permissions = Permissions::new(vec![
+        permission("", Match::Prefix, Actions::all()),
+        permission("wamp.", Match::Prefix, Actions::all()),
+        permission(denied, Match::Exact, Actions::default()),
+    ]);
+    Role { permissions, ..Role::unrestricted(name) }
+}
 
 /// The world as an observer and the callers see it, beside the realm.
 struct Churn {
@@ -46,16 +80,7 @@ struct Churn {
 
 impl Churn {
     fn new(seed: u64) -> Self {
-        let history = |topic: &str, matching| {
-            let age = Some(Duration::from_secs(500));
-            HistoryOptions { topic: topic.into(), matching, events: 20, octets: 300, age }
-        };
-        let options = RealmOptions {
-            histories: vec![history("t.1", Match::Exact), history("t.", Match::Prefix)],
-            limits: RealmLimits { retained: 8, retained_octets: 200, ..RealmLimits::default() },
-            ..RealmOptions::default()
-        };
-        let mut realm = TestRealm::with_options(options, ["observer"]);
+        let mut realm = TestRealm::with_options(options(&HISTORIES), ["observer"]);
         realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.session."]"#);
         realm.receive("observer", r#"[32,2,{"match":"prefix"},"wamp.subscription."]"#);
         realm.receive("observer", r#"[32,3,{"match":"prefix"},"wamp.registration."]"#);
@@ -190,12 +215,25 @@ impl Churn {
                     self.realm.receive(&name, &answer[number % 4]);
                 }
             }
+            98 => self.reload(),
             _ => {
                 let options = self.publish_options();
                 self.realm.receive(&name, &format!(r#"[16,{request},{options},"t.{number}",[{request}]]"#));
             }
         }
         self.observe();
+    }
+
+    /// Has another configuration: other histories, other permissions, and now and then no role any more.
+    fn reload(&mut self) {
+        let histories = [&HISTORIES[..], &HISTORIES[..1], &HISTORIES[1..], &[("t.1", Match::Exact, 3)]];
+        let histories = histories[self.chance.random_range(0..histories.len())];
+        let gone = self.any().filter(|_| self.chance.random_range(0..4) == 0);
+        let denied = ["t.1", "t.2", "p.1", "p.2"][self.chance.random_range(0..4)];
+        self.realm.reload(options(histories), |member| {
+            let denied = if &*member.authid == "observer" { "nothing" } else { denied };
+            (gone.as_deref() != Some(&*member.authid)).then(|| role(member.authrole(), denied).into())
+        });
     }
 
     /// Options of a publication, each of which is there or not.

@@ -235,6 +235,63 @@ fn closing_sends_everybody_away_and_tells_nobody_else() {
 }
 
 #[test]
+fn calls_that_are_in_flight_when_everybody_is_sent_away_are_answered_before() {
+    let open = || {
+        let mut realm = TestRealm::announcing(["callee", "caller"]);
+        realm.receive("callee", r#"[64,1,{},"com.a"]"#);
+        for request in [1, 2] {
+            realm.receive("caller", &format!(r#"[48,{request},{{}},"com.a"]"#));
+        }
+        realm.receive("caller", r#"[49,2,{"mode":"kill"}]"#);
+        realm.receive("callee", r#"[48,2,{},"com.a"]"#);
+        realm.lines.clear();
+        realm
+    };
+    let answer = |name: &str, request: u64| {
+        format!(
+            r#"{name} < [8,48,{request},{{}},"wamp.error.canceled",["the realm closed before the call was answered"]]"#
+        )
+    };
+    let stop = |invocation: u64| {
+        format!(r#"callee < [69,{invocation},{{"mode":"killnowait","reason":"wamp.error.canceled"}}]"#)
+    };
+    for (cause, reason) in
+        [(Cause::Shutdown, "wamp.close.system_shutdown"), (Cause::RealmClosed, "wamp.close.close_realm")]
+    {
+        let left = |name: &str| {
+            [format!(r#"{name} < [6,{{}},"{reason}"]"#), format!("{name} left: {}", cause.label())]
+        };
+        let mut realm = open();
+        realm.close(&cause);
+        let answers =
+            [stop(3), answer("callee", 2), stop(1), answer("caller", 1), stop(2), answer("caller", 2)];
+        assert_eq!(realm.lines, [&answers[..], &left("callee"), &left("caller")].concat());
+
+        // One after the other: the caller first.
+        let mut realm = open();
+        realm.leave("caller", cause.clone());
+        assert_eq!(realm.lines, [&answers[2..], &left("caller")].concat());
+        realm.lines.clear();
+        realm.receive("callee", "[70,1,{}]");
+        realm.leave("callee", cause.clone());
+        assert_eq!(realm.lines, [&answers[..2], &left("callee")].concat());
+
+        // Or the callee: what it does not answer any more is canceled for the caller.
+        let mut realm = open();
+        realm.leave("callee", cause.clone());
+        let gone = |request: u64| {
+            format!(
+                r#"caller < [8,48,{request},{{}},"wamp.error.canceled",["the callee left before it answered"]]"#
+            )
+        };
+        assert_eq!(realm.lines, [&answers[..2], &left("callee"), &[gone(1), gone(2)]].concat());
+        realm.lines.clear();
+        realm.leave("caller", cause.clone());
+        assert_eq!(realm.lines, left("caller"));
+    }
+}
+
+#[test]
 fn what_has_no_place_in_a_session_ends_it_with_a_text_that_names_it() {
     for (message, text) in [
         (r#"[1,"realm1",{"roles":{"caller":{}}}]"#, "HELLO has no place in a session that has joined"),
@@ -301,7 +358,7 @@ fn request_ids_in_sequence_go_on_with_1_after_2_to_the_53() {
     let options = RealmOptions { request_ids: RequestIds::Strict, ..RealmOptions::default() };
     let mut realm = TestRealm::with_options(options, ["alice"]);
     let alice = realm.id("alice");
-    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID).unwrap();
+    realm.realm.roster.get_mut(alice).unwrap().next_request = RequestId::new(MAX_ID);
     realm.expect("alice", r#"[48,9007199254740992,{},"wamp.session.count"]"#, ["alice < [50,#1,{},[1]]"]);
     realm.expect("alice", r#"[48,1,{},"wamp.session.count"]"#, ["alice < [50,1,{},[1]]"]);
     realm.expect("alice", r#"[48,2,{},"wamp.session.count"]"#, ["alice < [50,2,{},[1]]"]);

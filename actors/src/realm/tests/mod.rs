@@ -17,6 +17,7 @@ mod progress;
 mod pubsub;
 mod registration_meta;
 mod registrations;
+mod reload;
 mod rerouting;
 mod retention;
 mod subscriptions;
@@ -37,7 +38,7 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Channel, Newcomer, Transport},
+    roster::{Channel, Member, Newcomer, Transport},
     step::{Effect, Step},
     transport::framing::Framing,
 };
@@ -45,6 +46,7 @@ use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     net::Ipv4Addr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -203,6 +205,15 @@ impl TestRealm {
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
+    }
+
+    /// Goes on with these options, and gives each member this role.
+    fn reload(&mut self, options: RealmOptions, role_of: impl Fn(&Member) -> Option<Arc<Role>>) {
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
+        self.realm.reload(options, role_of, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after a reload");
     }
 
     fn close(&mut self, cause: &Cause) {

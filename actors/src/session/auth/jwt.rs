@@ -64,6 +64,16 @@ pub enum Grant {
     },
 }
 
+impl Grant {
+    /// The role of this name, if a token can give it.
+    pub(crate) fn named(&self, role: &str) -> Option<&Arc<Role>> {
+        match self {
+            Self::Fixed(fixed) => Some(fixed).filter(|fixed| *fixed.name == *role),
+            Self::Claim { roles, .. } => roles.iter().find(|known| *known.name == *role),
+        }
+    }
+}
+
 /// What checks the signature of a token.
 #[derive(Clone)]
 pub struct Key {

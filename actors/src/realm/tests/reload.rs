@@ -1,0 +1,183 @@
+//! What becomes of the members of a realm whose configuration changes.
+
+use super::TestRealm;
+use crate::{
+    codec::Serializer,
+    message::uri::Match,
+    permission::{Action, Disclosure, Permission, Permissions, Role},
+    realm::{HistoryOptions, RealmLimits, RealmOptions, RequestIds},
+};
+use std::sync::Arc;
+
+/// A role whose members may do these things with what begins so.
+fn role(name: &str, permissions: &[(&str, &[Action])]) -> Arc<Role> {
+    let permission = |(uri, allow): &(&str, &[Action])| Permission {
+        uri: (*uri).into(),
+        matching: Match::Prefix,
+        allow: allow.iter().copied().collect(),
+        discloses_caller: Disclosure::AsAsked,
+        discloses_publisher: Disclosure::AsAsked,
+        trustlevel: None,
+    };
+    let permissions = Permissions::new(permissions.iter().map(permission).collect());
+    Arc::new(Role { permissions, ..Role::unrestricted(name) })
+}
+
+const USE: &[Action] = &[Action::Call, Action::Publish];
+const HOLD: &[Action] = &[Action::Register, Action::Subscribe];
+
+#[test]
+fn what_a_role_allows_counts_from_the_next_message_on() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    realm.receive("bob", r#"[64,1,{},"com.a"]"#);
+    realm.receive("bob", r#"[64,2,{},"com.b"]"#);
+    realm.receive("alice", r#"[48,1,{},"com.a"]"#);
+    realm.lines.clear();
+    realm.reload(RealmOptions::default(), |member| {
+        Some(if &*member.authid == "alice" {
+            role("user", &[("com.b", USE)])
+        } else {
+            role("user", &[("com.", HOLD)])
+        })
+    });
+    realm.check([]);
+    realm.expect("bob", r#"[70,1,{},["done"]]"#, [r#"alice < [50,1,{},["done"]]"#]);
+    let denied = "the role \"user\" may not call com.a";
+    realm.receive("alice", r#"[48,2,{},"com.a"]"#);
+    let [line] = &std::mem::take(&mut realm.lines)[..] else { panic!("one answer") };
+    assert!(line.starts_with(r#"alice < [8,48,2,{},"wamp.error.not_authorized""#), "{line} {denied}");
+    realm.expect("alice", r#"[48,3,{},"com.b"]"#, [r#"bob < [68,2,#2,{}]"#]);
+}
+
+#[test]
+fn what_a_role_does_not_allow_any_more_is_taken_back() {
+    let mut realm = TestRealm::announcing(["observer", "alice"]);
+    realm.announce(&[]);
+    realm.join("bob", Serializer::MessagePack);
+    for name in ["alice", "bob"] {
+        for (request, topic) in [(1, "com.kept"), (2, "com.taken")] {
+            realm.receive(name, &format!(r#"[32,{request},{{}},"{topic}"]"#));
+            realm.receive(name, &format!(r#"[64,1{request},{{"invoke":"roundrobin"}},"{topic}"]"#));
+        }
+    }
+    realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.subscription."]"#);
+    realm.receive("observer", r#"[32,2,{"match":"prefix"},"wamp.registration."]"#);
+    realm.receive("observer", r#"[48,3,{},"com.taken"]"#);
+    realm.lines.clear();
+    let user = role("user", &[("com.", USE), ("com.kept", HOLD)]);
+    realm.reload(RealmOptions::default(), |member| {
+        Some(if &*member.authid == "observer" { Role::unrestricted("user").into() } else { user.clone() })
+    });
+    realm.check([
+        r#"alice < [35,0,{"subscription":#3,"reason":"wamp.error.not_authorized"}]"#,
+        r#"observer < [36,#5,#7,{"topic":"wamp.subscription.on_unsubscribe"},[alice,#3]]"#,
+        r#"alice < [67,0,{"registration":#4,"reason":"wamp.error.not_authorized"}]"#,
+        r#"observer < [36,#6,#8,{"topic":"wamp.registration.on_unregister"},[alice,#4]]"#,
+        // bob does not know what a revocation is.
+        r#"observer < [36,#5,#9,{"topic":"wamp.subscription.on_unsubscribe"},[bob,#3]]"#,
+        r#"observer < [36,#5,#10,{"topic":"wamp.subscription.on_delete"},[bob,#3]]"#,
+        r#"observer < [36,#6,#11,{"topic":"wamp.registration.on_unregister"},[bob,#4]]"#,
+        r#"observer < [36,#6,#12,{"topic":"wamp.registration.on_delete"},[bob,#4]]"#,
+    ]);
+    // What was called before is answered still.
+    realm.expect("alice", r#"[70,1,{},[7]]"#, ["observer < [50,3,{},[7]]"]);
+    realm.expect(
+        "observer",
+        r#"[16,4,{},"com.kept",[1]]"#,
+        ["alice < [36,#1,#13,{},[1]]", "bob < [36,#1,#13,{},[1]]"],
+    );
+    realm.expect("observer", r#"[16,5,{},"com.taken",[1]]"#, []);
+}
+
+#[test]
+fn who_has_no_role_any_more_leaves_like_everybody_else() {
+    let mut realm = TestRealm::announcing(["observer", "alice", "bob"]);
+    realm.receive("observer", r#"[32,1,{},"wamp.session.on_leave"]"#);
+    realm.receive("observer", r#"[32,2,{},"com.testament"]"#);
+    realm.receive("bob", r#"[64,1,{},"com.procedure"]"#);
+    realm.receive("bob", r#"[48,2,{},"wamp.session.add_testament",["com.testament",["bye"],{}]]"#);
+    realm.receive("observer", r#"[48,3,{},"com.procedure"]"#);
+    realm.lines.clear();
+    let user = Arc::new(Role::unrestricted("user"));
+    realm.reload(RealmOptions::default(), |member| (&*member.authid != "bob").then(|| user.clone()));
+    let cause = "the configuration changed: this session would not be let in with its role any more";
+    realm.check([
+        &format!(r#"bob < [6,{{"message":"{cause}"}},"wamp.error.not_authorized"]"#),
+        &format!("bob left: policy: {cause}"),
+        r#"observer < [8,48,3,{},"wamp.error.canceled",["the callee left before it answered"]]"#,
+        r#"observer < [36,#2,#4,{},["bye"]]"#,
+        r#"observer < [36,#1,#5,{},[bob,"bob","user"]]"#,
+    ]);
+    realm.expect("bob", r#"[16,3,{},"com.testament",["late"]]"#, []);
+}
+
+#[test]
+fn histories_come_and_go_and_keep_what_they_have() {
+    let history = |topic: &str, events| {
+        let matching = Match::Exact;
+        HistoryOptions { topic: topic.into(), matching, events, octets: 1 << 20, age: None }
+    };
+    let options = |histories: Vec<_>| RealmOptions { histories, ..RealmOptions::default() };
+    let mut realm =
+        TestRealm::with_options(options(vec![history("com.kept", 10), history("com.gone", 10)]), ["alice"]);
+    realm.receive("alice", r#"[32,1,{},"com.new"]"#);
+    let publish = |realm: &mut TestRealm| {
+        for (request, topic) in [(2, "com.kept"), (3, "com.kept"), (4, "com.gone"), (5, "com.new")] {
+            realm.receive("alice", &format!(r#"[16,{request},{{"exclude_me":true}},"{topic}",[{request}]]"#));
+        }
+        realm.lines.clear();
+    };
+    publish(&mut realm);
+    let remembered = |realm: &mut TestRealm, topic: &str| {
+        realm.receive("alice", &format!(r#"[48,6,{{}},"wamp.subscription.lookup",["{topic}"]]"#));
+        let line = realm.lines.pop().unwrap();
+        let (_, id) = line.strip_suffix("]]")?.rsplit_once('#')?;
+        realm.receive("alice", &format!(r##"[48,7,{{}},"wamp.subscription.get_events",[#{id}]]"##));
+        Some(realm.lines.pop().unwrap().matches("\"args\"").count())
+    };
+    assert_eq!(remembered(&mut realm, "com.kept"), Some(2));
+    let user = Arc::new(Role::unrestricted("user"));
+    let changed = options(vec![history("com.new", 10), history("com.kept", 1)]);
+    realm.reload(changed, |_| Some(user.clone()));
+    assert_eq!(remembered(&mut realm, "com.kept"), Some(1), "the newest is kept");
+    assert_eq!(remembered(&mut realm, "com.gone"), None, "nobody holds the subscription");
+    assert_eq!(remembered(&mut realm, "com.new"), Some(0));
+    publish(&mut realm);
+    assert_eq!(remembered(&mut realm, "com.new"), Some(1));
+    realm.reload(RealmOptions::default(), |_| Some(user.clone()));
+    assert_eq!(remembered(&mut realm, "com.kept"), None);
+    realm.expect("alice", r#"[34,8,#1]"#, ["alice < [35,8]"]);
+}
+
+#[test]
+fn other_options_count_for_the_next_message_or_the_next_session() {
+    let mut realm = TestRealm::with(["alice"]);
+    realm.receive("alice", r#"[32,7,{},"com.one"]"#);
+    realm.receive("alice", r#"[32,9,{},"com.two"]"#);
+    realm.lines.clear();
+    let limits = RealmLimits { subscriptions: 1, sessions: Some(2), ..RealmLimits::default() };
+    let strict = RealmOptions {
+        request_ids: RequestIds::Strict,
+        session_meta_api: false,
+        limits,
+        ..RealmOptions::default()
+    };
+    let user = Arc::new(Role::unrestricted("user"));
+    realm.reload(strict, |_| Some(user.clone()));
+    realm.check([]);
+    realm.receive("alice", r#"[32,5,{},"com.three"]"#);
+    let line = realm.lines.pop().unwrap();
+    assert!(line.starts_with(r#"alice < [8,32,5,{},"realmkeeper.error.limit_exceeded""#), "{line}");
+    realm.answers(
+        "alice",
+        "wamp.session.count",
+        "",
+        r#""wamp.error.no_such_procedure",["no callee has registered \"wamp.session.count\""]"#,
+    );
+    realm.join("bob", Serializer::Json);
+    assert!(realm.try_join("carol", None, Role::unrestricted("user"), Serializer::Json).is_err());
+    realm.lines.clear();
+    realm.receive("bob", r#"[32,5,{},"com.three"]"#);
+    let last = realm.lines.pop().unwrap();
+    assert!(last.starts_with("bob left: protocol_violation"), "{last}");
+}
