@@ -292,6 +292,14 @@ mod tests {
         rules.role = claim;
         let (claimed, nobody) =
             (door(&rules), Admission::new(Door::default(), Decoy::new(&[0; 32], "realm1")));
+        let authenticators = [Method::Anonymous, Method::WampCra].map(|method| (method, "com.ask".into()));
+        let door = Door {
+            principals: vec![joe.clone()],
+            authenticators: authenticators.into(),
+            roles: vec![role("member"), role("backend")],
+            ..Door::default()
+        };
+        let asking = Admission::new(door, Decoy::new(&[0; 32], "realm1"));
         for (door, authmethod, authid, role, expected) in [
             (&fixed, "anonymous", Some("9XYZ"), "guest", Some("guest")),
             (&fixed, "anonymous", None, "guest", Some("guest")),
@@ -307,6 +315,14 @@ mod tests {
             (&nobody, "anonymous", None, "guest", None),
             (&nobody, "jwt", Some("jim"), "guest", None),
             (&nobody, "wampcra", Some("joe"), "backend", None),
+            // Components give every role to those who are not known by the same method.
+            (&asking, "anonymous", None, "member", Some("member")),
+            (&asking, "wampcra", Some("jim"), "member", Some("member")),
+            (&asking, "wampcra", Some("jim"), "other", None),
+            (&asking, "ticket", Some("jim"), "member", None),
+            (&asking, "wampcra", Some("joe"), "member", Some("member")),
+            (&asking, "ticket", Some("joe"), "backend", Some("backend")),
+            (&asking, "ticket", Some("joe"), "member", None),
         ] {
             let found = door.role_of(authmethod, authid, role);
             assert_eq!(
