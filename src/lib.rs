@@ -6,6 +6,8 @@
 pub mod bench;
 mod client;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod reload;
 mod server;
 pub mod terminal;

@@ -75,6 +75,8 @@ mod collections;
 mod dealer;
 #[cfg(feature = "fault-injection")]
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod label;
 pub mod limit;
 pub mod message;

@@ -211,7 +211,7 @@ impl Roster {
     }
 
     /// Whether each index names every member once, under what it is or has, and nobody else.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self) -> bool {
         let agrees = |index: &Map<Arc<str>, Set<SessionId>>, key: fn(&Member) -> &Arc<str>| {
             index.values().all(|sessions| !sessions.is_empty())

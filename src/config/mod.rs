@@ -94,10 +94,14 @@ pub struct Overrides {
 /// Reads a configuration file.
 pub fn load(file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable { file: file.to_owned(), error };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
-    let mut problems = Problems::new(file.display().to_string(), &text);
+    load_text(&fs::read_to_string(file).map_err(unreadable)?, file, overrides)
+}
+
+/// Reads the text of a configuration file.
+pub(crate) fn load_text(text: &str, file: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let mut problems = Problems::new(file.display().to_string(), text);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let read = read(&text, folder, overrides, &mut problems);
+    let read = read(text, folder, overrides, &mut problems);
     match (read, problems.into_result()) {
         (Some((config, settings, lines)), Ok(warnings)) => {
             Ok(Loaded { config, settings, warnings, lines, folder: folder.to_owned() })

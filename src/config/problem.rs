@@ -22,6 +22,14 @@ enum Severity {
     Warning,
 }
 
+impl Problem {
+    /// The line and the column, which count from 1.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn position(&self) -> (usize, usize) {
+        (self.line, self.column)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, key, text, severity } = self;

@@ -18,7 +18,7 @@ mod files;
 mod forwarded;
 mod listen;
 mod origin;
-mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 mod rawsocket;
 mod route;
 mod stream;

@@ -20,7 +20,7 @@ const LONGEST: usize = 4096;
 
 /// What is wrong with a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// It is none at all.
     #[error("no header of the PROXY protocol")]
     Signature,
@@ -43,7 +43,7 @@ pub(super) enum Broken {
 
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// The client; `None` if that is whoever opened the connection.
     pub(super) client: Option<SocketAddr>,
     length: usize,
@@ -70,7 +70,7 @@ pub(super) async fn read(socket: &mut TcpStream) -> io::Result<Option<Header>> {
 }
 
 /// Finds the header at the beginning of what has come; `None` if it is not whole yet.
-fn parse(octets: &[u8]) -> Result<Option<Header>, Broken> {
+pub(crate) fn parse(octets: &[u8]) -> Result<Option<Header>, Broken> {
     let begins_as = |start: &[u8]| octets.iter().zip(start).all(|(octet, start)| octet == start);
     if begins_as(TEXT) {
         parse_text(octets)

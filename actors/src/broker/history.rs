@@ -76,7 +76,7 @@ impl History {
     }
 
     /// Whether it counts right, and keeps to its bounds.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self) -> bool {
         self.events.len() <= self.options.events
             && self.octets <= self.options.octets

@@ -308,7 +308,7 @@ impl Broker {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let pairs = |(session, held): (&SessionId, &Set<SubscriptionId>)| {
             is_member(*session)

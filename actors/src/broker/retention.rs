@@ -80,7 +80,7 @@ impl Retained {
     }
 
     /// Whether it counts right, and keeps to its limits.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self) -> bool {
         let all = || self.by_topic.values().flatten();
         all().count() == self.events

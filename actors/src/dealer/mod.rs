@@ -175,7 +175,7 @@ impl Dealer {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         self.registrations.is_sound(&is_member) && self.calls.is_sound(&is_member)
     }

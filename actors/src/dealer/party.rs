@@ -162,7 +162,7 @@ impl Calls {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let parties = self.parties.iter().all(|(session, own)| {
             let calling = own.calls.iter().all(|(request, (callee, invocation))| {

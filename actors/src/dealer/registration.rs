@@ -228,7 +228,7 @@ impl Registrations {
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         let held = self.by_session.iter().all(|(session, held)| {
             let is_callee = |id: &RegistrationId| {

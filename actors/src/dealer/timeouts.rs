@@ -27,12 +27,12 @@ impl Timeouts {
         (due <= now).then_some((callee, invocation))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn contains(&self, due: Duration, callee: SessionId, invocation: RequestId) -> bool {
         self.0.contains(&(due, callee, invocation))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

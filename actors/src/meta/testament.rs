@@ -85,7 +85,7 @@ impl Testaments {
     }
 
     /// Whether it names no session for which `is_member` is false.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
         self.0.iter().all(|(session, testaments)| is_member(*session) && !testaments.is_empty())
     }

@@ -620,8 +620,8 @@ impl Realm {
     }
 
     /// Whether no index names a session that is not a member, and all indices agree.
-    #[cfg(test)]
-    fn is_sound(&self) -> bool {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn is_sound(&self) -> bool {
         let is_member = |session| self.roster.contains(session);
         self.roster.is_sound()
             && self.broker.is_sound(is_member)

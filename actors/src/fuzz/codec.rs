@@ -1,0 +1,44 @@
+//! Messages of clients, and their payloads in every serializer.
+
+use crate::{
+    codec::{Payload, Serializer},
+    message::ClientMessage,
+};
+use bytes::Bytes;
+
+/// As deep as a listener lets lists and dicts stand inside each other.
+const DEPTH: usize = 64;
+
+/// Decodes a frame; the first octet chooses its serializer. A payload that can be opened has to survive every way
+/// through the serializers that have a form for it.
+pub fn codec(data: &[u8]) {
+    let Some((first, frame)) = data.split_first() else { return };
+    let serializer = Serializer::ALL[usize::from(*first) % Serializer::ALL.len()];
+    let frame = Bytes::copy_from_slice(frame);
+    let Ok(message) = ClientMessage::decode(serializer, &frame, DEPTH) else { return };
+    let payload = match message {
+        ClientMessage::Publish(message) => message.payload,
+        ClientMessage::Call(message) => message.payload,
+        ClientMessage::Yield(message) => message.payload,
+        ClientMessage::Error(message) => message.payload,
+        ClientMessage::Hello(_)
+        | ClientMessage::Abort(_)
+        | ClientMessage::Authenticate(_)
+        | ClientMessage::Goodbye(_)
+        | ClientMessage::Subscribe(_)
+        | ClientMessage::Unsubscribe(_)
+        | ClientMessage::Cancel(_)
+        | ClientMessage::Register(_)
+        | ClientMessage::Unregister(_) => return,
+    };
+    let Ok(arguments) = payload.open() else { return };
+    for through in Serializer::ALL {
+        let Ok(form) = Payload::build(through, &arguments) else { continue };
+        let read = form.open().expect("what the router wrote can be read");
+        // Compared as octets, since there are numbers that are not equal to themselves.
+        for to in Serializer::ALL {
+            let (direct, indirect) = (Payload::build(to, &arguments), Payload::build(to, &read));
+            assert_eq!(direct, indirect, "to {to}, and to {to} through {through}");
+        }
+    }
+}
