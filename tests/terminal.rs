@@ -871,6 +871,7 @@ fn what_a_role_may_not_do_is_said() {
 }
 
 /// A router that plays what `answers` says to what it is sent, on one connection; gives its URL.
+#[expect(clippy::result_large_err, reason = "tungstenite asks for such a closure")]
 fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("it is known"));
@@ -900,10 +901,13 @@ fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
         Some(1) => vec![json!([2, 1, {"roles": {"broker": {}, "dealer": {}}}])],
         Some(6) => vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
         Some(32) => vec![json!([33, request, request])],
-        Some(48) => match called(message[3].as_str().expect("a procedure"), &message[4]) {
-            Json::String(error) => vec![json!([8, 48, request, {}, error])],
-            result => vec![json!([50, request, {}, [result]])],
-        },
+        Some(48) => {
+            let result = called(message[3].as_str().expect("a procedure"), &message[4]);
+            match result.as_str() {
+                Some(error) => vec![json!([8, 48, request, {}, error])],
+                None => vec![json!([50, request, {}, [result]])],
+            }
+        }
         _ => panic!("{message}"),
     }
 }
