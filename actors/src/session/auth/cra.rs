@@ -80,7 +80,7 @@ pub fn derive(secret: &str, salting: &Salting) -> String {
     BASE64_STANDARD.encode(key)
 }
 
-/// Signs the text `challenge` of CHALLENGE.Extra with a secret, or with what [`derive`] made of it. Gives
+/// Signs the text `challenge` of CHALLENGE.Extra with a secret, or with what [`derive()`] made of it. Gives
 /// AUTHENTICATE.Signature.
 pub fn sign(key: &str, challenge: &str) -> String {
     signature(key.as_bytes(), challenge)
