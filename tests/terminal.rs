@@ -27,7 +27,7 @@ use std::{
 };
 use tungstenite::{
     Message,
-    handshake::server::{Request, Response},
+    handshake::server::{ErrorResponse, Request, Response},
     http::header::SEC_WEBSOCKET_PROTOCOL,
 };
 
@@ -870,19 +870,21 @@ fn what_a_role_may_not_do_is_said() {
     }
 }
 
+/// Takes the subprotocol that is offered.
+#[expect(clippy::result_large_err, reason = "the library has it so")]
+fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL).expect("the program offers one");
+    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.clone());
+    Ok(response)
+}
+
 /// A router that plays what `answers` says to what it is sent, on one connection; gives its URL.
-#[expect(clippy::result_large_err, reason = "tungstenite asks for such a closure")]
 fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("it is known"));
     thread::spawn(move || {
         let (stream, _) = listener.accept().expect("the program connects");
-        let mut socket = tungstenite::accept_hdr(stream, |request: &Request, mut response: Response| {
-            let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL).expect("the program offers one");
-            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.clone());
-            Ok(response)
-        })
-        .expect("the program opens a WebSocket");
+        let mut socket = tungstenite::accept_hdr(stream, choose).expect("the program opens a WebSocket");
         // Until the program has gone.
         while let Ok(Message::Text(text)) = socket.read() {
             let message = serde_json::from_str(&text).expect("the program sends JSON");
@@ -902,11 +904,14 @@ fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
         Some(6) => vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
         Some(32) => vec![json!([33, request, request])],
         Some(48) => {
-            let result = called(message[3].as_str().expect("a procedure"), &message[4]);
-            match result.as_str() {
-                Some(error) => vec![json!([8, 48, request, {}, error])],
-                None => vec![json!([50, request, {}, [result]])],
-            }
+            let answer = called(message[3].as_str().expect("a procedure"), &message[4]);
+            // A text is an error.
+            let is_error = answer.is_string();
+            vec![if is_error {
+                json!([8, 48, request, {}, answer])
+            } else {
+                json!([50, request, {}, [answer]])
+            }]
         }
         _ => panic!("{message}"),
     }

@@ -101,7 +101,17 @@ fn sockets_are_known_only_to_the_transport_and_the_session() {
 
 #[test]
 fn only_authentication_knows_cryptography() {
-    let crates = ["argon2::", "ed25519_dalek", "hmac::{", "pbkdf2::", "sha2", "stringprep", "subtle"];
+    let crates = [
+        "argon2::",
+        "ed25519_dalek",
+        "hmac::{",
+        "jsonwebtoken",
+        "pbkdf2::",
+        "use ring",
+        "sha2",
+        "stringprep",
+        "subtle",
+    ];
     only_in(&crates, |place| place.starts_with("session/auth/"));
 }
 

@@ -60,8 +60,8 @@
 //!   the source of chance in `actor.rs`; a lock in `transport/outbox.rs`.
 //! - Metrics are counted in files named `actor.rs`; what only the core knows it leaves in a [`step::Tally`].
 //! - serde_json, rmp-serde and cbor4ii encode and decode in `codec` only.
-//! - What hashes, signs or compares secrets appears in `session/auth/`: argon2, ed25519-dalek, hmac, pbkdf2, sha2,
-//!   stringprep, subtle. Threads beside those of the actors appear in `session/verification.rs`.
+//! - What hashes, signs or compares secrets appears in `session/auth/`: argon2, ed25519-dalek, hmac, jsonwebtoken,
+//!   pbkdf2, ring, sha2, stringprep, subtle. Threads beside those of the actors appear in `session/verification.rs`.
 //! - `broker` and `dealer` never use each other, and never open a payload.
 //! - `session` knows a realm by its messages and its `Membership`.
 //! - This crate reads no file, parses no flag, and knows nothing of the program around it.

@@ -363,7 +363,8 @@ impl Conversation {
                 _ = beat.tick(), if reads => {
                     silent += 1;
                     match silent {
-                        1 => self.send(Kind::Ping, Bytes::new()).await,
+                        // Not all answer a ping without a payload.
+                        1 => self.send(Kind::Ping, Bytes::from_static(b"ping")).await,
                         _ => Err(self.lost("it does not answer a ping".to_owned())),
                     }
                 }

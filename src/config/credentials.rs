@@ -26,7 +26,7 @@ const MASK: &str = "********";
 /// What is wrong with the credentials of a principal.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    /// The key that is wrong, with a place behind a dot or in a list; empty if it is the principal as a whole.
+    /// The key that is wrong; empty if it is the principal as a whole.
     pub(super) key: &'static str,
     /// Which element of the key is wrong, if it is a list.
     pub(super) index: Option<usize>,
@@ -72,15 +72,7 @@ impl Principal {
         }
         found.public_keys = each("public_keys", &self.public_keys, &mut wrong);
         found.certificates = each("certificates", &self.certificates, &mut wrong);
-        let is_given = [&self.ticket, &self.ticket_hash, &self.ticket_env, &self.secret, &self.secret_env];
-        let is_given = is_given.iter().any(|key| key.is_some())
-            || self.ticket_file.is_some()
-            || self.secret_file.is_some()
-            || self.cra.is_some()
-            || self.scram.is_some()
-            || !self.public_keys.is_empty()
-            || !self.certificates.is_empty();
-        if !is_given {
+        if wrong.is_empty() && found.methods().next().is_none() {
             let keys = [&TICKETS[..], &SECRETS, &OTHERS].concat();
             let text = format!("has nothing to prove who it is by; must have one of {}", one_of(&keys));
             wrong.push(Wrong { key: "", index: None, text });

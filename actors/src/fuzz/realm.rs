@@ -126,7 +126,8 @@ impl World {
             RouterMessage::Result(message) => {
                 let is_final = message.details.progress != Some(true);
                 let call = message.request.get();
-                let is_due = if is_final { member.calls.swap_remove(&call) } else { member.calls.contains(&call) };
+                let is_due =
+                    if is_final { member.calls.swap_remove(&call) } else { member.calls.contains(&call) };
                 assert!(is_due, "{message:?} answers no call of {to}");
             }
             RouterMessage::Error(message) if message.request_type.code() == 48 => {
