@@ -22,7 +22,7 @@ use realmkeeper_actors::{
     codec::Serializer,
     permission::Role,
     realm::RealmOptions,
-    session::{Rate, SessionSettings, access::Door},
+    session::{Rate, SessionSettings, access::Door, lockout::LockoutOptions},
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -38,6 +38,8 @@ pub struct Settings {
     pub realms: Vec<RealmSettings>,
     /// What there can be at most, over all listeners and realms.
     pub limits: NodeLimits,
+    /// Who has to wait that fails to prove who it is.
+    pub lockout: LockoutOptions,
     /// How it stops.
     pub shutdown: ShutdownTimes,
 }
@@ -156,6 +158,7 @@ impl Default for Settings {
                 door: Door { anonymous, ..Door::default() },
             }],
             limits: NodeLimits::default(),
+            lockout: LockoutOptions::default(),
             shutdown: ShutdownTimes::default(),
         }
     }

@@ -128,7 +128,7 @@ fn serve(file: &Path, listeners: &str) -> Serving {
     let text = format!(
         "{listeners}\n[shutdown]\nwait = \"1h\"\n\
          [[realms]]\nname = \"realm1\"\nanonymous = \"anyone\"\n\
-         [[realms.roles]]\nname = \"anyone\"\n\
+         [[realms.roles]]\nname = \"anyone\"\nsession_details = \"full\"\n\
          [[realms.roles.permissions]]\nuri = \"\"\nmatch = \"prefix\"\nallow = [\"call\"]\n"
     );
     fs::write(file, text).expect("the folder of tests can be written to");

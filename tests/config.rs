@@ -89,7 +89,7 @@ fn a_ticket_in_a_variable_is_taken_if_it_is_set() {
     let args = ["check", "--config", "config/production.toml"];
     let ok = "config/production.toml: ok: 1 listener, 1 realm, 3 roles, 2 principals\n".to_owned();
     assert_eq!(run(&args, &[("SHOP_BACKEND_TICKET", "s3cret")]), (Some(0), ok, String::new()));
-    let place = "config/production.toml:103:14: realms[0].principals[0].ticket_env";
+    let place = "config/production.toml:104:14: realms[0].principals[0].ticket_env";
     let unset = format!(
         "{place}: names no environment variable that is set to a text; must be the name of one with the ticket\n"
     );
@@ -454,6 +454,37 @@ fn what_a_realm_without_the_session_meta_api_has_not_is_explained() {
         let args = ["explain", "--config", file, "--realm", "realm1", "--role", "guest", action, uri];
         assert_eq!(run(&args, &[]), (Some(0), expected, String::new()));
     }
+}
+
+#[test]
+fn what_a_component_decides_is_explained() {
+    let text = r#"
+        [[realms]]
+        name = "realm1"
+        roles = [
+            { name = "asked", authorizer = "com.example.authorize" },
+            { name = "user", permissions = [{ uri = "", match = "prefix", allow = ["register"] }] },
+            { name = "component", trusted = true,
+              permissions = [{ uri = "com.example.authorize", allow = ["register"] }] },
+        ]
+    "#;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with_components.toml");
+    fs::write(&file, text).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
+    let explain = |role: &str, question: [&str; 2]| {
+        let args =
+            ["explain", "--config", file, "--realm", "realm1", "--role", role, question[0], question[1]];
+        let (code, output, errors) = run(&args, &[]);
+        (code, output + &errors)
+    };
+    let text = "realmkeeper: the authorizer com.example.authorize decides about every action of role asked in realm \
+                realm1\n";
+    assert_eq!(explain("asked", ["call", "a.b"]), (Some(2), text.into()));
+    let question = ["register", "com.example.authorize"];
+    let text = "denied: register com.example.authorize for role user in realm realm1\n\
+                only roles with trusted = true register what the router asks\n";
+    assert_eq!(explain("user", question), (Some(1), text.into()));
+    assert_eq!(explain("component", question).0, Some(0));
 }
 
 #[test]

@@ -9,7 +9,11 @@ use crate::support::{
     scrape::{self, Samples},
 };
 use realmkeeper::Listener;
-use realmkeeper_actors::{codec::Serializer, session::access::Ticket};
+use realmkeeper_actors::{
+    codec::Serializer,
+    permission::Role,
+    session::access::{Principal, Ticket},
+};
 use serde_json::{Value as Json, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -95,7 +99,7 @@ fn queries() -> Vec<Query> {
             }));
         }
     }
-    assert_eq!(queries.len(), 74, "the queries of all panels");
+    assert_eq!(queries.len(), 75, "the queries of all panels");
     queries
 }
 
@@ -297,7 +301,10 @@ const USUALLY_ZERO: [&str; 6] = [
 fn every_panel_shows_what_happens() {
     let router = Router::with(|settings| {
         let ticket = Ticket::plain("secret123");
-        settings.realms[0].door.principals.push(backend("joe", ticket));
+        let authorizer = Some("com.example.nobody".into());
+        let asked = Role { authorizer, ..Role::unrestricted("asked") };
+        let ann = Principal { role: asked.into(), ..backend("ann", ticket.clone()) };
+        settings.realms[0].door.principals.extend([backend("joe", ticket), ann]);
         settings.listeners[0].session.outbox_limit = 1 << 20;
         let tls = Some(certificate("panels", &["localhost"]).files);
         settings.listeners.push(Listener { address: ([127, 0, 0, 1], 0).into(), tls, ..Listener::default() });
@@ -447,6 +454,11 @@ impl Work {
 
     /// Has a session and then the realm fail, which ends all sessions.
     fn fail(&mut self, router: &Router) {
+        let mut asked = Peer::connect(router, Serializer::Json);
+        asked.prove("realm1", "ann", "secret123");
+        asked.send(&json!([32, 1, {}, "a.b"]));
+        assert_eq!(asked.message()[4], "wamp.error.authorization_failed");
+        drop(asked);
         let mut session = Peer::join(router, Serializer::Json);
         session.send(&json!([16, 1, {}, "realmkeeper.fault.session"]));
         session.rest();

@@ -84,6 +84,31 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "lockout",
+        table: "lockout",
+        keys: "failures = 2\ndelay = \"1h\"\nmost = \"1h\"",
+        run: |scene| {
+            let (denied, locked) = (
+                abort("wamp.error.authentication_denied", "the authid or the proof is wrong"),
+                limit_exceeded("too many failed logins, try again later"),
+            );
+            for _ in 0..2 {
+                let mut peer = scene.connect();
+                say_who(&mut peer);
+                peer.send(&json!([5, "wrong", {}]));
+                assert_eq!(peer.rest(), [denied.clone(), Received::Close(Some(1000)), Received::End]);
+            }
+            let mut peer = scene.connect();
+            let details = json!({"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "joe"});
+            peer.send(&json!([1, "realm1", details]));
+            assert_eq!(peer.rest(), [locked, Received::Close(Some(1008)), Received::End]);
+            // From another address it may join, and here another authid may try.
+            let mut joe = Peer::connect_to(scene.router.addresses()[1], scene.serializer);
+            joe.prove("realm1", "joe", "secret123");
+            joe.leave();
+        },
+    },
+    Case {
         limit: "message_size",
         table: "listeners.limits",
         keys: r#"message_size = "1KiB""#,
@@ -250,6 +275,47 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        limit: "component_timeout",
+        table: "realms.limits",
+        keys: r#"component_timeout = "200ms""#,
+        run: |scene| {
+            let (mut component, mut asked) = (scene.connect(), scene.connect());
+            component.prove("realm1", "cid", "secret123");
+            component.register("a.authorize", &json!({}));
+            asked.prove("realm1", "ann", "secret123");
+            asked.send(&json!([32, 1, {}, "a.b"]));
+            assert_eq!(component.message()[0], 68);
+            let text = "the authorizer of the role \"asked\" has not said whether this may be done";
+            assert_eq!(asked.message(), json!([8, 32, 1, {}, "wamp.error.authorization_failed", [text]]));
+            asked.leave();
+            component.leave();
+        },
+    },
+    Case {
+        limit: "bans",
+        table: "realms.limits",
+        keys: "bans = 1",
+        run: |scene| {
+            let (mut peer, mut joe, mut anonymous) = (scene.join(), scene.connect(), scene.join());
+            joe.prove("realm1", "joe", "secret123");
+            for (victim, ban) in [(&mut joe, 1000), (&mut anonymous, 2000)] {
+                let killed = peer.call("wamp.session.kill", &json!([victim.session]), &json!({"ban": ban}));
+                assert_eq!(killed, json!([50, killed[1], {}]));
+                let told = Received::Message(json!([6, {}, "wamp.close.killed"]));
+                assert_eq!(victim.rest(), [told, Received::Close(Some(1000)), Received::End]);
+            }
+            // The ban of the address goes on, and that of the authid has ended.
+            let mut banned = scene.connect();
+            banned.send(&json!([1, "realm1", {"roles": {"caller": {}}}]));
+            let told = abort("wamp.error.not_authorized", "this client is banned from the realm");
+            assert_eq!(banned.rest(), [told, Received::Close(Some(1008)), Received::End]);
+            let mut joe = Peer::connect_to(scene.router.addresses()[1], scene.serializer);
+            joe.prove("realm1", "joe", "secret123");
+            joe.leave();
+            peer.leave();
+        },
+    },
+    Case {
         limit: "retention",
         table: "realms.limits",
         keys: "retained_events = 1",
@@ -396,6 +462,8 @@ impl Scene {
             r#"
             [limits]
             {}
+            [lockout]
+            {}
             [[listeners]]
             address = "127.0.0.1:0"
             [listeners.limits]
@@ -418,12 +486,33 @@ impl Scene {
             uri = ""
             match = "prefix"
             allow = ["call", "register", "publish", "subscribe"]
+            [[realms.roles.permissions]]
+            uri = "wamp.session.kill"
+            allow = ["call"]
+            [[realms.roles]]
+            name = "asked"
+            authorizer = "a.authorize"
+            [[realms.roles]]
+            name = "component"
+            trusted = true
+            [[realms.roles.permissions]]
+            uri = "a.authorize"
+            allow = ["register"]
             [[realms.principals]]
             authid = "joe"
             role = "anonymous"
             ticket = "secret123"
+            [[realms.principals]]
+            authid = "ann"
+            role = "asked"
+            ticket = "secret123"
+            [[realms.principals]]
+            authid = "cid"
+            role = "component"
+            ticket = "secret123"
             "#,
             keys("limits"),
+            keys("lockout"),
             keys("listeners.limits"),
             keys("realms.limits")
         ));
@@ -557,9 +646,11 @@ fn the_readme_has_every_limit_with_its_key_and_its_label() {
 fn the_readme_has_every_key_of_a_limit_with_its_default() {
     let config = serde_json::to_value(Config::default()).expect("a configuration is data");
     let properties = &config::schema()["properties"];
+    let defaults = serde_json::to_value(Config::default().lockout).expect("a configuration is data");
     let mut expected = BTreeMap::new();
     for (table, schema, defaults) in [
         ("limits", &properties["limits"], &config["limits"]),
+        ("lockout", &properties["lockout"], &defaults),
         (
             "listeners.limits",
             &properties["listeners"]["items"]["properties"]["limits"],

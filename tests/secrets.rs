@@ -78,6 +78,8 @@ fn configuration() -> PathBuf {
         address = "127.0.0.1:0"
         [listeners.limits]
         ping_interval = "60m"
+        [lockout]
+        failures = 1000000
         [[realms]]
         name = "realm1"
         anonymous = "member"

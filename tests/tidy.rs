@@ -95,7 +95,9 @@ fn sockets_are_known_only_to_the_transport_and_the_session() {
     let is_session = |place: &str| place == "session/actor.rs";
     only_in(&["AsyncRead", "AsyncWrite"], |place| place.starts_with("transport/") || is_session(place));
     only_in(&["tokio::"], |place| {
-        place.starts_with("transport/") || is_session(place) || place == "session/verification.rs"
+        place.starts_with("transport/")
+            || is_session(place)
+            || matches!(place, "session/verification.rs" | "shared.rs")
     });
 }
 
@@ -140,7 +142,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pattern.rs", &["message", "collections"]),
     ("limit.rs", &[]),
     ("permission.rs", &["message", "pattern", "refusal"]),
-    ("roster.rs", &["message", "codec", "collections", "permission", "transport"]),
+    ("roster.rs", &["message", "codec", "collections", "permission", "refusal", "transport", "verdict"]),
+    ("verdict.rs", &["message", "collections", "permission", "refusal"]),
+    ("ban.rs", &["collections", "shared", "transport"]),
+    ("shared.rs", &[]),
     ("refusal.rs", &["message", "codec", "limit"]),
     ("cause.rs", &["message", "codec", "refusal", "label"]),
     ("step.rs", &["message", "codec", "cause", "roster", "refusal", "label", "limit"]),

@@ -6,6 +6,7 @@
 //! only json websocket          the file is run in these serializers and framings; in all, if it does not say
 //! router + stops               the router begins to stop
 //! ann + joins                  ann connects and joins realm1; also: joins realm2, connects, closes, drops, resets
+//! ann + proves secret123       ann connects and joins realm1 as the principal ann with this ticket
 //! ann + announces a_feature    ann connects and joins realm1 with this feature in each role; also: several, all
 //! ann > [48, 1, {}, "a.b"]     ann sends this message
 //! ann >> text {                ann sends a frame of text; also: binary and invalid text, in hexadecimal; to RawSocket
@@ -24,7 +25,7 @@
 use crate::support::{
     Peer, Router,
     peer::Received,
-    principal::{backend, hashed, trusted},
+    principal::{backend, hashed, told, trusted},
 };
 use realmkeeper::{Listener, ListenerKind, RealmSettings, Settings};
 use realmkeeper_actors::{
@@ -33,7 +34,7 @@ use realmkeeper_actors::{
         feature::Feature,
         uri::{Match, UriRule},
     },
-    permission::Role,
+    permission::{Role, SessionDetails},
     realm::{HistoryOptions, RequestIds},
     session::access::Ticket,
 };
@@ -80,6 +81,7 @@ transcripts! {
     a_hello_that_cannot_join_is_told_why
     a_hello_with_a_detail_of_the_wrong_type_is_not_announced
     a_join_is_announced_to_the_others
+    a_kill_may_ban_whom_it_ends
     a_killed_client_that_never_answers_is_disconnected
     a_killed_session_takes_all_that_it_held_with_it
     a_late_answer_has_no_effect
@@ -130,6 +132,7 @@ transcripts! {
     before_hello_nothing_else_has_a_place
     binary_where_text_is_due_is_a_violation
     callees_are_told_how_far_a_caller_is_trusted
+    each_role_is_told_as_much_of_sessions_as_it_may_know
     goodbye_is_answered_and_ends_the_connection
     kill_all_ends_the_calls_with_those_that_are_killed
     kill_all_spares_the_caller_and_is_not_announced
@@ -292,6 +295,7 @@ impl<S: Iterator<Item = (Serializer, ListenerKind)>> Transcript<S> {
             ("stops", None) => self.router.stop(),
             ("connects", None) => self.connect(name, None, &[]),
             ("joins", realm) => self.connect(name, Some(realm.unwrap_or("realm1")), &[]),
+            ("proves", Some(ticket)) => self.prove(name, ticket),
             ("announces", Some("all")) => {
                 let all: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
                 self.connect(name, Some("realm1"), &all);
@@ -317,6 +321,15 @@ impl<S: Iterator<Item = (Serializer, ListenerKind)>> Transcript<S> {
             }
             _ => panic!("{action} is unknown"),
         }
+    }
+
+    /// Connects a peer and joins as the principal whose authid is its name.
+    fn prove(&mut self, name: &str, ticket: &str) {
+        self.connect(name, None, &[]);
+        let peer = &mut self.peer(name).0;
+        peer.prove("realm1", name, ticket);
+        let session = peer.session;
+        self.bound.insert(format!("${name}"), session.into());
     }
 
     /// Connects a peer, and joins this realm if there is one, announcing these features.
@@ -409,9 +422,14 @@ fn set_all(settings: &mut Settings, text: &str) {
             ("anonymous", "takes-over") => {
                 door.anonymous = Some(Role { takes_over: true, ..Role::unrestricted("anonymous") }.into());
             }
-            // A principal with the role backend, by its ticket or by the hash of it; or so many events of a prefix.
+            // A principal with the role backend, by its ticket or by the hash of it; one that is told so much of
+            // sessions; or so many events of a prefix.
             _ => match what.split_once(" of ") {
                 Some(("ticket", authid)) => door.principals.push(backend(authid, Ticket::plain(value))),
+                Some(("ids", authid)) => door.principals.push(told(authid, SessionDetails::Ids, value)),
+                Some(("standard", authid)) => {
+                    door.principals.push(told(authid, SessionDetails::Standard, value));
+                }
                 Some(("hash", authid)) => door.principals.push(backend(authid, hashed(value))),
                 Some(("history", prefix)) => options.histories.push(HistoryOptions {
                     topic: prefix.into(),

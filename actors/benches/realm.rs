@@ -9,6 +9,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::{SeedableRng, rngs::StdRng};
 use realmkeeper_actors::{
+    ban::BanList,
     codec::Serializer,
     message::{ClientMessage, RouterMessage, feature::Roles, id::SessionId},
     permission::Role,
@@ -19,6 +20,7 @@ use realmkeeper_actors::{
 };
 use std::{
     hint::black_box,
+    net::Ipv4Addr,
     time::{Duration, SystemTime},
 };
 
@@ -32,7 +34,10 @@ impl World {
     fn new() -> Self {
         let mut chance = StdRng::seed_from_u64(1);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
-        Self { realm: Realm::new("realm1".into(), RealmOptions::default(), &mut step), chance }
+        Self {
+            realm: Realm::new("realm1".into(), RealmOptions::default(), BanList::default(), &mut step),
+            chance,
+        }
     }
 
     fn step<T>(&mut self, step: impl FnOnce(&mut Realm, &mut Step<'_>) -> T) -> (T, Vec<Effect>) {
@@ -51,6 +56,7 @@ impl World {
             authextra: None,
             transport: Transport {
                 serializer,
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:40000".into(),
                 via: None,
                 framing: Framing::WebSocket,

@@ -34,6 +34,11 @@ pub enum Cause {
     SlowConsumer,
     /// The client did not answer a ping.
     PingTimeout,
+    /// A newer session of its authid took its place, as its role says.
+    Replaced {
+        /// The newer session.
+        by: SessionId,
+    },
     /// The session may not go on by a rule of this router. The text says by which.
     Policy(String),
     /// The token has expired by which the client was let in.
@@ -70,6 +75,7 @@ labels! {
         Self::KilledAll(_) => "killed_all",
         Self::SlowConsumer => "slow_consumer",
         Self::PingTimeout => "ping_timeout",
+        Self::Replaced { .. } => "replaced",
         Self::Policy(_) => "policy",
         Self::Expired => "expired",
         Self::RealmClosed => "realm_closed",
@@ -102,6 +108,7 @@ impl Cause {
                 Goodbye::new(kill.reason.clone(), kill.message.as_deref()).into()
             }
             Self::SlowConsumer => Goodbye::new("realmkeeper.close.slow_consumer", None).into(),
+            Self::Replaced { .. } => Goodbye::new("realmkeeper.close.replaced", None).into(),
             Self::Policy(text) => Goodbye::new("wamp.error.not_authorized", Some(text)).into(),
             Self::Expired => {
                 let text = "the token has expired by which this session was let in";
@@ -134,7 +141,7 @@ impl Cause {
             Self::RealmClosed | Self::Shutdown => Some(1001),
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::SlowConsumer | Self::Policy(_) | Self::Expired => Some(1008),
+            Self::SlowConsumer | Self::Replaced { .. } | Self::Policy(_) | Self::Expired => Some(1008),
             Self::MessageTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
@@ -160,6 +167,7 @@ impl fmt::Display for Cause {
             Self::ProtocolViolation(violation) => write!(f, ": {violation}"),
             Self::MessageTooBig(text) | Self::Policy(text) => write!(f, ": {text}"),
             Self::Killed(kill) | Self::KilledAll(kill) => write!(f, " by {} with {}", kill.by, kill.reason),
+            Self::Replaced { by } => write!(f, " by {by}"),
             Self::Goodbye
             | Self::TransportClosed
             | Self::TransportLost

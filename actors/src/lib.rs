@@ -39,10 +39,13 @@
 //! | [`codec`] | JSON, MessagePack and CBOR: checking, cutting, writing; payloads |
 //! | [`pattern`] | an index of URIs, prefixes and wildcards |
 //! | [`permission`] | what the sessions of a role may do |
+//! | [`verdict`] | what an authorizer has said about a session |
 //! | [`roster`] | the members of a realm |
+//! | [`ban`] | who may not join a realm |
 //! | [`refusal`], [`cause`], [`limit`] | why a request is turned down, why a session ends, what a client can run into |
 //! | [`proxy`] | what is told of a client's address, and whether it is believed |
 //! | [`label`] | the fixed names in logs and metrics |
+//! | [`shared`] | a value that realms and sessions share |
 //! | [`step`] | what one step may use, and what it asks for |
 //! | [`broker`], [`dealer`] | subscriptions and events, those that are kept included; registrations and calls |
 //! | [`meta`] | the router's own procedures and events; testaments |
@@ -68,6 +71,7 @@
 //!
 //! `tests/tidy.rs` of the workspace holds these rules.
 
+pub mod ban;
 mod broker;
 pub mod cause;
 pub mod codec;
@@ -90,5 +94,7 @@ pub mod refusal;
 pub mod roster;
 pub mod router;
 pub mod session;
+mod shared;
 pub mod step;
 pub mod transport;
+mod verdict;

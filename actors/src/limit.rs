@@ -9,6 +9,8 @@ pub enum Limit {
     HandshakeTimeout,
     /// The time to answer CHALLENGE.
     AuthenticationTimeout,
+    /// How often somebody fails to prove who it is.
+    Lockout,
     /// The octets of a message.
     MessageSize,
     /// How deep lists and dicts stand inside each other in a message.
@@ -33,6 +35,10 @@ pub enum Limit {
     Registrations,
     /// The calls of a session that are not answered yet.
     Calls,
+    /// The time for a component to answer the router.
+    ComponentTimeout,
+    /// The bans of a realm that procedures made.
+    Bans,
     /// The octets of past events in one answer.
     History,
     /// The retained events of a realm, and their octets.
@@ -53,6 +59,7 @@ labels! {
     pub Limit {
         Self::HandshakeTimeout => "handshake_timeout",
         Self::AuthenticationTimeout => "authentication_timeout",
+        Self::Lockout => "lockout",
         Self::MessageSize => "message_size",
         Self::NestingDepth => "nesting_depth",
         Self::UriLength => "uri_length",
@@ -65,6 +72,8 @@ labels! {
         Self::Subscriptions => "subscriptions",
         Self::Registrations => "registrations",
         Self::Calls => "calls",
+        Self::ComponentTimeout => "component_timeout",
+        Self::Bans => "bans",
         Self::History => "history",
         Self::Retention => "retention",
         Self::Testaments => "testaments",

@@ -10,7 +10,7 @@ use crate::{
     message::{ClientMessage, RouterMessage, uri::Uri},
     proxy::{Belief, ProxyHeader},
     session::handshake,
-    step::{CallOutcome, Tally},
+    step::{CallOutcome, QuestionOutcome, Tally},
 };
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -71,6 +71,7 @@ struct Realms {
     joined: IntCounterVec,
     left: IntCounterVec,
     calls: IntCounterVec,
+    questions: IntCounterVec,
     call_duration: HistogramVec,
     calls_in_flight: IntGaugeVec,
     publications: IntCounterVec,
@@ -205,6 +206,11 @@ impl Realms {
             calls: define.counter(
                 "realmkeeper_calls_total",
                 "Calls of procedures that sessions registered, by how they ended",
+                &["realm", "outcome"],
+            ),
+            questions: define.counter(
+                "realmkeeper_questions_total",
+                "Questions of the router to authorizers and authenticators, by what became of them",
                 &["realm", "outcome"],
             ),
             call_duration: define.histogram(
@@ -383,6 +389,8 @@ impl Metrics {
             joined: of.joined.with_label_values(realm),
             left: of.left.clone(),
             calls: CallOutcome::LABELS.map(|outcome| of.calls.with_label_values(&[&**name, outcome])),
+            questions: QuestionOutcome::LABELS
+                .map(|outcome| of.questions.with_label_values(&[&**name, outcome])),
             call_duration: of.call_duration.with_label_values(realm).local(),
             calls_in_flight: of.calls_in_flight.with_label_values(realm),
             publications: of.publications.with_label_values(realm),
@@ -451,6 +459,7 @@ pub(crate) struct RealmMetrics {
     joined: IntCounter,
     left: IntCounterVec,
     calls: [IntCounter; CallOutcome::LABELS.len()],
+    questions: [IntCounter; QuestionOutcome::LABELS.len()],
     /// Added up here first, so that the shared histogram is written to once a step.
     call_duration: LocalHistogram,
     calls_in_flight: IntGauge,
@@ -498,6 +507,7 @@ impl RealmMetrics {
             self.publications.inc_by(tally.publications);
         }
         add(&self.calls, &tally.calls);
+        add(&self.questions, &tally.questions);
         if !tally.answered.is_empty() {
             for (since, calls) in &tally.answered {
                 let duration = uptime.saturating_sub(*since).as_secs_f64();

@@ -11,7 +11,7 @@ use crate::{
 use std::{cmp::Ordering, sync::Arc};
 
 /// What can be done with a URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Call a procedure.
     Call,
@@ -90,6 +90,42 @@ pub struct Permission {
     pub trustlevel: Option<u64>,
 }
 
+/// What the session meta API tells of a session (section "Session Meta API").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionDetails {
+    /// Its id.
+    Ids,
+    /// Who it is, and how it is connected, without addresses.
+    #[default]
+    Standard,
+    /// Where it is connected from as well.
+    Full,
+}
+
+impl SessionDetails {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Ids, Self::Standard, Self::Full];
+}
+
+/// How many sessions one authid may have in a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionsPerAuthid {
+    /// How many; at least 1.
+    pub most: usize,
+    /// What happens to one more.
+    pub beyond: Beyond,
+}
+
+/// What happens to a session that would be one too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The oldest is ended for it.
+    Replace,
+}
+
 /// A role: what those who have it may do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Role {
@@ -99,6 +135,14 @@ pub struct Role {
     pub permissions: Permissions,
     /// Whether they may take a procedure from those who have registered it: the option `force_reregister`.
     pub takes_over: bool,
+    /// What they are told of sessions.
+    pub session_details: SessionDetails,
+    /// How many sessions one authid may have in it; `None` for any number.
+    pub sessions_per_authid: Option<SessionsPerAuthid>,
+    /// The procedure that is asked what its sessions may do. Without one the permissions say so.
+    pub authorizer: Option<Uri>,
+    /// Whether its sessions may carry out the procedures that the router asks. They are not asked about themselves.
+    pub is_trusted: bool,
 }
 
 /// The permissions of a role, indexed.
@@ -118,6 +162,19 @@ pub struct Decision<'a> {
 }
 
 impl Role {
+    /// A role that may do what these permissions allow, and nothing special.
+    pub fn new(name: &str, permissions: Permissions) -> Self {
+        Self {
+            name: name.into(),
+            permissions,
+            takes_over: false,
+            session_details: SessionDetails::default(),
+            sessions_per_authid: None,
+            authorizer: None,
+            is_trusted: false,
+        }
+    }
+
     /// The permission by which its sessions may do something with a URI or pattern.
     pub(crate) fn authorize(
         &self,
@@ -132,6 +189,11 @@ impl Role {
                 Err(Refusal::NotAuthorized { role, action: action.name(), uri })
             }
         }
+    }
+
+    /// The procedure that is asked about its sessions. Those that are trusted to answer are not asked about.
+    pub(crate) fn asks(&self) -> Option<&Uri> {
+        self.authorizer.as_ref().filter(|_| !self.is_trusted)
     }
 
     /// Whether a caller is disclosed to its callee, where `is_asked` says whether one of the two asks for it.
@@ -166,7 +228,7 @@ impl Role {
         }
     }
 
-    /// A role that may do everything, ending other sessions included.
+    /// A role that may do everything, ending other sessions included, and is told all of sessions.
     pub fn unrestricted(name: &str) -> Self {
         let everything = |prefix: &str| Permission {
             uri: prefix.into(),
@@ -177,7 +239,7 @@ impl Role {
             trustlevel: None,
         };
         let permissions = Permissions::new(vec![everything(""), everything("wamp.")]);
-        Self { name: name.into(), permissions, takes_over: false }
+        Self { session_details: SessionDetails::Full, ..Self::new(name, permissions) }
     }
 }
 
@@ -240,6 +302,12 @@ impl Permissions {
 }
 
 impl Permission {
+    /// A permission for these actions, and nothing else.
+    pub(crate) fn bare(uri: Uri, matching: Match, allow: Actions) -> Self {
+        let (discloses_caller, discloses_publisher) = Default::default();
+        Self { uri, matching, allow, discloses_caller, discloses_publisher, trustlevel: None }
+    }
+
     /// Which of two permissions decides about a URI that both match: the greater.
     fn precedence(&self, other: &Self) -> Ordering {
         pattern::precedence((&self.uri, self.matching), (&other.uri, other.matching))

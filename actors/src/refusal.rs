@@ -89,6 +89,15 @@ pub enum Refusal {
         /// With which URI.
         uri: Uri,
     },
+    /// The authorizer of the session's role did not say whether it may.
+    #[error("the authorizer of the role {role:?} has not said whether this may be done")]
+    AuthorizationFailed {
+        /// The role.
+        role: Arc<str>,
+    },
+    /// The role of the session is told ids of sessions only, not their roles.
+    #[error("the role {0:?} is not told the roles of sessions, so that it cannot filter by them")]
+    RolesNotTold(Arc<str>),
     /// The role of the session may not be disclosed, or not ask for it.
     #[error("the role {role:?} may not have {whom} disclosed for {uri:?}")]
     DisclosureNotAllowed {
@@ -99,6 +108,9 @@ pub enum Refusal {
         /// For which URI.
         uri: Uri,
     },
+    /// Who wants to join is banned.
+    #[error("this client is banned from the realm")]
+    Banned,
     /// There would be more than may be.
     #[error("{what}: at most {most}")]
     TooMany {
@@ -146,7 +158,8 @@ impl Refusal {
             | Self::NoSuchCallee(_) => "wamp.error.no_such_session",
             Self::NoHistory(_) => "wamp.error.history_unavailable",
             Self::InvalidArgument(_) => "wamp.error.invalid_argument",
-            Self::NotAuthorized { .. } => "wamp.error.not_authorized",
+            Self::NotAuthorized { .. } | Self::RolesNotTold(_) | Self::Banned => "wamp.error.not_authorized",
+            Self::AuthorizationFailed { .. } => "wamp.error.authorization_failed",
             Self::DisclosureNotAllowed { .. } => "wamp.error.option_disallowed.disclose_me",
             Self::TooMany { .. } => "realmkeeper.error.limit_exceeded",
             Self::TooLarge => "wamp.error.payload_size_exceeded",
@@ -177,6 +190,9 @@ impl Refusal {
             | Self::NoHistory(_)
             | Self::InvalidArgument(_)
             | Self::NotAuthorized { .. }
+            | Self::AuthorizationFailed { .. }
+            | Self::RolesNotTold(_)
+            | Self::Banned
             | Self::DisclosureNotAllowed { .. }
             | Self::TooLarge
             | Self::CalleeGone

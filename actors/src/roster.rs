@@ -6,12 +6,15 @@ use crate::{
     message::{
         feature::{Features, Roles},
         id::{RequestId, SessionId},
+        uri::{Match, Uri},
         value::{Dict, Value},
     },
-    permission::Role,
+    permission::{Action, Permission, Role, SessionDetails},
+    refusal::Refusal,
     transport::framing::Framing,
+    verdict::{Verdicts, Wish},
 };
-use std::{sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 /// Who wants to join, as far as the handshake has found out.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +46,8 @@ pub struct Transport {
     pub framing: Framing,
     /// What the connection is made of.
     pub channel: Channel,
+    /// Where the client is, without its port; `None` for one that comes by a Unix domain socket.
+    pub address: Option<IpAddr>,
     /// The address of the client, as `tcp4:127.0.0.1:48638`, or who it is on this machine, as
     /// `unix:pid=4711,uid=1000`.
     pub peer: Box<str>,
@@ -73,19 +78,21 @@ impl Channel {
 }
 
 impl Transport {
-    /// The dict `transport` of session details.
-    fn details(&self) -> Dict {
-        let told = [
-            ("channel_type", Value::from(self.channel.name())),
-            ("channel_framing", self.framing.name().into()),
-            ("channel_serializer", self.serializer.name().into()),
-            ("peer", (&*self.peer).into()),
-            ("is_secure", (self.channel == Channel::Tls).into()),
-        ];
+    /// The dict `transport` of session details, with the addresses if they are told.
+    pub(crate) fn details(&self, has_addresses: bool) -> Dict {
+        let peer = Some(&*self.peer).filter(|_| has_addresses);
+        let via = self.via.as_deref().filter(|_| has_addresses);
         let subprotocol = (self.framing == Framing::WebSocket).then(|| self.serializer.subprotocol());
-        let subprotocol = subprotocol.map(|name| ("websocket_protocol", Value::from(name)));
-        let via = self.via.as_deref().map(|via| ("via", Value::from(via)));
-        told.into_iter().chain(subprotocol).chain(via).collect()
+        let told = [
+            Some(("channel_type", Value::from(self.channel.name()))),
+            Some(("channel_framing", self.framing.name().into())),
+            Some(("channel_serializer", self.serializer.name().into())),
+            peer.map(|peer| ("peer", peer.into())),
+            Some(("is_secure", (self.channel == Channel::Tls).into())),
+            subprotocol.map(|name| ("websocket_protocol", name.into())),
+            via.map(|via| ("via", via.into())),
+        ];
+        told.into_iter().flatten().collect()
     }
 }
 
@@ -96,6 +103,8 @@ pub struct Member {
     pub id: SessionId,
     /// Who it is.
     pub authid: Arc<str>,
+    /// Whether it is anonymous: its authid was made up for it.
+    pub is_anonymous: bool,
     /// The role it has.
     pub role: Arc<Role>,
     /// How it was authenticated.
@@ -108,6 +117,8 @@ pub struct Member {
     pub roles: Roles,
     /// When it joined.
     pub since: SystemTime,
+    /// What its authorizer said, where its role has one.
+    pub(crate) verdicts: Verdicts,
     /// The id that its next request has to have, if the realm was strict when it joined.
     pub(crate) next_request: Option<RequestId>,
 }
@@ -116,6 +127,22 @@ impl Member {
     /// The name of its role.
     pub fn authrole(&self) -> &Arc<str> {
         &self.role.name
+    }
+
+    /// The permission by which it may do something with a URI or pattern.
+    pub(crate) fn authorize(
+        &self,
+        action: Action,
+        uri: &Uri,
+        matching: Match,
+    ) -> Result<&Permission, Refusal> {
+        match self.role.asks() {
+            None => self.role.authorize(action, uri, matching),
+            Some(_) => {
+                let wish = Wish { action, uri: uri.clone(), matching };
+                self.verdicts.authorize(self.authrole(), &wish)
+            }
+        }
     }
 
     /// How messages to and from it are encoded.
@@ -138,16 +165,22 @@ impl Member {
         self.roles.callee.unwrap_or_default()
     }
 
-    /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`).
-    pub(crate) fn details(&self, realm: &str) -> Dict {
+    /// What the meta API tells of it (section "Session Meta API", `wamp.session.on_join`) where so much is told.
+    pub(crate) fn details(&self, realm: &str, level: SessionDetails) -> Dict {
+        let session = ("session", self.id.get().into());
+        let has_addresses = match level {
+            SessionDetails::Ids => return Dict::from([session]),
+            SessionDetails::Standard => false,
+            SessionDetails::Full => true,
+        };
         Dict::from([
-            ("session", self.id.get().into()),
+            session,
             ("authid", Value::from(&*self.authid)),
             ("authrole", (&**self.authrole()).into()),
             ("authmethod", self.authmethod.into()),
             ("authprovider", self.authprovider.into()),
             ("realm", realm.into()),
-            ("transport", self.transport.details().into()),
+            ("transport", self.transport.details(has_addresses).into()),
         ])
     }
 }
@@ -158,6 +191,10 @@ pub(crate) struct Roster {
     members: Map<SessionId, Member>,
     by_authid: Map<Arc<str>, Set<SessionId>>,
     by_authrole: Map<Arc<str>, Set<SessionId>>,
+    /// How many are told so much of sessions, by [`SessionDetails`].
+    by_level: [usize; SessionDetails::ALL.len()],
+    /// How many have a role with an authorizer.
+    asked_about: usize,
 }
 
 impl Roster {
@@ -176,6 +213,8 @@ impl Roster {
     pub(crate) fn insert(&mut self, member: Member) {
         self.by_authid.entry(member.authid.clone()).or_default().insert(member.id);
         self.by_authrole.entry(member.authrole().clone()).or_default().insert(member.id);
+        self.by_level[member.role.session_details as usize] += 1;
+        self.asked_about += usize::from(member.role.asks().is_some());
         self.members.insert(member.id, member);
     }
 
@@ -183,7 +222,35 @@ impl Roster {
         let member = self.members.swap_remove(&session)?;
         forget(&mut self.by_authid, &member.authid, session);
         forget(&mut self.by_authrole, member.authrole(), session);
+        self.by_level[member.role.session_details as usize] -= 1;
+        self.asked_about -= usize::from(member.role.asks().is_some());
         Some(member)
+    }
+
+    /// Gives a member its role as it is now, which has the same name; gives whether anything in it has changed. What
+    /// was said by its authorizer holds no more then.
+    pub(crate) fn replace_role(&mut self, session: SessionId, role: Arc<Role>) -> bool {
+        let Some(member) = self.members.get_mut(&session) else { return false };
+        let is_changed = member.role != role;
+        if is_changed {
+            self.by_level[member.role.session_details as usize] -= 1;
+            self.by_level[role.session_details as usize] += 1;
+            self.asked_about -= usize::from(member.role.asks().is_some());
+            self.asked_about += usize::from(role.asks().is_some());
+            member.verdicts = Verdicts::default();
+        }
+        member.role = role;
+        is_changed
+    }
+
+    /// Whether a member has a role with an authorizer.
+    pub(crate) fn is_asked_about(&self) -> bool {
+        self.asked_about > 0
+    }
+
+    /// How much members are told of sessions: each level that one of them has.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = SessionDetails> {
+        SessionDetails::ALL.into_iter().filter(|level| self.by_level[*level as usize] > 0)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -202,10 +269,6 @@ impl Roster {
         self.by_authid.get(authid).into_iter().flatten().copied()
     }
 
-    pub(crate) fn count_of_authid(&self, authid: &str) -> usize {
-        self.by_authid.get(authid).map_or(0, Set::len)
-    }
-
     pub(crate) fn with_authrole(&self, authrole: &str) -> impl Iterator<Item = SessionId> {
         self.by_authrole.get(authrole).into_iter().flatten().copied()
     }
@@ -220,8 +283,13 @@ impl Roster {
                     index.get(key(member)).is_some_and(|sessions| sessions.contains(id)) && member.id == *id
                 })
         };
+        let of_level = |level: SessionDetails| {
+            self.members.values().filter(|member| member.role.session_details == level).count()
+        };
         agrees(&self.by_authid, |member| &member.authid)
             && agrees(&self.by_authrole, |member| member.authrole())
+            && SessionDetails::ALL.map(of_level) == self.by_level
+            && self.members.values().filter(|member| member.role.asks().is_some()).count() == self.asked_about
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::{
     cause::Cause,
-    codec::Serializer,
+    codec::{Payload, Serializer},
     label::labels,
     limit::Limit,
     message::{
         RequestType, RouterMessage,
         id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
+        uri::Uri,
     },
     refusal::Refusal,
     roster::Member,
@@ -52,6 +53,25 @@ pub enum Effect {
         /// What stands in the way.
         problem: String,
     },
+    /// Note that a component of a role that the router asked gave no answer that can be used.
+    Unanswered {
+        /// The procedure that was asked.
+        procedure: Uri,
+        /// Why not.
+        problem: String,
+    },
+    /// Tell who wants to join, and has had a component asked, what it answered.
+    Settled {
+        /// Who had it asked, by the number that it was given.
+        newcomer: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Take it that all messages of a session have had their effect, which had to wait.
+    Released {
+        /// The session.
+        session: SessionId,
+    },
     /// Let go of a session: it is no member any more, and gets nothing after what is queued.
     Left {
         /// The former member.
@@ -61,6 +81,17 @@ pub enum Effect {
         /// The last message that it gets.
         farewell: Option<RouterMessage>,
     },
+}
+
+/// What a component answers the router.
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    /// This.
+    Result(Payload),
+    /// This error.
+    Error(Uri, Payload),
+    /// Nothing, or not in time.
+    None,
 }
 
 /// What a step did, in numbers.
@@ -75,6 +106,36 @@ pub struct Tally {
     pub answered: SmallVec<[(Duration, u64); 2]>,
     /// The limits that members ran into.
     pub limits: Vec<Limit>,
+    /// The questions to components that ended, by [`QuestionOutcome`].
+    pub questions: [u64; QuestionOutcome::LABELS.len()],
+}
+
+/// What becomes of a question of the router to a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuestionOutcome {
+    /// It is answered.
+    Answered,
+    /// It is answered with an error.
+    Error,
+    /// It is answered with what makes no sense.
+    Unusable,
+    /// There is nobody to be asked.
+    Absent,
+    /// Who was asked leaves.
+    Left,
+    /// The time for it is over.
+    Late,
+}
+
+labels! {
+    pub QuestionOutcome {
+        Self::Answered => "answered",
+        Self::Error => "error",
+        Self::Unusable => "unusable",
+        Self::Absent => "absent",
+        Self::Left => "left",
+        Self::Late => "late",
+    }
 }
 
 /// How the call of a procedure that a session registered ends.
@@ -141,6 +202,11 @@ impl<'a> Step<'a> {
         self.tally.publications += 1;
     }
 
+    /// Counts a question to a component that has ended.
+    pub(crate) fn asked(&mut self, outcome: QuestionOutcome) {
+        self.tally.questions[outcome as usize] += 1;
+    }
+
     /// Counts a call that has ended.
     pub(crate) fn called(&mut self, outcome: CallOutcome) {
         self.tally.calls[outcome as usize] += 1;
@@ -176,6 +242,11 @@ impl<'a> Step<'a> {
     /// Counts the limit that a request ran into which nobody is to be answered.
     pub(crate) fn drop_request(&mut self, refusal: &Refusal) {
         self.tally.limits.extend(refusal.limit());
+    }
+
+    /// Counts a limit that was run into without a request being refused.
+    pub(crate) fn run_into(&mut self, limit: Limit) {
+        self.tally.limits.push(limit);
     }
 
     /// Lets go of a former member, with the farewell that its cause asks for.
@@ -242,6 +313,12 @@ mod tests {
         let outcomes = [O::Answered, O::Error, O::Canceled, O::Timeout, O::CallerGone, O::Refused];
         assert_eq!(
             outcomes.map(|outcome| CallOutcome::LABELS[outcome as usize]),
+            outcomes.map(|o| o.label())
+        );
+        use QuestionOutcome as Q;
+        let outcomes = [Q::Answered, Q::Error, Q::Unusable, Q::Absent, Q::Left, Q::Late];
+        assert_eq!(
+            outcomes.map(|outcome| QuestionOutcome::LABELS[outcome as usize]),
             outcomes.map(|o| o.label())
         );
     }

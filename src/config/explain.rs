@@ -76,13 +76,22 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
             action.name()
         ));
     }
+    if let Some(authorizer) = &realm.roles[role].authorizer {
+        let text = "decides about every action of role";
+        return Err(format!("the authorizer {authorizer} {text} {} in realm {}", args.role, args.realm));
+    }
     let permissions = realm.roles[role].permissions();
     let decision = permissions.decide_match(action, &uri, matching);
     let is_reserved = uri.is_reserved() && matches!(args.action, Action::Register | Action::Publish);
-    let is_allowed = decision.is_allowed && !is_reserved;
+    let is_kept = args.action == Action::Register
+        && matching == uri::Match::Exact
+        && !realm.roles[role].trusted
+        && loaded.settings.realms[at].options.components.contains(&uri);
+    let is_allowed = decision.is_allowed && !is_reserved && !is_kept;
     let verdict = if is_allowed { "allowed" } else { "denied" };
     let reason = match decision.by {
         _ if is_reserved => "only the router publishes and registers below wamp.".to_owned(),
+        _ if is_kept => "only roles with trusted = true register what the router asks".to_owned(),
         None => "no permission covers it".to_owned(),
         Some((place, _)) => format!(
             "{}:{}: {}",

@@ -1,12 +1,13 @@
 //! The format of a configuration file. What is said here about a key is said in the JSON Schema too.
 
 use super::{
-    value::{Address, Age, Group, LogLevel, Mode, Network, Octets, Origin, Time, User},
+    value::{Address, Age, Group, LogLevel, Mode, Moment, Network, Octets, Origin, Time, User},
     word::{
-        Action, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer, UriRule,
+        Action, Beyond, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer,
+        SessionDetails, UriRule,
     },
 };
-use realmkeeper_actors::session;
+use realmkeeper_actors::session::{self, auth::Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroU32, path::PathBuf};
@@ -24,6 +25,9 @@ pub struct Config {
     /// What there can be at most, over all listeners and realms.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
+    /// How often somebody may fail to prove who it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lockout: Lockout,
     /// How long the router takes that stops.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shutdown: Shutdown,
@@ -67,6 +71,20 @@ pub struct Limits {
     pub sessions_per_address: Option<usize>,
     /// How often such an address may connect. Without it as often as it likes.
     pub connection_rate: Option<Rate>,
+}
+
+/// How often somebody may fail to prove who it is, by realm, address and authid. An address is an IPv4 address or an IPv6
+/// network of 64 bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lockout {
+    /// After how many failures it has to wait: nothing is asked of it meanwhile.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub failures: NonZeroU32,
+    /// How long it has to wait then. Every further failure doubles the time.
+    pub delay: Time,
+    /// How long it has to wait at most; at least delay.
+    pub most: Time,
 }
 
 /// How long the router takes that stops.
@@ -223,9 +241,16 @@ pub struct Realm {
     /// The role of those who do not say who they are. Without it they are refused.
     #[serde(default)]
     pub anonymous: Option<String>,
+    /// The procedures that are asked who joins that is no principal, by the method of authentication. Without one
+    /// nobody else joins by it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub authenticators: Authenticators,
     /// What there can be at most in the realm.
     #[serde(default)]
     pub limits: RealmLimits,
+    /// Who may not join.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bans: Vec<Ban>,
     /// Which past events are kept.
     #[serde(default)]
     pub history: Vec<History>,
@@ -260,6 +285,10 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// How long a component may take to answer what the router asks it.
+    pub component_timeout: Time,
+    /// Bans by wamp.session.kill and its like that last. Of more the one that would end first ends at once.
+    pub bans: usize,
     /// Events that are retained, those of all topics together.
     pub retained_events: usize,
     /// Octets of the retained events together.
@@ -267,6 +296,53 @@ pub struct RealmLimits {
     /// Octets of a URI.
     #[schemars(range(min = 64))]
     pub uri_length: usize,
+}
+
+/// The procedures that are asked who joins a realm, by the method of authentication.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Authenticators {
+    /// About those who do not say who they are.
+    pub anonymous: Option<String>,
+    /// About those who show a ticket.
+    pub ticket: Option<String>,
+    /// About those who sign with a secret.
+    pub wampcra: Option<String>,
+    /// About those who prove that they have a password.
+    #[serde(rename = "wamp-scram")]
+    pub wamp_scram: Option<String>,
+    /// About those who sign with a private key.
+    pub cryptosign: Option<String>,
+}
+
+impl Authenticators {
+    /// Those that there are, with their methods.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Method, &str)> {
+        let Self { anonymous, ticket, wampcra, wamp_scram, cryptosign } = self;
+        let each = [
+            (Method::Anonymous, anonymous),
+            (Method::Ticket, ticket),
+            (Method::WampCra, wampcra),
+            (Method::WampScram, wamp_scram),
+            (Method::Cryptosign, cryptosign),
+        ];
+        each.into_iter().filter_map(|(method, procedure)| Some((method, procedure.as_deref()?)))
+    }
+}
+
+/// Somebody who may not join, with exactly one of authid and network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ban {
+    /// Who it is.
+    #[serde(default)]
+    pub authid: Option<String>,
+    /// Where it is.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// When the ban ends. Without it it does not.
+    #[serde(default)]
+    pub until: Option<Moment>,
 }
 
 /// Past events that are kept, for wamp.subscription.get_events. Those beyond a bound go, the oldest first.
@@ -300,9 +376,33 @@ pub struct Role {
     /// force_reregister.
     #[serde(default)]
     pub force_reregister: bool,
+    /// What they are told of sessions, by wamp.session.on_join, on_leave and get.
+    #[serde(default)]
+    pub session_details: SessionDetails,
+    /// How many sessions one authid may have in the role. Without it any number.
+    #[serde(default)]
+    pub sessions_per_authid: Option<SessionsPerAuthid>,
+    /// The procedure that is asked what they may do. Without it the permissions say so.
+    #[serde(default)]
+    pub authorizer: Option<String>,
+    /// Whether they may register the procedures that the router asks, such as authorizer.
+    #[serde(default)]
+    pub trusted: bool,
     /// The permissions. The most specific that matches a URI decides about it.
     #[serde(default)]
     pub permissions: Vec<Permission>,
+}
+
+/// How many sessions one authid may have in a role.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsPerAuthid {
+    /// How many.
+    #[schemars(range(min = 1))]
+    pub most: usize,
+    /// What happens to one more.
+    #[serde(default)]
+    pub beyond: Beyond,
 }
 
 /// What may be done with some URIs.

@@ -3,15 +3,17 @@
 use super::{
     Loaded,
     format::{
-        Admin, Certificate, Config, Disclose, History, Limits, Listener, Log, Permission, Rate, Realm,
-        RealmLimits, Role, SessionLimits, Shutdown, Tls, UnixSocket,
+        Admin, Authenticators, Ban, Certificate, Config, Disclose, History, Limits, Listener, Lockout, Log,
+        Permission, Rate, Realm, RealmLimits, Role, SessionLimits, Shutdown, Tls, UnixSocket,
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
-    word::{ClientCertificates, ListenerKind, Match, RequestIds, UriRule},
+    word::{ClientCertificates, ListenerKind, Match, RequestIds, SessionDetails, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
+    ban::{self, Banned},
+    message::uri::Uri,
     permission::{self, Disclosure, Permissions},
     realm::{self, HistoryOptions, RealmOptions},
     session::{
@@ -20,6 +22,7 @@ use realmkeeper_actors::{
             Door, Principal,
             jwt::{Grant, Rules},
         },
+        lockout::LockoutOptions,
     },
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -33,6 +36,7 @@ impl Config {
             admin: self.admin.address.map(|address| address.0),
             realms: realms.map(|(realm, admitted)| realm.settings(admitted)).collect(),
             limits: self.limits.settings(),
+            lockout: self.lockout.settings(),
             shutdown: self.shutdown.settings(),
         }
     }
@@ -52,6 +56,19 @@ impl Shutdown {
     fn settings(&self) -> ShutdownTimes {
         let time = |time: Option<Time>| time.map_or(Duration::ZERO, |time| time.0);
         ShutdownTimes { wait: time(self.wait), calls: time(self.calls), spread: time(self.spread) }
+    }
+}
+
+impl Lockout {
+    fn settings(&self) -> LockoutOptions {
+        LockoutOptions { failures: self.failures, delay: self.delay.0, most: self.most.0 }
+    }
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        let LockoutOptions { failures, delay, most } = LockoutOptions::default();
+        Self { failures, delay: Time(delay), most: Time(most) }
     }
 }
 
@@ -133,9 +150,15 @@ impl Realm {
     fn settings(&self, admitted: Admitted) -> RealmSettings {
         let roles = self.roles.iter().map(|role| {
             Arc::new(permission::Role {
-                name: role.name.as_str().into(),
-                permissions: role.permissions(),
                 takes_over: role.force_reregister,
+                session_details: role.session_details.into(),
+                sessions_per_authid: role.sessions_per_authid.map(|limit| permission::SessionsPerAuthid {
+                    most: limit.most,
+                    beyond: limit.beyond.into(),
+                }),
+                authorizer: role.authorizer.as_deref().map(Into::into),
+                is_trusted: role.trusted,
+                ..permission::Role::new(&role.name, role.permissions())
             })
         });
         let roles = roles.collect::<Vec<_>>();
@@ -157,21 +180,41 @@ impl Realm {
                 role: granted,
             })
         });
+        let authenticators = self.authenticators.each();
+        let authenticators: Vec<_> =
+            authenticators.map(|(method, procedure)| (method, procedure.into())).collect();
         RealmSettings {
             name: self.name.as_str().into(),
             options: RealmOptions {
                 uris: self.uris.into(),
                 request_ids: self.request_ids.into(),
                 session_meta_api: self.session_meta_api,
+                components: self.components(),
+                bans: self.bans.iter().filter_map(Ban::settings).collect(),
                 histories: self.history.iter().map(History::settings).collect(),
                 limits: self.limits.settings(),
             },
             door: Door {
                 anonymous: self.anonymous.as_deref().and_then(role),
                 principals: principals.collect(),
+                // Nobody else gives roles.
+                roles: if authenticators.is_empty() { Vec::new() } else { roles.clone() },
+                authenticators,
                 jwt,
             },
         }
+    }
+}
+
+impl Realm {
+    /// The procedures that the router asks.
+    fn components(&self) -> Vec<Uri> {
+        let authorizers = self.roles.iter().filter_map(|role| role.authorizer.as_deref());
+        let authenticators = self.authenticators.each().map(|(_, procedure)| procedure);
+        let mut components: Vec<_> = authorizers.chain(authenticators).collect();
+        components.sort_unstable();
+        components.dedup();
+        components.into_iter().map(Uri::from).collect()
     }
 }
 
@@ -183,10 +226,21 @@ impl RealmLimits {
             subscriptions: self.subscriptions,
             registrations: self.registrations,
             calls: self.calls,
+            component_timeout: self.component_timeout.0,
+            bans: self.bans,
             retained: self.retained_events,
             retained_octets: self.retained_bytes.0,
             uri_length: self.uri_length,
         }
+    }
+}
+
+impl Ban {
+    /// `None` if it says not whom it means.
+    fn settings(&self) -> Option<ban::Ban> {
+        let authid = self.authid.as_deref().map(|authid| Banned::Authid(authid.into()));
+        let whom = authid.or(self.network.map(|network| Banned::Network(network.0)))?;
+        Some(ban::Ban { whom, until: self.until.map(|until| until.0) })
     }
 }
 
@@ -247,6 +301,10 @@ impl Default for Config {
         let role = Role {
             name: "anonymous".into(),
             force_reregister: false,
+            session_details: SessionDetails::Full,
+            sessions_per_authid: None,
+            authorizer: None,
+            trusted: false,
             permissions: vec![everything(""), everything("wamp.")],
         };
         let realm = Realm {
@@ -256,6 +314,8 @@ impl Default for Config {
             session_meta_api: true,
             anonymous: Some(role.name.clone()),
             limits: RealmLimits::default(),
+            authenticators: Authenticators::default(),
+            bans: Vec::new(),
             history: Vec::new(),
             roles: vec![role],
             principals: Vec::new(),
@@ -266,6 +326,7 @@ impl Default for Config {
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
+            lockout: Lockout::default(),
             shutdown: Shutdown::default(),
             listeners: vec![Listener::default()],
             realms: vec![realm],
@@ -336,6 +397,8 @@ impl Default for RealmLimits {
             subscriptions: limits.subscriptions,
             registrations: limits.registrations,
             calls: limits.calls,
+            component_timeout: Time(limits.component_timeout),
+            bans: limits.bans,
             retained_events: limits.retained,
             retained_bytes: Octets(limits.retained_octets),
             uri_length: limits.uri_length,

@@ -2,7 +2,9 @@
 
 use super::{
     credentials::{SECRETS, TICKETS, Wrong, from_environment, from_file},
-    format::{Config, History, Jwt, Listener, Permission, Principal, Realm, Role, Tls, UnixSocket, Users},
+    format::{
+        Config, History, Jwt, Listener, Lockout, Permission, Principal, Realm, Role, Tls, UnixSocket, Users,
+    },
     problem::Problems,
     schema::one_of,
     structure::{self, nearest},
@@ -68,6 +70,7 @@ pub(super) fn validate(
 ) -> Vec<Admitted> {
     let mut validation = Validation { config, folder, problems };
     validation.listeners(&root.at("listeners"));
+    validation.lockout(&root.at("lockout"));
     if let Some(address) = config.admin.address
         && address.0.port() != 0
         && config.listeners.iter().any(|listener| listener.has_address() && listener.address == address)
@@ -224,6 +227,14 @@ impl Validation<'_, '_, '_> {
         }
     }
 
+    fn lockout(&mut self, place: &Place<'_, '_>) {
+        let Lockout { delay, most, .. } = &self.config.lockout;
+        if most.0 < delay.0 && self.is_sound(place, &["delay", "most"]) {
+            let text = format!("is {most}; must be at least delay, which is {delay}");
+            self.error(&place.at("most"), text);
+        }
+    }
+
     fn rawsocket(&mut self, listener: &Listener, place: &Place<'_, '_>) {
         let usual = Listener::default();
         for (key, is_other) in [
@@ -304,6 +315,14 @@ impl Validation<'_, '_, '_> {
             self.reference(anonymous, realm, &place.at("anonymous"), &roles);
             self.anonymous(anonymous, realm, &place.at("anonymous"));
         }
+        let authenticators = place.at("authenticators");
+        for (method, procedure) in realm.authenticators.each() {
+            self.component(procedure, realm, &authenticators.at(method.name()));
+        }
+        if realm.anonymous.is_some() && realm.authenticators.anonymous.is_some() {
+            let text = "is asked who joins without saying who it is, for whom there is anonymous; must be one of them";
+            self.error(&authenticators.at("anonymous"), text);
+        }
         let principals = place.at("principals");
         let mut first = HashMap::new();
         let mut known = self.principals(&realm.principals, &principals, &mut first);
@@ -320,12 +339,30 @@ impl Validation<'_, '_, '_> {
         for (index, role) in realm.roles.iter().enumerate() {
             self.role(role, realm, &roles.item(index));
         }
+        self.bans(realm, &place.at("bans"));
         self.histories(realm, &place.at("history"));
         // Where something has been taken out, it could be what is missed here.
         if self.problems.is_sound(place.key()) {
             self.nobody(realm, &known, place);
         }
         Admitted { principals: known, keys: keys.unwrap_or_default() }
+    }
+
+    fn bans(&mut self, realm: &Realm, place: &Place<'_, '_>) {
+        for (index, ban) in realm.bans.iter().enumerate() {
+            let place = place.item(index);
+            if !self.is_sound(&place, &["authid", "network"]) {
+                continue;
+            }
+            match (&ban.authid, &ban.network) {
+                (Some(_), Some(_)) => self.error(&place, "has authid and network; must have one of them"),
+                (None, None) => self.error(&place, "has neither authid nor network; must have one of them"),
+                (Some(authid), None) if authid.is_empty() => {
+                    self.error(&place.at("authid"), "is empty; must name somebody");
+                }
+                (Some(_), None) | (None, Some(_)) => {}
+            }
+        }
     }
 
     fn histories(&mut self, realm: &Realm, place: &Place<'_, '_>) {
@@ -356,7 +393,11 @@ impl Validation<'_, '_, '_> {
 
     /// Looks for what nobody can use.
     fn nobody(&mut self, realm: &Realm, known: &[Known], place: &Place<'_, '_>) {
-        let Realm { anonymous, users, jwt, .. } = realm;
+        let Realm { anonymous, users, jwt, authenticators, .. } = realm;
+        // Components can let everybody in, and name every role.
+        if authenticators.each().next().is_some() {
+            return;
+        }
         if anonymous.is_none() && known.is_empty() && users.is_none() && jwt.is_none() {
             self.warning(place, "nobody can join; name a role at anonymous, or principals");
         }
@@ -534,6 +575,17 @@ impl Validation<'_, '_, '_> {
         if role.name.is_empty() {
             self.error(&place.at("name"), "is empty; must be a name");
         }
+        if let Some(authorizer) = &role.authorizer {
+            self.component(authorizer, realm, &place.at("authorizer"));
+            if !role.permissions.is_empty() {
+                let text = "is asked what this role may do, which has permissions; must have one of the two";
+                self.error(&place.at("authorizer"), text);
+            }
+            if role.trusted {
+                let text = "is true, but this role has an authorizer; who is asked is not asked about itself";
+                self.error(&place.at("trusted"), text);
+            }
+        }
         let permissions = place.at("permissions");
         let sound = role.permissions.iter().enumerate();
         let sound = sound.map(|(index, permission)| (permission, permissions.item(index)));
@@ -544,6 +596,30 @@ impl Validation<'_, '_, '_> {
         }));
         for (permission, place) in sound {
             self.permission(permission, realm, &place);
+        }
+    }
+
+    /// Checks a procedure that the router asks.
+    fn component(&mut self, procedure: &str, realm: &Realm, place: &Place<'_, '_>) {
+        let (uri, rule) = (Uri::from(procedure), UriRule::from(realm.uris));
+        if !uri.is_valid(Match::Exact, rule) {
+            self.error(place, format!("is {procedure:?}; {}", valid_uri(Match::Exact, rule)));
+            return;
+        }
+        if uri.is_reserved() {
+            self.error(
+                place,
+                format!("is {procedure:?}; must not be below \"wamp.\", where nobody registers"),
+            );
+            return;
+        }
+        let may = |role: &Role| {
+            role.trusted && role.permissions().decide(permission::Action::Register, procedure).is_allowed
+        };
+        if !realm.roles.iter().any(may) {
+            let text =
+                format!("no role with trusted = true may register {procedure}, so that nobody is asked");
+            self.warning(place, text);
         }
     }
 

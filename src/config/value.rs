@@ -15,7 +15,7 @@ use std::{
     marker::PhantomData,
     net::{IpAddr, SocketAddr},
     str::FromStr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +38,10 @@ pub struct Time(pub Duration);
 /// How old something may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age(pub Duration);
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub SystemTime);
 
 /// A number of octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,7 @@ text!(
     Network such as "10.0.0.0/8",
     Time such as "10s",
     Age such as "7days",
+    Moment such as "2030-01-31T12:00:00Z",
     Mode such as "660",
     User such as "www-data",
     Group such as "www-data",
@@ -222,6 +227,21 @@ impl FromStr for Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = humantime::parse_rfc3339(text);
+        moment.map(Self).map_err(|_| "must be a time in UTC, such as 2030-01-31T12:00:00Z")
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339(self.0).fmt(f)
     }
 }
 

@@ -93,6 +93,24 @@ words! {
         /// Subscribe to a topic.
         Subscribe is Subscribe,
     }
+
+    /// What happens to a session that would be one too many.
+    Beyond is permission::Beyond {
+        /// It is refused.
+        Reject is Reject,
+        /// The oldest is ended for it.
+        Replace is Replace,
+    }
+
+    /// What is told of a session.
+    SessionDetails is permission::SessionDetails {
+        /// Its id.
+        Ids is Ids,
+        /// Who it is, and how it is connected, without addresses.
+        Standard is Standard,
+        /// Where it is connected from as well.
+        Full is Full,
+    }
 }
 
 /// The form of a log line.
@@ -154,6 +172,18 @@ impl Default for UriRule {
 impl Default for RequestIds {
     fn default() -> Self {
         realm::RequestIds::default().into()
+    }
+}
+
+impl Default for Beyond {
+    fn default() -> Self {
+        permission::Beyond::default().into()
+    }
+}
+
+impl Default for SessionDetails {
+    fn default() -> Self {
+        permission::SessionDetails::default().into()
     }
 }
 

@@ -103,8 +103,8 @@ impl Entrance {
         (serializer, framing): (Serializer, Framing),
         open: OpenSocket,
     ) {
-        let Caller { peer, via, channel, certificate, .. } = caller;
-        let transport = Transport { serializer, framing, channel, peer, via };
+        let Caller { address, peer, via, channel, certificate } = caller;
+        let transport = Transport { serializer, framing, channel, address, peer, via };
         let upgraded =
             Upgraded { socket, read, transport, certificate, open, stopping: self.stopping.clone() };
         Session::new(upgraded, terms.environment.clone()).start();

@@ -41,7 +41,7 @@ use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
     metrics::Metrics,
     router::actor::{FinishCalls, Reload, Router, Shutdown, keep_alive},
-    session::{Verifier, access::Access},
+    session::{Verifier, access::Access, lockout::Lockout},
     transport::sockets::OpenSockets,
 };
 use std::{
@@ -104,6 +104,7 @@ pub struct Service {
     pages: Option<SocketAddr>,
     router: Addr<Router>,
     doorkeeper: Arc<Doorkeeper>,
+    lockout: Lockout,
     metrics: Metrics,
     sockets: OpenSockets,
     stopping: CancellationToken,
@@ -116,7 +117,7 @@ pub struct Service {
 impl Service {
     /// Starts to listen, on all addresses or on none. Has to be called in an actix system.
     pub async fn start(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { listeners, admin: admin_address, realms, limits, shutdown } = settings;
+        let Settings { listeners, admin: admin_address, realms, limits, lockout, shutdown } = settings;
         if listeners.is_empty() {
             return Err(ServiceError::NoListener);
         }
@@ -134,8 +135,9 @@ impl Service {
         let admin = Admin::new(metrics.clone(), Arc::clone(&router), stopping.clone());
         let (up, mut started) = mpsc::unbounded_channel();
         let doorkeeper = Arc::new(Doorkeeper::new(&limits, sockets.clone()));
+        let lockout = Lockout::new(lockout);
         let clients = Clients {
-            access: Arc::new(Access::new(rand::random())),
+            access: Arc::new(Access::new(lockout.clone(), rand::random())),
             verifier: Verifier::default(),
             realms,
             metrics: metrics.clone(),
@@ -209,6 +211,7 @@ impl Service {
             pages,
             router,
             doorkeeper,
+            lockout,
             metrics,
             sockets,
             stopping,
@@ -261,7 +264,7 @@ impl Service {
     /// where they listen, whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and
     /// so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
-        let Settings { listeners, admin: _, realms, limits, shutdown } = settings;
+        let Settings { listeners, admin: _, realms, limits, lockout, shutdown } = settings;
         let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
         let read = listeners.iter().map(|listener| read(&listener.tls)).collect::<Result<Vec<_>, _>>();
         let read = read.map_err(ServiceError::Certificate)?;
@@ -271,6 +274,7 @@ impl Service {
             files::raise_limit(limits.sessions);
         }
         self.doorkeeper.reload(&limits);
+        self.lockout.configure(lockout);
         self.limits = limits;
         self.shutdown = shutdown;
         self.metrics.forget_certificates();

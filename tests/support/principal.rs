@@ -2,7 +2,7 @@
 
 use realmkeeper_actors::{
     message::uri::Match,
-    permission::{Action, Disclosure, Permission, Permissions, Role},
+    permission::{Action, Disclosure, Permission, Permissions, Role, SessionDetails},
     session::access::{Principal, Ticket},
 };
 
@@ -19,6 +19,12 @@ pub(crate) fn backend(authid: &str, ticket: Ticket) -> Principal {
     }
 }
 
+/// A principal with a role that may do everything, but is told only so much of sessions.
+pub(crate) fn told(authid: &str, session_details: SessionDetails, ticket: &str) -> Principal {
+    let role = Role { session_details, ..Role::unrestricted("told") };
+    Principal { authid: authid.into(), role: role.into(), credentials: Ticket::plain(ticket).into() }
+}
+
 /// The role `anonymous`, which may do everything but end other sessions, and is trusted so far.
 pub(crate) fn trusted(trustlevel: u64) -> Role {
     let everything = |uri: &str| Permission {
@@ -30,7 +36,7 @@ pub(crate) fn trusted(trustlevel: u64) -> Role {
         trustlevel: Some(trustlevel),
     };
     let permissions = Permissions::new(vec![everything("")]);
-    Role { name: "anonymous".into(), permissions, takes_over: false }
+    Role { session_details: SessionDetails::Full, ..Role::new("anonymous", permissions) }
 }
 
 /// A ticket of which only the hash is known.

@@ -8,6 +8,7 @@ use realmkeeper::{
 use std::{
     fs,
     net::SocketAddr,
+    num::NonZeroU32,
     path::Path,
     process,
     sync::{
@@ -38,13 +39,14 @@ impl Router {
         Self::with(|_| ())
     }
 
-    /// Starts a router with other settings. Unless they say so, nobody is sent a ping: who waits for its turn in a test
-    /// does not answer.
+    /// Starts a router with other settings. Unless they say so, nobody is sent a ping, since who waits for its turn in a
+    /// test does not answer, and nobody is locked out.
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
         log::record();
         let mut settings = Settings::default();
         settings.listeners[0].address.set_port(0);
         settings.listeners[0].session.ping_interval = Duration::from_secs(3600);
+        settings.lockout.failures = NonZeroU32::MAX;
         change(&mut settings);
         let (started, start) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();

@@ -11,7 +11,7 @@ use crate::{
         id::{PublicationId, SessionId, SubscriptionId},
         uri::{Match, Uri, UriRules},
     },
-    permission::Action,
+    permission::{Action, SessionDetails},
     refusal::{Fault, Refusal},
     roster::{Member, Roster},
     step::{Effect, Receivers, Step},
@@ -116,21 +116,61 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         step.published();
+        self.send_meta(&topic.into(), args, |_| true, &mut None, roster, step);
+    }
+
+    /// Publishes an event of the router itself about a session, of which each subscriber is told as much as its role
+    /// may know. Where all may know the same it costs what any other event of the router does.
+    pub(crate) fn publish_session_meta(
+        &self,
+        topic: &'static str,
+        args: impl Fn(SessionDetails) -> Arguments,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        step.published();
+        let (topic, mut id) = (&Uri::from(topic), None);
+        let mut levels = roster.levels();
+        match (levels.next(), levels.next()) {
+            (None, _) => {}
+            (Some(only), None) => self.send_meta(topic, || args(only), |_| true, &mut id, roster, step),
+            (Some(_), Some(_)) => {
+                for level in roster.levels() {
+                    let is_told_so = |session| {
+                        roster.get(session).is_some_and(|member| member.role.session_details == level)
+                    };
+                    self.send_meta(topic, || args(level), is_told_so, &mut id, roster, step);
+                }
+            }
+        }
+    }
+
+    /// Sends an event of the router to those for whom `is_meant` is true. Its id is drawn for the first of them.
+    fn send_meta(
+        &self,
+        topic: &Uri,
+        args: impl FnOnce() -> Arguments,
+        is_meant: impl Fn(SessionId) -> bool,
+        id: &mut Option<PublicationId>,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
         let may_receive = |session| {
-            let role = roster.get(session).map(|member| &member.role);
-            role.is_some_and(|role| role.permissions.decide(Action::Subscribe, topic).is_allowed)
+            let member = roster.get(session);
+            member.is_some_and(|member| member.authorize(Action::Subscribe, topic, Match::Exact).is_ok())
         };
-        let receiving =
-            self.receiving(topic, |session, matching| matching == Match::Exact || may_receive(session));
+        let receiving = self.receiving(topic, |session, matching| {
+            is_meant(session) && (matching == Match::Exact || may_receive(session))
+        });
         if receiving.is_empty() {
             return;
         }
-        let (topic, args) = (Uri::from(topic), args());
+        let args = args();
         let (content, details) = (Content::Open(&args), Sparse::default());
-        let publication = Publication { topic: &topic, content, details };
+        let publication = Publication { topic, content, details };
         let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer));
         debug_assert!(forms.is_ok(), "values have no malformed form");
-        let (forms, id) = (forms.unwrap_or_default(), step.publication_id());
+        let (forms, id) = (forms.unwrap_or_default(), *id.get_or_insert_with(|| step.publication_id()));
         for (subscription, matching, serializer, receivers) in receiving {
             step.ask(publication.event(id, subscription, matching, receivers, forms.of(serializer)));
         }

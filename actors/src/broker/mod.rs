@@ -126,7 +126,7 @@ impl Broker {
         let Subscribe { request, options, topic } = message;
         let matching = options.r#match.unwrap_or_default();
         check_uri(&topic, matching, rules)?;
-        member.role.authorize(Action::Subscribe, &topic, matching)?;
+        member.authorize(Action::Subscribe, &topic, matching)?;
         let known = self.topics.get(&topic, matching);
         let held = self.by_session.get(&member.id);
         let is_held = held.zip(known).is_some_and(|(held, known)| held.contains(&known));

@@ -65,7 +65,7 @@ pub(crate) fn authorize(
     check_announced(passthru, Feature::PayloadPassthruMode, member.as_publisher())?;
     check_uri(topic, Match::Exact, rules)?;
     check_not_reserved(topic)?;
-    let permission = member.role.authorize(Action::Publish, topic, Match::Exact)?;
+    let permission = member.authorize(Action::Publish, topic, Match::Exact)?;
     let asks = options.disclose_me == Some(true);
     let is_disclosed = member.role.discloses_publisher(permission, asks)?;
     if !is_disclosed && permission.trustlevel.is_none() && passthru.is_none() {

@@ -181,7 +181,7 @@ impl Dealer {
 
     /// When the next call has to be answered, by the uptime of the realm.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
-        self.calls.next_timeout()
+        self.calls.next_timeout().into_iter().chain(self.questions.next_timeout()).min()
     }
 
     /// Ends the calls whose time is over.

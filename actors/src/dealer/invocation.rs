@@ -120,7 +120,7 @@ impl Dealer {
         step: &mut Step<'_>,
     ) -> Result<(), Fault> {
         check_uri(&message.procedure, Match::Exact, rules)?;
-        let permission = caller.role.authorize(Action::Call, &message.procedure, Match::Exact)?;
+        let permission = caller.authorize(Action::Call, &message.procedure, Match::Exact)?;
         let asks = message.options.disclose_me == Some(true);
         let is_disclosed = caller.role.discloses_caller(permission, asks)?;
         if self.calls.count_of(caller.id) >= most {

@@ -7,10 +7,12 @@
 mod answer;
 mod invocation;
 mod party;
+mod question;
 mod registration;
 mod timeouts;
 
 pub(crate) use invocation::Sequel;
+pub(crate) use question::{Answer, Asked, Asker, Unanswered};
 pub(crate) use registration::{Change, ChangeKind, Changes, Registration, Registrations};
 
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
 };
 use answer::interrupt;
 use party::Calls;
+use question::Questions;
 use registration::Callee;
 
 /// All registrations and calls of a realm.
@@ -34,6 +37,7 @@ use registration::Callee;
 pub(crate) struct Dealer {
     registrations: Registrations,
     calls: Calls,
+    questions: Questions,
 }
 
 impl Dealer {
@@ -51,7 +55,7 @@ impl Dealer {
         let matching = options.r#match.unwrap_or_default();
         check_uri(&procedure, matching, rules)?;
         check_not_reserved(&procedure)?;
-        let permission = member.role.authorize(Action::Register, &procedure, matching)?;
+        let permission = member.authorize(Action::Register, &procedure, matching)?;
         let asks = options.disclose_caller == Some(true);
         // What a role discloses of its callers is for the callers' roles to say.
         let discloses_caller = asks && member.role.discloses_caller(permission, asks)?;
@@ -177,6 +181,8 @@ impl Dealer {
     /// Whether no index names a session for which `is_member` is false, and all indices agree.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_sound(&self, is_member: impl Fn(SessionId) -> bool) -> bool {
-        self.registrations.is_sound(&is_member) && self.calls.is_sound(&is_member)
+        self.registrations.is_sound(&is_member)
+            && self.calls.is_sound(&is_member)
+            && self.questions.is_sound(&is_member)
     }
 }

@@ -63,6 +63,11 @@ impl Calls {
         invocation
     }
 
+    /// The request id of an invocation that no session has called for.
+    pub(super) fn next_invocation(&mut self, callee: SessionId) -> RequestId {
+        self.parties.entry(callee).or_default().next_invocation()
+    }
+
     /// Forgets a call, which has ended.
     pub(super) fn conclude(&mut self, callee: SessionId, invocation: RequestId) -> Option<Pending> {
         let call = self.parties.get_mut(&callee)?.invocations.swap_remove(&invocation)?;
@@ -186,9 +191,14 @@ impl Calls {
 
 impl Party {
     fn invoke(&mut self, call: Pending) -> RequestId {
+        let next = self.next_invocation();
+        self.invocations.insert(next, call);
+        next
+    }
+
+    fn next_invocation(&mut self) -> RequestId {
         let next = self.last_invocation.map_or(RequestId::FIRST, RequestId::next);
         self.last_invocation = Some(next);
-        self.invocations.insert(next, call);
         next
     }
 

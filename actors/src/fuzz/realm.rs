@@ -1,6 +1,7 @@
 //! The core of a realm under any sequence of messages.
 
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::Serializer,
     collections::Set,
@@ -20,6 +21,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -88,7 +90,7 @@ impl World {
         };
         let mut chance = StdRng::seed_from_u64(1);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
-        let realm = Realm::new("realm1".into(), options, &mut step);
+        let realm = Realm::new("realm1".into(), options, BanList::default(), &mut step);
         Self { realm, chance, uptime: Duration::ZERO, members: Vec::new(), ids: Set::default() }
     }
 
@@ -103,7 +105,10 @@ impl World {
                 Effect::Broadcast { to, message } => {
                     to.into_iter().for_each(|to| self.deliver(to, &message));
                 }
-                Effect::Undeliverable { .. } => {}
+                Effect::Undeliverable { .. }
+                | Effect::Unanswered { .. }
+                | Effect::Settled { .. }
+                | Effect::Released { .. } => {}
                 Effect::Left { member, .. } => self.members.retain(|known| known.id != member.id),
             }
         }
@@ -195,6 +200,7 @@ impl World {
             authprovider: "static",
             transport: Transport {
                 serializer,
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 framing: Framing::WebSocket,

@@ -103,6 +103,11 @@ options! {
 pub struct Signature(Box<str>);
 
 impl Signature {
+    /// Its text.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Its octets.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

@@ -10,6 +10,7 @@ use crate::{
     },
     refusal::{Refusal, check_uri},
 };
+use std::time::Duration;
 
 /// How many octets a text can have that another session is sent.
 const MOST_TEXT: usize = 4096;
@@ -90,6 +91,16 @@ impl<'a> Given<'a> {
     pub(super) fn optional_integer(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let read = |value: &Value| self.payload.id_of(value).filter(|id| (1..=MAX_ID).contains(id));
         self.optional(name, "an integer from 1 to 2^53", read)
+    }
+
+    /// The keyword `name` if it is given, as a time of whole seconds.
+    pub(super) fn seconds(&self, name: &str, longest: Duration) -> Result<Option<Duration>, Refusal> {
+        let longest = longest.as_secs();
+        let read =
+            |value: &Value| self.payload.id_of(value).filter(|seconds| (1..=longest).contains(seconds));
+        let seconds =
+            self.optional(name, &format!("a number of seconds, an integer from 1 to {longest}"), read)?;
+        Ok(seconds.map(Duration::from_secs))
     }
 
     pub(super) fn string(&self, position: usize, name: &str) -> Result<&str, Refusal> {

@@ -1,15 +1,18 @@
 //! The events of the session meta API.
 
 use super::single;
-use crate::{codec::Arguments, roster::Member};
+use crate::{codec::Arguments, permission::SessionDetails, roster::Member};
 
-/// The arguments of `wamp.session.on_join`.
-pub(crate) fn on_join(member: &Member, realm: &str) -> Arguments {
-    single(member.details(realm))
+/// The arguments of `wamp.session.on_join` for those who are told so much.
+pub(crate) fn on_join(member: &Member, realm: &str, level: SessionDetails) -> Arguments {
+    single(member.details(realm, level))
 }
 
-/// The arguments of `wamp.session.on_leave`.
-pub(crate) fn on_leave(member: &Member) -> Arguments {
-    let args = vec![member.id.get().into(), (&*member.authid).into(), (&**member.authrole()).into()];
+/// The arguments of `wamp.session.on_leave` for those who are told so much.
+pub(crate) fn on_leave(member: &Member, level: SessionDetails) -> Arguments {
+    let mut args = vec![member.id.get().into()];
+    if level != SessionDetails::Ids {
+        args.extend([(&*member.authid).into(), (&**member.authrole()).into()]);
+    }
     Arguments { args, ..Arguments::default() }
 }

@@ -26,7 +26,7 @@ pub(super) fn get_events(
     given: &Given<'_>,
     lent: &Lent<'_>,
 ) -> Result<Outcome, Refusal> {
-    lent.caller.role.authorize(Action::Subscribe, &subscription.topic, subscription.matching)?;
+    lent.caller.authorize(Action::Subscribe, &subscription.topic, subscription.matching)?;
     let id = subscription.id().get();
     let history = subscription.history.as_ref().ok_or(Refusal::NoHistory(id))?;
     let events = history.events(lent.now).collect::<Vec<_>>();

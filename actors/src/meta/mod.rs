@@ -29,7 +29,7 @@ use crate::{
 };
 use arguments::Given;
 use registration::RegistrationProcedure;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A procedure that the router carries out itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub(crate) enum Outcome {
     Kill {
         victims: Vec<SessionId>,
         kill: Kill,
+        /// For how long they may not join again.
+        ban: Option<Duration>,
         /// Whether all were meant: then nobody is told.
         all: bool,
         answer: Arguments,

@@ -2,77 +2,92 @@
 
 use super::{Lent, Outcome, arguments::Given, single};
 use crate::{
+    ban::LONGEST_BAN,
     cause::Kill,
     codec::Arguments,
     message::{id::SessionId, value::Value},
+    permission::SessionDetails,
     refusal::Refusal,
 };
+use std::time::Duration;
 
 /// How many sessions there are, those only that have one of the given roles.
 pub(super) fn count(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    let count = match given.strings(0, "filter_authroles")? {
+    let count = match asked_roles(given, lent)? {
         None => lent.roster.len(),
-        Some(_) => filtered(given, lent)?.len(),
+        Some(roles) => having(&roles, lent).count(),
     };
     Ok(Outcome::Answer(single(count as u64)))
 }
 
 /// Their ids.
 pub(super) fn list(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    Ok(Outcome::Answer(single(ids(filtered(given, lent)?))))
+    let sessions = match asked_roles(given, lent)? {
+        None => ids(lent.roster.ids()),
+        Some(roles) => ids(having(&roles, lent)),
+    };
+    Ok(Outcome::Answer(single(sessions)))
 }
 
 /// What is known of one of them.
 pub(super) fn get(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let session = given.session()?;
     let member = lent.roster.get(session).ok_or(Refusal::NoSuchSession(session.get()))?;
-    Ok(Outcome::Answer(single(member.details(lent.realm))))
+    let level = lent.caller.role.session_details;
+    Ok(Outcome::Answer(single(member.details(lent.realm, level))))
 }
 
 /// Ends one session, not the caller's own.
 pub(super) fn kill(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let session = given.session()?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     if session == lent.caller.id || !lent.roster.contains(session) {
         return Err(Refusal::NoOtherSession(session.get()));
     }
-    Ok(Outcome::Kill { victims: vec![session], kill, all: false, answer: Arguments::default() })
+    Ok(Outcome::Kill { victims: vec![session], kill, ban, all: false, answer: Arguments::default() })
 }
 
 /// Ends the sessions of one authid but the caller's own; answers which.
 pub(super) fn kill_by_authid(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let authid = given.string(0, "authid")?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.with_authid(authid));
     let answer = single(ids(victims.iter().copied()));
-    Ok(Outcome::Kill { victims, kill, all: false, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: false, answer })
 }
 
 /// Ends the sessions of one authrole but the caller's own; answers how many.
 pub(super) fn kill_by_authrole(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
     let authrole = given.string(0, "authrole")?;
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.with_authrole(authrole));
     let answer = single(victims.len() as u64);
-    Ok(Outcome::Kill { victims, kill, all: false, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: false, answer })
 }
 
 /// Ends all sessions but the caller's own; answers how many.
 pub(super) fn kill_all(given: &Given<'_>, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-    let kill = how(given, lent)?;
+    let (kill, ban) = how(given, lent)?;
     let victims = others(lent, lent.roster.ids());
     let answer = single(victims.len() as u64);
-    Ok(Outcome::Kill { victims, kill, all: true, answer })
+    Ok(Outcome::Kill { victims, kill, ban, all: true, answer })
 }
 
-/// The sessions whose role is among those asked for; all, if none is asked for.
-fn filtered(given: &Given<'_>, lent: &Lent<'_>) -> Result<Vec<SessionId>, Refusal> {
-    let Some(mut roles) = given.strings(0, "filter_authroles")? else {
-        return Ok(lent.roster.ids().collect());
-    };
+/// The roles that are asked for, each once. Who is told ids only may not find out by them what role a session has.
+fn asked_roles<'a>(given: &'a Given<'_>, lent: &Lent<'_>) -> Result<Option<Vec<&'a str>>, Refusal> {
+    let Some(mut roles) = given.strings(0, "filter_authroles")? else { return Ok(None) };
+    let asking = &lent.caller.role;
+    if asking.session_details == SessionDetails::Ids && !roles.is_empty() {
+        return Err(Refusal::RolesNotTold(asking.name.clone()));
+    }
     roles.sort_unstable();
     roles.dedup();
-    Ok(roles.into_iter().flat_map(|role| lent.roster.with_authrole(role)).collect())
+    Ok(Some(roles))
+}
+
+/// The sessions that have one of these roles.
+fn having(roles: &[&str], lent: &Lent<'_>) -> impl Iterator<Item = SessionId> {
+    roles.iter().flat_map(|role| lent.roster.with_authrole(role))
 }
 
 fn others(lent: &Lent<'_>, sessions: impl Iterator<Item = SessionId>) -> Vec<SessionId> {
@@ -83,9 +98,10 @@ pub(super) fn ids(sessions: impl IntoIterator<Item = SessionId>) -> Vec<Value> {
     sessions.into_iter().map(|session| Value::from(session.get())).collect()
 }
 
-/// The keywords that all kinds of kill share; the message is checked before the reason.
-fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<Kill, Refusal> {
+/// The keywords that all kinds of kill share; the reason is checked last.
+fn how(given: &Given<'_>, lent: &Lent<'_>) -> Result<(Kill, Option<Duration>), Refusal> {
     let message = given.short_text("message")?;
+    let ban = given.seconds("ban", LONGEST_BAN)?;
     let reason = given.reason(lent.uris)?;
-    Ok(Kill { by: lent.caller.id, reason, message })
+    Ok((Kill { by: lent.caller.id, reason, message }, ban))
 }

@@ -4,7 +4,7 @@
 use super::{Realm, RealmOptions};
 use crate::{
     cause::Cause,
-    codec::Serializer,
+    codec::{Arguments, Serializer},
     collections::Map,
     message::{
         ClientMessage, RequestType, RouterMessage,
@@ -14,8 +14,12 @@ use crate::{
     metrics::{Figures, Mailbox, RealmMetrics, Sent, Waiting},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
-    session::{access::Admission, actor::Ended, handshake::Refused},
-    step::{Effect, Receivers, Step},
+    session::{
+        access::Admission,
+        actor::{Answered, Ended},
+        handshake::Refused,
+    },
+    step::{Effect, Receivers, Reply, Step},
     transport::{
         framing::{Encoded, Framer, Framing},
         outbox::Outbox,
@@ -55,6 +59,10 @@ pub struct RealmActor {
     effects: Vec<Effect>,
     router: Addr<Router>,
     metrics: RealmMetrics,
+    /// Who wants to join and waits for the answer of a component, by number.
+    asking: Map<u64, Recipient<Answered>>,
+    /// The number of the next of them.
+    newcomer: u64,
     /// Why everybody is sent away.
     closed: Option<Closed>,
 }
@@ -66,6 +74,8 @@ struct Peer {
     framing: Framing,
     outbox: Arc<Outbox>,
     session: Recipient<Ended>,
+    /// How much of its credit is taken by messages that wait.
+    held: usize,
 }
 
 /// Why a realm has no members any more.
@@ -98,7 +108,7 @@ impl RealmActor {
         let mut chance = StdRng::from_rng(&mut rand::rng());
         let mut step = Step::new(SystemTime::now(), Duration::ZERO, &mut chance);
         Self {
-            realm: Realm::new(name.clone(), options, &mut step),
+            realm: Realm::new(name.clone(), options, admission.bans.clone(), &mut step),
             name,
             admission,
             peers: Map::default(),
@@ -109,6 +119,8 @@ impl RealmActor {
             effects: Vec::new(),
             router,
             metrics,
+            asking: Map::default(),
+            newcomer: 0,
             closed: None,
         }
     }
@@ -170,6 +182,9 @@ impl RealmActor {
             peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer, &mut sent);
         }
         self.metrics.sent(&sent);
+        for (_, session) in self.asking.drain(..) {
+            session.do_send(Answered { reply: Reply::None });
+        }
         self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
         context.stop();
     }
@@ -225,6 +240,19 @@ impl RealmActor {
                 Effect::Undeliverable { to, problem } => {
                     debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
                     sent.note_undeliverable(to.len());
+                }
+                Effect::Settled { newcomer, reply } => {
+                    if let Some(session) = self.asking.swap_remove(&newcomer) {
+                        session.do_send(Answered { reply });
+                    }
+                }
+                Effect::Unanswered { procedure, problem } => {
+                    debug!(realm = %self.name, %procedure, problem, "a component gave no answer");
+                }
+                Effect::Released { session } => {
+                    if let Some(peer) = self.peers.get_mut(&session) {
+                        peer.outbox.give_back(std::mem::take(&mut peer.held));
+                    }
                 }
                 Effect::Left { member, cause, farewell } => {
                     self.log_leave(&member, &cause);
@@ -346,7 +374,7 @@ impl Handler<Join> for RealmActor {
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
-        self.peers.insert(id, Peer { serializer, framing, outbox, session });
+        self.peers.insert(id, Peer { serializer, framing, outbox, session, held: 0 });
         self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {
             info!(
@@ -362,6 +390,34 @@ impl Handler<Join> for RealmActor {
         self.carry_out(effects, context);
         let (realm, mailbox) = (context.address(), self.metrics.mailbox().clone());
         Ok(Membership { session: id, realm, mailbox, cause: Cause::TransportLost })
+    }
+}
+
+/// Somebody who wants to join has a component asked about it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask {
+    pub(crate) procedure: Uri,
+    pub(crate) arguments: Arguments,
+    pub(crate) session: Recipient<Answered>,
+}
+
+impl Handler<Ask> for RealmActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, context: &mut Self::Context) {
+        let Ask { procedure, arguments, session } = ask;
+        if self.closed.is_some() {
+            return session.do_send(Answered { reply: Reply::None });
+        }
+        let newcomer = self.newcomer;
+        self.newcomer += 1;
+        self.asking.insert(newcomer, session);
+        let stepped =
+            self.step(context, |realm, step| realm.ask_about(newcomer, &procedure, &arguments, step));
+        if let Some(((), effects)) = stepped {
+            self.carry_out(effects, context);
+        }
     }
 }
 
@@ -390,8 +446,13 @@ impl Handler<Inbound> for RealmActor {
         match stepped {
             Some(((), effects)) => {
                 // Before the effects: one of them may be that the session is let go of.
-                if let Some(peer) = self.peers.get(&from) {
-                    peer.outbox.give_back(credit);
+                let is_held = self.realm.is_holding(from);
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    if is_held {
+                        peer.held += credit;
+                    } else {
+                        peer.outbox.give_back(credit);
+                    }
                 }
                 self.carry_out(effects, context);
             }

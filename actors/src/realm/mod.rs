@@ -4,28 +4,33 @@
 //! there what is to be sent, in order.
 
 use crate::{
+    ban::{Ban, BanList, Culprit},
     broker::{Broker, RetentionLimits},
     cause::Cause,
     codec::{Arguments, Payload},
-    dealer::{Change, Changes, Dealer, Sequel},
+    collections::Map,
+    dealer::{Answer, Asker, Change, Changes, Dealer, Sequel},
     limit::Limit,
     message::{
-        Call, ClientMessage, Published, Registered, RequestType, Result as CallResult, RouterMessage, Sparse,
-        Unregistered, Welcome, WelcomeDetails,
+        Call, ClientMessage, Published, Register, Registered, RequestType, Result as CallResult,
+        RouterMessage, Sparse, Unregistered, Welcome, WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         uri::{Match, Uri, UriRule, UriRules},
         value::Dict,
     },
     meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
-    permission::{Action, Role},
+    permission::{Action, Beyond, Role, SessionsPerAuthid},
     refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
     step::{CallOutcome, Step},
+    verdict::Verdicts,
 };
-use std::{sync::Arc, time::Duration};
+use asking::Held;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 pub mod actor;
+mod asking;
 pub use crate::broker::HistoryOptions;
 #[cfg(test)]
 mod tests;
@@ -81,6 +86,10 @@ pub struct RealmOptions {
     pub request_ids: RequestIds,
     /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
     pub session_meta_api: bool,
+    /// The procedures that the router asks. Only sessions of trusted roles register them.
+    pub components: Vec<Uri>,
+    /// Who may not join.
+    pub bans: Vec<Ban>,
     /// Which past events are kept. Of several with the same topic and match the first counts.
     pub histories: Vec<HistoryOptions>,
     /// What there can be at most.
@@ -93,6 +102,8 @@ impl Default for RealmOptions {
             uris: UriRule::default(),
             request_ids: RequestIds::default(),
             session_meta_api: true,
+            components: Vec::new(),
+            bans: Vec::new(),
             histories: Vec::new(),
             limits: RealmLimits::default(),
         }
@@ -122,6 +133,10 @@ pub struct RealmLimits {
     pub registrations: usize,
     /// Calls of one session that are not answered yet.
     pub calls: usize,
+    /// How long a component may take to answer what the router asks it.
+    pub component_timeout: Duration,
+    /// Bans that procedures made, besides those that the options name.
+    pub bans: usize,
     /// Events that are retained, those of all topics together.
     pub retained: usize,
     /// The octets of those.
@@ -138,6 +153,8 @@ impl Default for RealmLimits {
             subscriptions: 10_000,
             registrations: 10_000,
             calls: 10_000,
+            component_timeout: Duration::from_secs(5),
+            bans: 10_000,
             retained: 10_000,
             retained_octets: 1 << 20,
             uri_length: 1024,
@@ -176,13 +193,19 @@ pub struct Realm {
     broker: Broker,
     dealer: Dealer,
     testaments: Testaments,
+    bans: BanList,
+    /// The messages that wait for what an authorizer says, by their session.
+    held: Map<SessionId, Held>,
+    /// The questions that have ended in this step.
+    settled: VecDeque<(Asker, Answer)>,
     /// Whether no more calls are taken, since the router stops.
     is_draining: bool,
 }
 
 impl Realm {
-    /// A realm without members.
-    pub fn new(name: Uri, options: RealmOptions, step: &mut Step<'_>) -> Self {
+    /// A realm without members. The bans that there are from before go on.
+    pub fn new(name: Uri, options: RealmOptions, bans: BanList, step: &mut Step<'_>) -> Self {
+        bans.configure(options.bans.clone(), options.limits.bans);
         let broker = options.broker(step);
         Self {
             name,
@@ -191,6 +214,9 @@ impl Realm {
             broker,
             dealer: Dealer::default(),
             testaments: Testaments::default(),
+            bans,
+            held: Map::default(),
+            settled: VecDeque::new(),
             is_draining: false,
         }
     }
@@ -210,16 +236,16 @@ impl Realm {
         step: &mut Step<'_>,
     ) {
         self.broker.reload(options.retention(), options.histories.iter().cloned(), step);
+        self.bans.configure(options.bans.clone(), options.limits.bans);
         self.options = options;
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         for session in self.roster.ids().collect::<Vec<_>>() {
-            let Some(member) = self.roster.get_mut(session) else { continue };
+            let Some(member) = self.roster.get(session) else { continue };
             match role_of(member) {
                 Some(role) => {
-                    if role != member.role {
+                    if self.roster.replace_role(session, role) {
                         changed.push(session);
                     }
-                    member.role = role;
                 }
                 None => gone.push(session),
             }
@@ -231,51 +257,86 @@ impl Realm {
             self.tell(&changes, step);
         }
         for session in gone {
-            self.leave(session, Cause::Policy(NO_ROLE.into()), step);
+            self.part_with(session, Cause::Policy(NO_ROLE.into()), step);
         }
+        self.settle(step);
     }
 
     fn uri_rules(&self) -> UriRules {
         UriRules { characters: self.options.uris, longest: self.options.limits.uri_length }
     }
 
-    /// Admits a session, if there is room for it: welcomes it, counts it among the members, announces it.
+    /// Admits a session, if there is room for it: ends those whose place it takes, welcomes it, counts it among the
+    /// members, announces it.
     pub fn join(&mut self, newcomer: Newcomer, step: &mut Step<'_>) -> Result<SessionId, Refusal> {
-        self.check_room(newcomer.authid.as_deref())?;
+        if self.bans.holds(newcomer.authid.as_deref(), newcomer.transport.address, step.now()) {
+            return Err(Refusal::Banned);
+        }
+        let replaced = self.find_room(&newcomer)?;
         let mut id = newcomer.promised.unwrap_or_else(|| step.session_id());
         while self.roster.contains(id) {
             id = step.session_id();
         }
+        for session in replaced {
+            self.part_with(session, Cause::Replaced { by: id }, step);
+        }
         let Newcomer { authid, role, authmethod, authprovider, authextra, transport, roles, .. } = newcomer;
+        let is_anonymous = authid.is_none();
         let authid = authid.unwrap_or_else(|| step.authid().into());
         let since = step.now();
         let next_request = (self.options.request_ids == RequestIds::Strict).then_some(RequestId::FIRST);
-        let member =
-            Member { id, authid, role, authmethod, authprovider, transport, roles, since, next_request };
+        let member = Member {
+            id,
+            authid,
+            is_anonymous,
+            role,
+            authmethod,
+            authprovider,
+            transport,
+            roles,
+            since,
+            verdicts: Verdicts::default(),
+            next_request,
+        };
         step.send(id, self.welcome(&member, authextra));
         self.roster.insert(member);
         if self.options.session_meta_api
             && let Some(member) = self.roster.get(id)
         {
-            let args = || meta::on_join(member, &self.name);
-            self.broker.publish_meta("wamp.session.on_join", args, &self.roster, step);
+            let args = |level| meta::on_join(member, &self.name, level);
+            self.broker.publish_session_meta("wamp.session.on_join", args, &self.roster, step);
         }
+        self.settle(step);
         Ok(id)
     }
 
-    /// Refuses one more session, of this authid, where there are as many as may be.
-    fn check_room(&self, authid: Option<&str>) -> Result<(), Refusal> {
+    /// Finds room for one more session: gives those that have to go for it, or refuses it where there are as many as
+    /// may be.
+    fn find_room(&self, newcomer: &Newcomer) -> Result<Vec<SessionId>, Refusal> {
         let RealmLimits { sessions, sessions_per_authid, .. } = self.options.limits;
-        if let Some(most) = sessions.filter(|most| self.roster.len() >= *most) {
+        let of_authid = || newcomer.authid.iter().flat_map(|authid| self.roster.with_authid(authid));
+        let mut going = Vec::new();
+        if let Some(SessionsPerAuthid { most, beyond }) = newcomer.role.sessions_per_authid {
+            let members = of_authid().filter_map(|session| self.roster.get(session));
+            let mut held: Vec<_> = members.filter(|held| held.role.name == newcomer.role.name).collect();
+            if held.len() >= most && beyond == Beyond::Reject {
+                let what = "the authid has too many sessions in its role";
+                return Err(Refusal::TooMany { limit: Limit::SessionsPerAuthid, what, most });
+            }
+            held.sort_by_key(|member| member.since);
+            let excess = (held.len() + 1).saturating_sub(most);
+            going.extend(held[..excess.min(held.len())].iter().map(|member| member.id));
+        }
+        let is_full = |held: usize, most: &usize| held - going.len() >= *most;
+        if let Some(most) = sessions.filter(|most| is_full(self.roster.len(), most)) {
             let what = "the realm has too many sessions";
             return Err(Refusal::TooMany { limit: Limit::SessionsPerRealm, what, most });
         }
-        let held = authid.map_or(0, |authid| self.roster.count_of_authid(authid));
-        if let Some(most) = sessions_per_authid.filter(|most| held >= *most) {
+        if let Some(most) = sessions_per_authid.filter(|most| is_full(of_authid().count(), most)) {
             let what = "the authid has too many sessions in this realm";
             return Err(Refusal::TooMany { limit: Limit::SessionsPerAuthid, what, most });
         }
-        Ok(())
+        Ok(going)
     }
 
     fn welcome(&self, member: &Member, authextra: Option<Dict>) -> Welcome {
@@ -299,12 +360,19 @@ impl Realm {
 
     /// Forgets a session, whatever ended it. For a session that is no member it does nothing.
     pub fn leave(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        self.part_with(session, cause, step);
+        self.settle(step);
+    }
+
+    /// Forgets a session; what that settles goes on later in the step.
+    fn part_with(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
         if cause.is_of_the_realm() {
             self.dealer.cut_off(session, &self.roster, step);
         }
         let Some(member) = self.roster.remove(session) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
+        self.abandon(session, step);
         let dropped = self.broker.forget(session);
         let changes = self.dealer.forget(session, &self.roster, step); // callers left waiting get their ERROR here
         self.tell(&changes, step);
@@ -313,8 +381,8 @@ impl Realm {
             let rules = self.uri_rules();
             self.testaments.carry_out(&member, &mut self.broker, rules, &self.roster, step);
             if self.options.session_meta_api {
-                let args = || meta::on_leave(&member);
-                self.broker.publish_meta("wamp.session.on_leave", args, &self.roster, step);
+                let args = |level| meta::on_leave(&member, level);
+                self.broker.publish_session_meta("wamp.session.on_leave", args, &self.roster, step);
             }
         } else {
             self.testaments.forget(session);
@@ -329,7 +397,7 @@ impl Realm {
         }
         let roster = std::mem::take(&mut self.roster);
         self.broker = self.options.broker(step);
-        (self.dealer, self.testaments) = Default::default();
+        (self.dealer, self.testaments, self.held, self.settled) = Default::default();
         for member in roster.into_members() {
             step.let_go(member, cause.clone());
         }
@@ -339,22 +407,37 @@ impl Realm {
     pub fn receive(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
         #[cfg(feature = "fault-injection")]
         crate::fault::inject(&message, crate::fault::REALM);
-        let end = match self.take(from, message, step) {
+        self.take_one(from, message, step);
+        self.settle(step);
+    }
+
+    /// Takes a message, or has it wait behind others of its session.
+    fn take_one(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
+        if let Some(message) = self.hold(from, message) {
+            let sequel = self.check_request(from, &message);
+            let acted = sequel.and_then(|sequel| self.consider(from, message, sequel, step));
+            self.conclude(from, acted, step);
+        }
+    }
+
+    /// Parts with a session if it ends by its message.
+    fn conclude(&mut self, from: SessionId, acted: Result<Option<Cause>, Violation>, step: &mut Step<'_>) {
+        let end = match acted {
             Ok(None) => return,
             Ok(Some(cause)) => cause,
             Err(violation) => Cause::ProtocolViolation(violation),
         };
-        self.leave(from, end, step);
+        self.part_with(from, end, step);
     }
 
     /// Does what a message asks for; gives the cause if the session ends by it.
-    fn take(
+    fn act(
         &mut self,
         from: SessionId,
         message: ClientMessage,
+        sequel: Sequel,
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
-        let sequel = self.check_request(from, &message)?;
         let Some(member) = self.roster.get(from) else { return Ok(None) };
         let (rules, limits) = (self.uri_rules(), self.options.limits);
         match message {
@@ -395,6 +478,11 @@ impl Realm {
                     refuse(refusal.into(), RequestType::Unsubscribe, request, member, step)
                 })?;
             }
+            ClientMessage::Register(message) if self.is_kept_from(member, &message) => {
+                let (role, uri) = (member.authrole().clone(), message.procedure);
+                let refusal = Refusal::NotAuthorized { role, action: Action::Register.name(), uri };
+                step.refuse(from, &refusal, RequestType::Register, message.request, member.serializer());
+            }
             ClientMessage::Register(message) => {
                 let request = message.request;
                 let (dealer, roster) = (&mut self.dealer, &self.roster);
@@ -426,12 +514,30 @@ impl Realm {
                 Sequel::Late => self.dealer.drop_part(from, &message),
             },
             ClientMessage::Cancel(message) => self.dealer.cancel(from, &message, &self.roster, step),
+            ClientMessage::Yield(message) if self.dealer.is_asked((from, message.request)) => {
+                // Nobody asks a component for parts.
+                if message.options.progress != Some(true) {
+                    self.take_answer((from, message.request), Answer::Result(message.payload));
+                }
+            }
+            ClientMessage::Error(message)
+                if message.request_type == RequestType::Invocation
+                    && self.dealer.is_asked((from, message.request)) =>
+            {
+                self.take_answer((from, message.request), Answer::Error(message.error, message.payload));
+            }
             ClientMessage::Yield(message) => self.dealer.yield_result(member, message, &self.roster, step)?,
             ClientMessage::Error(message) => {
                 self.dealer.error(member, message, rules.characters, &self.roster, step)?;
             }
         }
         Ok(None)
+    }
+
+    /// Whether a procedure is one of those that the router asks, and not for this member to register.
+    fn is_kept_from(&self, member: &Member, message: &Register) -> bool {
+        let is_exact = message.options.r#match.unwrap_or_default() == Match::Exact;
+        is_exact && !member.role.is_trusted && self.options.components.contains(&message.procedure)
     }
 
     /// Checks the id of a request against those before it; tells how a CALL stands to them.
@@ -513,7 +619,7 @@ impl Realm {
     ) -> Result<(), Refusal> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
         let (serializer, options) = (member.serializer(), &message.options);
-        member.role.authorize(Action::Call, &message.procedure, Match::Exact)?;
+        member.authorize(Action::Call, &message.procedure, Match::Exact)?;
         for (is_used, feature) in [
             (options.progress == Some(true), Feature::ProgressiveCallInvocations),
             (options.passthru().is_some(), Feature::PayloadPassthruMode),
@@ -544,10 +650,17 @@ impl Realm {
     fn carry_out(&mut self, caller: SessionId, outcome: Outcome, step: &mut Step<'_>) -> Arguments {
         match outcome {
             Outcome::Answer(answer) => return answer,
-            Outcome::Kill { victims, kill, all, answer } => {
+            Outcome::Kill { victims, kill, ban, all, answer } => {
                 for victim in victims {
+                    if let Some(ban) = ban {
+                        self.ban(victim, ban, step);
+                    }
                     let kill = kill.clone();
-                    self.leave(victim, if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) }, step);
+                    self.part_with(
+                        victim,
+                        if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) },
+                        step,
+                    );
                 }
                 return answer;
             }
@@ -567,6 +680,20 @@ impl Realm {
         Arguments::default()
     }
 
+    /// Bans a member for a time, by its authid or, as who is anonymous has another the next time, by its address.
+    fn ban(&self, member: SessionId, time: Duration, step: &mut Step<'_>) {
+        let Some(member) = self.roster.get(member) else { return };
+        let culprit = match (member.is_anonymous, member.transport.address) {
+            (false, _) => Culprit::Authid(member.authid.clone()),
+            (true, Some(address)) => Culprit::Network(address.into()),
+            // Nothing tells it from others of this machine.
+            (true, None) => return,
+        };
+        if self.bans.ban(culprit, step.now() + time, step.now()) {
+            step.run_into(Limit::Bans);
+        }
+    }
+
     /// Tells those who want to know what happened to registrations.
     fn tell(&self, changes: &[Change], step: &mut Step<'_>) {
         for change in changes {
@@ -578,6 +705,8 @@ impl Realm {
     /// Ends the calls whose time is over.
     pub fn expire(&mut self, step: &mut Step<'_>) {
         self.dealer.expire(&self.roster, step);
+        self.expire_questions(step);
+        self.settle(step);
     }
 
     /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
@@ -627,6 +756,7 @@ impl Realm {
             && self.broker.is_sound(is_member)
             && self.dealer.is_sound(is_member)
             && self.testaments.is_sound(is_member)
+            && self.is_holding_soundly()
     }
 }
 

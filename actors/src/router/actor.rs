@@ -7,12 +7,14 @@ use crate::{
     metrics::{Metrics, RealmMetrics},
     realm::{
         RealmOptions,
-        actor::{Close, Closed, Drain, Join, Membership, RealmActor, ReloadRealm, Show},
+        actor::{Ask, Close, Closed, Drain, Join, Membership, RealmActor, ReloadRealm, Show},
     },
     session::{
         access::{Access, Admission},
+        actor::Answered,
         handshake::Refused,
     },
+    step::Reply,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use std::{sync::Arc, time::Duration};
@@ -118,6 +120,25 @@ impl Handler<JoinRealm> for Router {
             None => Err(Refused::NoSuchRealm(realm)),
         };
         Box::pin(async move { found?.send(join).await.unwrap_or(Err(Refused::RealmFailed)) })
+    }
+}
+
+/// Somebody who wants to join a realm has a component of the realm asked about it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskRealm {
+    pub(crate) realm: Uri,
+    pub(crate) ask: Ask,
+}
+
+impl Handler<AskRealm> for Router {
+    type Result = ();
+
+    fn handle(&mut self, AskRealm { realm, ask }: AskRealm, _: &mut Self::Context) {
+        match self.realms.get(&realm) {
+            Some(found) if !self.is_stopping => found.actor.do_send(ask),
+            Some(_) | None => ask.session.do_send(Answered { reply: Reply::None }),
+        }
     }
 }
 
@@ -263,11 +284,12 @@ mod tests {
         session::{
             access::{Door, Principal, Ticket},
             actor::Ended,
+            lockout::Lockout,
         },
         transport::framing::Framing,
         transport::outbox::Outbox,
     };
-    use std::sync::Arc;
+    use std::{net::Ipv4Addr, sync::Arc};
 
     /// Stands where a session would.
     struct Anybody;
@@ -293,6 +315,7 @@ mod tests {
             authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 framing: Framing::WebSocket,
@@ -318,13 +341,13 @@ mod tests {
         let door = Door {
             anonymous: Some(role(anonymous)),
             principals: joe.map(principal).into_iter().collect(),
-            jwt: None,
+            ..Door::default()
         };
         RealmSettings { name: name.into(), options: RealmOptions::default(), door }
     }
 
     fn host(realms: Vec<RealmSettings>) -> Addr<Router> {
-        Router::host(realms, Access::new([7; 32]).into(), Metrics::default())
+        Router::host(realms, Access::new(Lockout::default(), [7; 32]).into(), Metrics::default())
     }
 
     async fn ask(router: &Addr<Router>, realm: &str, join: Join) -> Result<Membership, Refused> {
@@ -336,7 +359,7 @@ mod tests {
         actix::System::new().block_on(async {
             let router = host(vec![settings("realm1", "anonymous", None)]);
             assert!(ask(&router, "realm1", anonymous()).await.is_ok());
-            let access = Access::new([7; 32]);
+            let access = Access::new(Lockout::default(), [7; 32]);
             access.replace([("realm1".into(), Door::default())]);
             let realm = RealmActor::new(
                 "realm1".into(),
@@ -390,7 +413,7 @@ mod tests {
     #[test]
     fn the_doors_change_together_with_the_realms() {
         actix::System::new().block_on(async {
-            let access = Arc::new(Access::new([7; 32]));
+            let access = Arc::new(Access::new(Lockout::default(), [7; 32]));
             let router =
                 Router::host(vec![settings("realm1", "anonymous", None)], access.clone(), Metrics::default());
             let names = || ["realm1", "realm2"].map(|realm| access.admission(realm).is_some());
@@ -424,7 +447,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             assert!(told.try_recv().is_err(), "it has not answered");
-            let (realms, access, metrics) = (Map::default(), Access::new([7; 32]).into(), Metrics::default());
+            let (realms, access, metrics) =
+                (Map::default(), Access::new(Lockout::default(), [7; 32]).into(), Metrics::default());
             let router = busy.run(Router { realms, access, metrics, is_stopping: false });
             assert_eq!([told.recv().await, told.recv().await], [Some(()); 2]);
             drop(router);

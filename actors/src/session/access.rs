@@ -6,8 +6,11 @@ pub use super::auth::{
     tls::CertificateName,
 };
 
-use super::auth::{Decoy, Method, ticket};
-use crate::{collections::Map, message::uri::Uri, permission::Role};
+use super::{
+    auth::{Decoy, Method, ticket},
+    lockout::Lockout,
+};
+use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
 use arc_swap::ArcSwap;
 use std::{fmt, sync::Arc};
 
@@ -15,6 +18,8 @@ use std::{fmt, sync::Arc};
 pub struct Access {
     secret: [u8; 32],
     realms: ArcSwap<Map<Uri, Arc<Admission>>>,
+    /// Who has to wait.
+    pub lockout: Lockout,
 }
 
 /// The door of one realm.
@@ -25,6 +30,10 @@ pub struct Door {
     /// Those who prove who they are. Of two with the same authid the first counts, and so does the first of two with
     /// the same public key or certificate.
     pub principals: Vec<Principal>,
+    /// The procedures by which components say who else may join, by the method of authentication.
+    pub authenticators: Vec<(Method, Uri)>,
+    /// The roles that they can give.
+    pub roles: Vec<Arc<Role>>,
     /// The tokens that let others in; `None` if none do.
     pub jwt: Option<jwt::Rules>,
 }
@@ -91,6 +100,12 @@ pub(crate) struct Admission {
     /// The methods by which somebody can join.
     accepted: Vec<Method>,
     principals: Map<Arc<str>, Principal>,
+    /// The procedures that are asked about others, by method.
+    authenticators: Vec<(Method, Uri)>,
+    /// The roles that others can be given.
+    pub(super) roles: Vec<Arc<Role>>,
+    /// Who is not let in.
+    pub(crate) bans: BanList,
     /// The authids of those who have public keys.
     owners: Map<cryptosign::PublicKey, Arc<str>>,
     /// The authids of those who have certificates.
@@ -116,15 +131,17 @@ impl fmt::Debug for Access {
 impl Access {
     /// No doors yet. By the secret it is made up what those are asked who are not known; as long as it is the same, each is
     /// asked the same.
-    pub fn new(secret: [u8; 32]) -> Self {
-        Self { secret, realms: ArcSwap::default() }
+    pub fn new(lockout: Lockout, secret: [u8; 32]) -> Self {
+        Self { secret, realms: ArcSwap::default(), lockout }
     }
 
-    /// Has the doors of these realms from now on, and no others.
+    /// Has the doors of these realms from now on, and no others. Who was banned from one of them by a procedure stays so.
     pub(crate) fn replace(&self, realms: impl IntoIterator<Item = (Uri, Door)>) {
+        let before = self.realms.load_full();
         let admissions = realms.into_iter().map(|(realm, door)| {
             let decoy = Decoy::new(&self.secret, &realm);
-            (realm, Arc::new(Admission::new(door, decoy)))
+            let bans = before.get(&realm).map(|before| before.bans.clone()).unwrap_or_default();
+            (realm, Arc::new(Admission { bans, ..Admission::new(door, decoy) }))
         });
         self.realms.store(Arc::new(admissions.collect()));
     }
@@ -136,7 +153,7 @@ impl Access {
 }
 
 impl Admission {
-    fn new(Door { anonymous, principals, jwt }: Door, decoy: Decoy) -> Self {
+    fn new(Door { anonymous, principals, jwt, authenticators, roles }: Door, decoy: Decoy) -> Self {
         let mut known = Map::<Arc<str>, Principal>::default();
         let (mut owners, mut holders) = (Map::default(), Map::default());
         for principal in principals {
@@ -163,12 +180,16 @@ impl Admission {
                 credentials.clone().any(|one| one.serve(*method))
             }
         };
-        let accepted = Method::ALL.into_iter().filter(accepts).collect();
+        let is_asked = |method: &Method| authenticators.iter().any(|(asked, _)| asked == method);
+        let accepted = Method::ALL.into_iter().filter(|method| accepts(method) || is_asked(method)).collect();
         let (jwt, principals) = (jwt.map(Arc::new), known);
         Self {
             anonymous,
             accepted,
             principals,
+            authenticators,
+            roles,
+            bans: BanList::default(),
             owners,
             holders,
             jwt,
@@ -190,15 +211,33 @@ impl Admission {
         if names.is_empty() { "none".into() } else { names.join(", ") }
     }
 
+    /// The procedure that is asked about those who join by this method and are not known.
+    pub(crate) fn authenticator(&self, method: Method) -> Option<&Uri> {
+        self.authenticators.iter().find(|(asked, _)| *asked == method).map(|(_, procedure)| procedure)
+    }
+
+    /// The role of this name, if components can give it.
+    pub(super) fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| &*role.name == name)
+    }
+
     /// The role of somebody who was let in with a role of this name: by this door or, if the configuration has changed
     /// since, by the one that was in its place. `None` if this one would give no such role; whether it would ask for
     /// the same proof does not matter.
     pub(crate) fn role_of(&self, authmethod: &str, authid: Option<&str>, role: &str) -> Option<Arc<Role>> {
-        let given = match Method::from_name(authmethod)? {
-            Method::Anonymous => self.anonymous.as_ref(),
+        let method = Method::from_name(authmethod)?;
+        // A component may give every role.
+        let of_component = || self.authenticator(method).and_then(|_| self.role(role));
+        let given = match method {
+            Method::Anonymous => self.anonymous.as_ref().or_else(of_component),
             Method::Jwt => self.jwt.as_ref().and_then(|rules| rules.role.named(role)),
             Method::Ticket | Method::WampCra | Method::WampScram | Method::Cryptosign | Method::Tls => {
-                self.principal(authid?).map(|principal| &principal.role)
+                let principal = authid.and_then(|authid| self.principal(authid));
+                let is_asked_about = |principal: &&Principal| {
+                    self.authenticator(method).is_some() && !principal.credentials.serve(method)
+                };
+                let known = principal.filter(|principal| !is_asked_about(principal));
+                known.map(|principal| &principal.role).or_else(of_component)
             }
         };
         given.filter(|given| *given.name == *role).cloned()
@@ -246,13 +285,21 @@ mod tests {
         };
         let door = |rules: &jwt::Rules| {
             let (anonymous, principals) = (Some(role("guest")), vec![joe.clone()]);
-            let door = Door { anonymous, principals, jwt: Some(rules.clone()) };
+            let door = Door { anonymous, principals, jwt: Some(rules.clone()), ..Door::default() };
             Admission::new(door, Decoy::new(&[0; 32], "realm1"))
         };
         let fixed = door(&rules);
         rules.role = claim;
         let (claimed, nobody) =
             (door(&rules), Admission::new(Door::default(), Decoy::new(&[0; 32], "realm1")));
+        let authenticators = [Method::Anonymous, Method::WampCra].map(|method| (method, "com.ask".into()));
+        let door = Door {
+            principals: vec![joe.clone()],
+            authenticators: authenticators.into(),
+            roles: vec![role("member"), role("backend")],
+            ..Door::default()
+        };
+        let asking = Admission::new(door, Decoy::new(&[0; 32], "realm1"));
         for (door, authmethod, authid, role, expected) in [
             (&fixed, "anonymous", Some("9XYZ"), "guest", Some("guest")),
             (&fixed, "anonymous", None, "guest", Some("guest")),
@@ -268,6 +315,14 @@ mod tests {
             (&nobody, "anonymous", None, "guest", None),
             (&nobody, "jwt", Some("jim"), "guest", None),
             (&nobody, "wampcra", Some("joe"), "backend", None),
+            // Components give every role to those who are not known by the same method.
+            (&asking, "anonymous", None, "member", Some("member")),
+            (&asking, "wampcra", Some("jim"), "member", Some("member")),
+            (&asking, "wampcra", Some("jim"), "other", None),
+            (&asking, "ticket", Some("jim"), "member", None),
+            (&asking, "wampcra", Some("joe"), "member", Some("member")),
+            (&asking, "ticket", Some("joe"), "backend", Some("backend")),
+            (&asking, "ticket", Some("joe"), "member", None),
         ] {
             let found = door.role_of(authmethod, authid, role);
             assert_eq!(

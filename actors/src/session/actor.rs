@@ -8,6 +8,7 @@ use super::{
     Rate, SessionSettings, Verifier,
     access::{Access, CertificateName},
     auth::Checked,
+    authenticator::{Asking, Question},
     clock::{Clock, Due, Stage},
     handshake::{Handshake, Lent, Next, Outcome, Refused, Verifying},
     verification::Verification,
@@ -18,9 +19,10 @@ use crate::{
     limit::Limit,
     message::{ClientMessage, RouterMessage},
     metrics::{self, Metrics},
-    realm::actor::{Join, Membership},
+    realm::actor::{Ask, Join, Membership},
     roster::Transport,
-    router::actor::{JoinRealm, Router},
+    router::actor::{AskRealm, JoinRealm, Router},
+    step::Reply,
     transport::{
         connection::Connection,
         framing::{FrameError, Framer, Frames, Received},
@@ -89,6 +91,8 @@ enum Phase {
     Handshake(Handshake),
     /// Its proof is being checked. Nothing is read until the outcome is there.
     Verifying(Verifying, Verification),
+    /// A component is asked about it. Nothing is read until the answer is there.
+    Asking(Asking),
     /// It has asked its realm to let it in. Nothing is read until the answer is there.
     Joining,
     /// It is a member of its realm.
@@ -164,7 +168,7 @@ pub struct Upgraded<S> {
 impl Phase {
     /// Whether nothing is read and nothing of what was read is handled.
     fn is_deaf(&self) -> bool {
-        matches!(self, Self::Verifying(..) | Self::Joining | Self::Over)
+        matches!(self, Self::Verifying(..) | Self::Asking(_) | Self::Joining | Self::Over)
     }
 }
 
@@ -233,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// Whether the client is listened to: not while its realm is behind with it, nor while it is behind itself.
     fn may_read(&self, account: Account) -> bool {
         match self.phase {
-            Phase::Verifying(..) | Phase::Joining | Phase::Over => false,
+            Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining | Phase::Over => false,
             Phase::Leaving(_) | Phase::Closing(_) => self.closed_by_client.is_none(),
             Phase::Handshake(_) | Phase::Joined(_) => {
                 account.unhandled <= self.environment.settings.credit
@@ -375,7 +379,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         }
         match (&mut self.phase, decoded) {
             (
-                Phase::Verifying(..) | Phase::Joining | Phase::Leaving(_) | Phase::Closing(_) | Phase::Over,
+                Phase::Verifying(..)
+                | Phase::Asking(_)
+                | Phase::Joining
+                | Phase::Leaving(_)
+                | Phase::Closing(_)
+                | Phase::Over,
                 _,
             ) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
@@ -445,6 +454,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 });
                 context.spawn(join);
             }
+            Next::Ask { question: Question { realm, procedure, arguments }, then } => {
+                self.phase = Phase::Asking(then);
+                let session = context.address().recipient();
+                self.environment
+                    .router
+                    .do_send(AskRealm { realm, ask: Ask { procedure, arguments, session } });
+            }
             Next::Close => {
                 self.environment.metrics.handshake(Outcome::Aborted.label());
                 self.close(Some(1000), false);
@@ -468,7 +484,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         if let Err(problem) = &outcome {
             error!(peer = %self.transport.peer, %problem, "a proof could not be checked");
         }
-        self.advance(verifying.conclude(outcome), context);
+        let next = verifying.conclude(outcome, &self.environment.access, SystemTime::now());
+        self.advance(next, context);
     }
 
     /// Takes the answer of the realm.
@@ -515,7 +532,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 }
                 membership.leave(cause);
             }
-            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => {
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining => {
                 let is_closed = matches!(cause, Cause::TransportClosed);
                 let outcome = if is_closed { Outcome::Closed } else { Outcome::Lost };
                 match Refused::because(cause) {
@@ -572,7 +589,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// What is due next, and when, if anything is.
     fn due(&self) -> Option<(Instant, Due)> {
         let stage = match &self.phase {
-            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Joining => Stage::Joining,
+            Phase::Handshake(_) | Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining => Stage::Joining,
             Phase::Joined(_) => Stage::Joined,
             Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
             Phase::Over => return None,
@@ -670,6 +687,45 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> ActorFuture<Session<S>>
             context.stop();
         }
         turn
+    }
+}
+
+/// The component that was asked about who wants to join has answered, or has not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Answered> for Session<S> {
+    type Result = ();
+
+    fn handle(&mut self, Answered { reply }: Answered, context: &mut Self::Context) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Asking(asking) => {
+                let mut chance = StdRng::from_rng(&mut rand::rng());
+                let lent =
+                    &mut Lent { now: SystemTime::now(), chance: &mut chance, certificate: &self.certificate };
+                let next = asking.conclude(reply, &self.environment.access, lent);
+                if let Next::Refuse(Refused::AuthenticatorFailed(problem)) = &next {
+                    error!(peer = %self.transport.peer, problem, "an authenticator has failed");
+                }
+                self.advance(next, context);
+                // What came behind what was asked about.
+                self.handle_read(context);
+                self.connection.release();
+            }
+            // It is over already.
+            phase @ (Phase::Handshake(_)
+            | Phase::Verifying(..)
+            | Phase::Joining
+            | Phase::Joined(_)
+            | Phase::Leaving(_)
+            | Phase::Closing(_)
+            | Phase::Over) => self.phase = phase,
+        }
+        // The I/O future may have had its turn before this.
+        self.outbox.wake();
     }
 }
 

@@ -5,6 +5,10 @@
 //! Opened     -- HELLO -----------> Challenge, Challenged    a method of `auth` asks for a proof
 //! Challenged -- AUTHENTICATE ----> Verify, Verifying        the actor runs the check
 //! Verifying  -- its outcome -----> Join                     the proof is right
+//! Opened     -- HELLO -----------> Ask, Asking              the actor has a component asked who that is
+//! Opened     -- HELLO -----------> Challenge, Showing       a ticket is due, about which a component is asked
+//! Showing    -- AUTHENTICATE ----> Ask, Asking
+//! Asking     -- its answer ------> Join, or Challenge       the component knows it, or how it is to be proved
 //! ```
 //!
 //! Every other way leads to [`Next::Refuse`], and ABORT of the client to [`Next::Close`]. Each state is used up by
@@ -17,6 +21,8 @@ use super::{
         cryptosign::{self, PublicKey},
         jwt, scram, ticket,
     },
+    authenticator::{self, Asking, Question},
+    lockout::{Lockout, Login},
 };
 use crate::{
     cause::Cause,
@@ -47,6 +53,8 @@ pub(crate) enum Handshake {
     Opened,
     /// CHALLENGE was sent; AUTHENTICATE is due.
     Challenged { candidate: Box<Candidate>, exchange: Exchange },
+    /// CHALLENGE was sent; a ticket is due, about which a component is asked.
+    Showing(Box<Asking>),
 }
 
 /// A proof is being checked. No message is taken meanwhile.
@@ -56,14 +64,20 @@ pub(crate) struct Verifying(Box<Candidate>);
 /// Who wants to join, and who it is if it proves that.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    realm: Uri,
-    method: Method,
-    /// The id that CHALLENGE has told.
-    promised: Option<SessionId>,
+    pub(super) realm: Uri,
+    /// Whose failure it is if it does not.
+    pub(super) login: Login,
+    pub(super) method: Method,
+    /// By whom it is known.
+    provider: &'static str,
+    /// The id that CHALLENGE, or a component, was told.
+    pub(super) promised: Option<SessionId>,
     /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
     /// proof tells who it is.
-    identity: Option<(Arc<str>, Arc<Role>)>,
-    transport: Transport,
+    pub(super) identity: Option<(Arc<str>, Arc<Role>)>,
+    /// What it is told in WELCOME by who knows it, unless its method tells something.
+    pub(super) extra: Option<Dict>,
+    pub(super) transport: Transport,
     roles: Roles,
 }
 
@@ -76,6 +90,8 @@ pub(crate) enum Next {
     Challenge { challenge: Challenge, then: Handshake },
     /// The check is to be run; `then` takes its outcome.
     Verify { check: Check, then: Verifying },
+    /// A component is to be asked; `then` takes the answer.
+    Ask { question: Question, then: Asking },
     /// It gave up.
     Close,
     /// It is sent away.
@@ -126,18 +142,30 @@ pub(crate) enum Refused {
     /// Its proof could not be checked.
     #[error("the proof could not be checked, try again")]
     AuthenticationFailed,
+    /// The component that is asked about it does not let it in. The text says why.
+    #[error("{0}")]
+    Vetoed(String),
+    /// The component that is asked about it gave no answer that can be used. The text, which it is not told, says why.
+    #[error("the authenticator of the realm has failed, try again")]
+    AuthenticatorFailed(String),
+    /// It has failed to prove who it is so often that it has to wait.
+    #[error("too many failed logins, try again later")]
+    LockedOut,
     /// It took too long to answer CHALLENGE.
     #[error("CHALLENGE was not answered within {0} ms")]
     AuthenticationTimeout(u128),
     /// It took too long.
     #[error("no session was joined within {0} ms")]
     Timeout(u128),
+    /// It is banned.
+    #[error(transparent)]
+    Banned(Refusal),
     /// The realm lets it in no more, since the configuration changed while it proved who it is.
     #[error("the configuration changed just then, try again")]
     AccessChanged,
     /// The realm has no room for it.
     #[error(transparent)]
-    NoRoom(#[from] Refusal),
+    NoRoom(Refusal),
     /// The router stops.
     #[error("the router stops")]
     Stopping,
@@ -183,8 +211,12 @@ labels! {
         Self::Incomplete { .. } => "incomplete",
         Self::AuthenticationDenied => "authentication_denied",
         Self::AuthenticationFailed => "authentication_failed",
+        Self::Vetoed(_) => "vetoed",
+        Self::AuthenticatorFailed(_) => "authenticator_failed",
+        Self::LockedOut => "locked_out",
         Self::AuthenticationTimeout(_) => "authentication_timeout",
         Self::Timeout(_) => "timeout",
+        Self::Banned(_) => "banned",
         Self::AccessChanged => "access_changed",
         Self::NoRoom(_) => "no_room",
         Self::Stopping => "shutdown",
@@ -198,6 +230,7 @@ impl Refused {
     pub(crate) fn limit(&self) -> Option<Limit> {
         match self {
             Self::Timeout(_) => Some(Limit::HandshakeTimeout),
+            Self::LockedOut => Some(Limit::Lockout),
             Self::AuthenticationTimeout(_) => Some(Limit::AuthenticationTimeout),
             Self::NoRoom(refusal) => refusal.limit(),
             Self::Violation(_)
@@ -210,6 +243,9 @@ impl Refused {
             | Self::Incomplete { .. }
             | Self::AuthenticationDenied
             | Self::AuthenticationFailed
+            | Self::Vetoed(_)
+            | Self::AuthenticatorFailed(_)
+            | Self::Banned(_)
             | Self::AccessChanged
             | Self::Stopping
             | Self::RealmFailed
@@ -233,6 +269,7 @@ impl Refused {
             | Cause::KilledAll(_)
             | Cause::SlowConsumer
             | Cause::PingTimeout
+            | Cause::Replaced { .. }
             | Cause::Policy(_)
             | Cause::Expired
             | Cause::RealmClosed
@@ -248,13 +285,17 @@ impl Refused {
             Self::InvalidRealm(_) => "wamp.error.invalid_uri",
             Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
             Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
-            Self::NoRoom(refusal) => refusal.uri(),
+            Self::Banned(refusal) | Self::NoRoom(refusal) => refusal.uri(),
             Self::AuthenticationRequired { .. } | Self::Incomplete { .. } => {
                 "wamp.error.authentication_required"
             }
+            Self::LockedOut => "realmkeeper.error.limit_exceeded",
             Self::AuthenticationDenied => "wamp.error.authentication_denied",
             Self::AccessChanged => "wamp.error.not_authorized",
-            Self::AuthenticationFailed | Self::AuthenticationTimeout(_) => "wamp.error.authentication_failed",
+            Self::AuthenticationFailed
+            | Self::AuthenticationTimeout(_)
+            | Self::Vetoed(_)
+            | Self::AuthenticatorFailed(_) => "wamp.error.authentication_failed",
             Self::Timeout(_) => "wamp.error.timeout",
             Self::Stopping => "wamp.close.system_shutdown",
             Self::RealmFailed => "wamp.close.close_realm",
@@ -271,14 +312,27 @@ impl Refused {
             | Self::NoMatchingAuthMethod { .. }
             | Self::AuthenticationRequired { .. }
             | Self::Incomplete { .. }
+            | Self::Vetoed(_)
             | Self::AuthenticationDenied => 1000,
             Self::Stopping | Self::RealmFailed => 1001,
             Self::Violation(_) => 1002,
             Self::InvalidUtf8 => 1007,
-            Self::Timeout(_) | Self::AuthenticationTimeout(_) | Self::NoRoom(_) | Self::AccessChanged => 1008,
+            Self::Timeout(_)
+            | Self::LockedOut
+            | Self::AuthenticationTimeout(_)
+            | Self::Banned(_)
+            | Self::NoRoom(_)
+            | Self::AccessChanged => 1008,
             Self::MessageTooBig(_) => 1009,
-            Self::AuthenticationFailed | Self::Panic => 1011,
+            Self::AuthenticationFailed | Self::AuthenticatorFailed(_) | Self::Panic => 1011,
         }
+    }
+}
+
+impl From<Refusal> for Refused {
+    /// Why a realm lets somebody not join.
+    fn from(refusal: Refusal) -> Self {
+        if refusal == Refusal::Banned { Self::Banned(refusal) } else { Self::NoRoom(refusal) }
     }
 }
 
@@ -310,12 +364,25 @@ impl Handshake {
             (Self::Opened, ClientMessage::Hello(hello)) => {
                 greet(&hello, transport, access, lent).unwrap_or_else(Next::Refuse)
             }
+            (Self::Challenged { candidate, .. }, ClientMessage::Authenticate(_))
+                if access.lockout.is_locked(candidate.login, lent.now) =>
+            {
+                Next::Refuse(Refused::LockedOut)
+            }
             (Self::Challenged { candidate, exchange }, ClientMessage::Authenticate(authenticate)) => {
                 Next::Verify { check: exchange.answer(authenticate, lent.now), then: Verifying(candidate) }
             }
+            (Self::Showing(asking), ClientMessage::Authenticate(_))
+                if access.lockout.is_locked(asking.candidate.login, lent.now) =>
+            {
+                Next::Refuse(Refused::LockedOut)
+            }
+            (Self::Showing(asking), ClientMessage::Authenticate(authenticate)) => {
+                asking.ask(Some(&authenticate.signature))
+            }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
-            (Self::Challenged { .. }, message) => {
+            (Self::Challenged { .. } | Self::Showing(_), message) => {
                 unexpected(message.name(), "came where AUTHENTICATE was due")
             }
         }
@@ -323,13 +390,28 @@ impl Handshake {
 }
 
 impl Verifying {
-    /// Takes the outcome of the check.
-    pub(crate) fn conclude(self, outcome: Checked) -> Next {
-        match outcome {
+    /// Takes the outcome of the check. Who has to wait meanwhile, since others failed who said that they are the same,
+    /// does so even if it is right: many checks at once are not as many tries.
+    pub(crate) fn conclude(self, outcome: Checked, access: &Access, now: SystemTime) -> Next {
+        let login = self.0.login;
+        if outcome.is_ok() && access.lockout.is_locked(login, now) {
+            return Next::Refuse(Refused::LockedOut);
+        }
+        let next = match outcome {
             Ok(Some(proof)) => self.0.admit(proof),
             Ok(None) => Next::Refuse(Refused::AuthenticationDenied),
             Err(_) => Next::Refuse(Refused::AuthenticationFailed),
+        };
+        match &next {
+            Next::Join { .. } => access.lockout.succeed(login),
+            Next::Refuse(Refused::AuthenticationDenied) => access.lockout.fail(login, now),
+            Next::Refuse(_)
+            | Next::Challenge { .. }
+            | Next::Verify { .. }
+            | Next::Ask { .. }
+            | Next::Close => {}
         }
+        next
     }
 }
 
@@ -345,16 +427,16 @@ impl Candidate {
         }
     }
 
-    fn join(
+    pub(super) fn join(
         self,
         authid: Option<Arc<str>>,
         role: Arc<Role>,
         authextra: Option<Dict>,
         expiry: Option<SystemTime>,
     ) -> Next {
-        let Self { realm, method, promised, identity: _, transport, roles } = self;
+        let Self { realm, method, provider, promised, extra, transport, roles, .. } = self;
         let authmethod = method.name();
-        let authprovider = PROVIDER;
+        let (authprovider, authextra) = (provider, authextra.or(extra));
         let newcomer =
             Newcomer { promised, authid, role, authmethod, authprovider, authextra, transport, roles };
         Next::Join { realm, newcomer, expiry }
@@ -386,14 +468,32 @@ fn greet(
     }
     let admission =
         access.admission(&hello.realm).ok_or_else(|| Refused::NoSuchRealm(hello.realm.clone()))?;
+    let is_banned = |authid| admission.bans.holds(authid, transport.address, lent.now);
+    if is_banned(None) {
+        return Err(Refusal::Banned.into());
+    }
     let offered: Vec<_> = match hello.details.authmethods.as_deref() {
         // Who offers nothing offers to be anonymous.
         None | Some([]) => vec![Some(Method::Anonymous)],
         Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
     };
-    let applicant = Applicant { hello, transport, certificate: lent.certificate, admission: &admission };
+    let applicant = Applicant {
+        hello,
+        transport,
+        certificate: lent.certificate,
+        admission: &admission,
+        lockout: &access.lockout,
+    };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
+        // Who is anonymous is not whom it says that it is.
+        let known = applicant.principal(method).map(|known| &*known.authid);
+        if method != Method::Anonymous && is_banned(known.or(applicant.authid())) {
+            return Err(Refusal::Banned.into());
+        }
+        if method != Method::Anonymous && access.lockout.is_locked(applicant.login(), lent.now) {
+            return Err(Refused::LockedOut);
+        }
         return Ok(applicant.begin(method, lent));
     }
     let mut incomplete = accepted().filter_map(|method| Some((method, applicant.lacks(method)?)));
@@ -412,6 +512,7 @@ struct Applicant<'a> {
     transport: &'a Transport,
     certificate: &'a [CertificateName],
     admission: &'a Admission,
+    lockout: &'a Lockout,
 }
 
 impl<'a> Applicant<'a> {
@@ -420,7 +521,11 @@ impl<'a> Applicant<'a> {
     fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
         let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
         let first = usable.next()?;
-        let serves = |method: &Method| *method == Method::Jwt || self.principal(*method).is_some();
+        let serves = |method: &Method| {
+            *method == Method::Jwt
+                || self.admission.authenticator(*method).is_some()
+                || self.principal(*method).is_some()
+        };
         if first == Method::Anonymous || serves(&first) {
             return Some(first);
         }
@@ -454,6 +559,13 @@ impl<'a> Applicant<'a> {
                 .is_none()
                 .then_some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits"),
         }
+    }
+
+    /// Whose failure it is if it does not prove who it is.
+    fn login(&self) -> Login {
+        let key = || self.extra("pubkey").and_then(Value::as_str);
+        let name = self.authid().or_else(key);
+        self.lockout.login(&self.hello.realm, self.transport.address, name)
     }
 
     fn authid(&self) -> Option<&'a str> {
@@ -499,6 +611,9 @@ impl<'a> Applicant<'a> {
         let admission = self.admission;
         let authid = self.authid().unwrap_or_default();
         let principal = self.principal(method);
+        if let Some(procedure) = admission.authenticator(method).filter(|_| principal.is_none()) {
+            return self.asking(method, procedure, lent).begin();
+        }
         let credentials = principal.map(|known| &known.credentials);
         let mut promised = None;
         let exchange = match method {
@@ -546,6 +661,21 @@ impl<'a> Applicant<'a> {
         Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
     }
 
+    /// Has a component say who it is.
+    fn asking(&self, method: Method, procedure: &Uri, lent: &mut Lent<'_>) -> Asking {
+        let promised = Some(lent.session_id());
+        let candidate =
+            Candidate { provider: authenticator::PROVIDER, ..self.candidate(method, None, promised) };
+        Asking {
+            candidate: Box::new(candidate),
+            procedure: procedure.clone(),
+            authid: self.authid().filter(|_| method != Method::Anonymous).map(Arc::from),
+            authextra: self.hello.details.authextra.clone(),
+            key: self.announced_key(),
+            nonce: self.client_nonce().map(str::to_owned),
+        }
+    }
+
     fn candidate(
         &self,
         method: Method,
@@ -554,8 +684,11 @@ impl<'a> Applicant<'a> {
     ) -> Candidate {
         Candidate {
             realm: self.hello.realm.clone(),
+            login: self.login(),
             method,
+            provider: PROVIDER,
             promised,
+            extra: None,
             identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
             transport: self.transport.clone(),
             roles: self.hello.details.roles.unwrap_or_default(),
@@ -572,11 +705,13 @@ mod tests {
         session::{
             access::{Credentials, Door, Principal, Ticket},
             auth::Unchecked,
+            lockout::LockoutOptions,
         },
         transport::framing::Framing,
     };
     use bytes::Bytes;
     use rand::SeedableRng;
+    use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -590,12 +725,12 @@ mod tests {
             vec![Principal { authid: "joe".into(), role, credentials: ticket.into() }]
         };
         let (plain, hashed) = (Ticket::plain("secret123"), Ticket::hashed(HASH).unwrap());
-        let access = Access::new([7; 32]);
+        let access = Access::new(Lockout::default(), [7; 32]);
         access.replace([
-            ("open".into(), Door { anonymous: anonymous.clone(), principals: Vec::new(), jwt: None }),
-            ("plain".into(), Door { anonymous: None, principals: joe(plain.clone()), jwt: None }),
-            ("hashed".into(), Door { anonymous: None, principals: joe(hashed), jwt: None }),
-            ("both".into(), Door { anonymous, principals: joe(plain), jwt: None }),
+            ("open".into(), Door { anonymous: anonymous.clone(), ..Door::default() }),
+            ("plain".into(), Door { principals: joe(plain.clone()), ..Door::default() }),
+            ("hashed".into(), Door { principals: joe(hashed), ..Door::default() }),
+            ("both".into(), Door { anonymous, principals: joe(plain), ..Door::default() }),
             ("shut".into(), Door::default()),
         ]);
         access
@@ -603,18 +738,23 @@ mod tests {
 
     /// What a message leads to.
     fn receive(handshake: Handshake, message: &str) -> Next {
+        receive_at(handshake, message, &access(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn receive_at(handshake: Handshake, message: &str, access: &Access, now: SystemTime) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let transport = Transport {
             serializer: Serializer::Json,
+            address: Some(Ipv4Addr::LOCALHOST.into()),
             peer: "tcp4:127.0.0.1:1".into(),
             via: None,
             framing: Framing::WebSocket,
             channel: Channel::Tcp,
         };
         let mut chance = StdRng::seed_from_u64(1);
-        let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate: &[] };
-        handshake.receive(message, &transport, &access(), lent)
+        let lent = &mut Lent { now, chance: &mut chance, certificate: &[] };
+        handshake.receive(message, &transport, access, lent)
     }
 
     fn hello(realm: &str, details: &str) -> Next {
@@ -646,7 +786,7 @@ mod tests {
         let next = receive(challenged(realm, authid), &format!(r#"[5,"{ticket}",{{}}]"#));
         let Next::Verify { check, then } = next else { panic!("nothing is checked: {next:?}") };
         assert_eq!(check.is_costly(), realm == "hashed");
-        then.conclude(check.run())
+        then.conclude(check.run(), &access(), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -694,11 +834,52 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_too_often_is_asked_for_nothing_until_time_has_passed() {
+        let locked =
+            ("realmkeeper.error.limit_exceeded".into(), "too many failed logins, try again later".into());
+        for authid in ["joe", "nobody"] {
+            let (access, second) = (access(), |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            let hello = |now| {
+                let hello = format!(
+                    r#"[1,"plain",{{"roles":{{"caller":{{}}}},"authmethods":["ticket"],"authid":"{authid}"}}]"#
+                );
+                receive_at(Handshake::Opened, &hello, &access, second(now))
+            };
+            let answer = |next: Next, ticket: &str, now| {
+                let Next::Challenge { then, .. } = next else { panic!("it is not challenged: {next:?}") };
+                receive_at(then, &format!(r#"[5,"{ticket}",{{}}]"#), &access, second(now))
+            };
+            let conclude = |next: Next, now| {
+                let Next::Verify { check, then } = next else { panic!("nothing is checked: {next:?}") };
+                then.conclude(check.run(), &access, second(now))
+            };
+            // Three stand there while others fail: at the challenge, and with a right and a wrong proof.
+            let (challenged, right, wrong) =
+                (hello(0), answer(hello(0), "secret123", 0), answer(hello(0), "wrong", 0));
+            for _ in 0..5 {
+                let next = conclude(answer(hello(0), "wrong", 0), 0);
+                assert!(matches!(next, Next::Refuse(Refused::AuthenticationDenied)), "{next:?}");
+            }
+            for next in [hello(0), answer(challenged, "secret123", 0), conclude(right, 0), conclude(wrong, 0)]
+            {
+                assert_eq!(refused(next), locked, "{authid}");
+            }
+            let next = conclude(answer(hello(1), "secret123", 1), 1);
+            assert_eq!(matches!(next, Next::Join { .. }), authid == "joe", "{next:?}");
+            // The next failure is the first again, or the seventh.
+            conclude(answer(hello(5), "wrong", 5), 5);
+            let next = hello(5);
+            assert_eq!(matches!(next, Next::Challenge { .. }), authid == "joe", "{next:?}");
+        }
+    }
+
+    #[test]
     fn a_proof_that_cannot_be_checked_is_no_proof() {
         let next = receive(challenged("hashed", "joe"), r#"[5,"secret123",{}]"#);
         let Next::Verify { then, .. } = next else { panic!("nothing is checked: {next:?}") };
         let failed = ("wamp.error.authentication_failed", "the proof could not be checked, try again");
-        let (reason, text) = refused(then.conclude(Err(Unchecked("no memory".into()))));
+        let (reason, text) =
+            refused(then.conclude(Err(Unchecked("no memory".into())), &access(), SystemTime::UNIX_EPOCH));
         assert_eq!((&*reason, &*text), failed);
     }
 
@@ -856,8 +1037,10 @@ mod tests {
             authid: "sub".into(),
             role: jwt::Grant::Fixed(role()),
         };
-        let access = Access::new([7; 32]);
-        access.replace([("all".into(), Door { anonymous: Some(role()), principals, jwt: Some(rules) })]);
+        let lockout = Lockout::new(LockoutOptions { failures: NonZeroU32::MAX, ..LockoutOptions::default() });
+        let access = Access::new(lockout, [7; 32]);
+        let door = Door { anonymous: Some(role()), principals, jwt: Some(rules), ..Door::default() };
+        access.replace([("all".into(), door)]);
         access
     }
 
@@ -873,7 +1056,8 @@ mod tests {
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
         let (serializer, peer) = (Serializer::Json, "tcp4:127.0.0.1:1".into());
         let (framing, channel) = (Framing::WebSocket, Channel::Tls);
-        let transport = Transport { serializer, framing, channel, peer, via: None };
+        let address = Some(Ipv4Addr::LOCALHOST.into());
+        let transport = Transport { serializer, framing, channel, address, peer, via: None };
         let mut chance = StdRng::seed_from_u64(seed);
         let lent = &mut Lent { now: SystemTime::UNIX_EPOCH, chance: &mut chance, certificate };
         handshake.receive(message, &transport, access, lent)
@@ -1008,7 +1192,7 @@ mod tests {
             let Next::Verify { check, then } = at_the_door(&everybody, then, &answer, &[], seed) else {
                 panic!("it is not checked: {answer}")
             };
-            let next = then.conclude(check.run());
+            let next = then.conclude(check.run(), &everybody, SystemTime::UNIX_EPOCH);
             assert!(
                 matches!(next, Next::Refuse(Refused::AuthenticationDenied)),
                 "{hello} {answer}: {next:?}"

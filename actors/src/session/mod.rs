@@ -3,8 +3,10 @@
 pub mod access;
 pub mod actor;
 pub mod auth;
+pub(crate) mod authenticator;
 mod clock;
 pub(crate) mod handshake;
+pub mod lockout;
 mod settings;
 pub(crate) mod verification;
 

@@ -47,7 +47,7 @@ fn role(name: &str, denied: &str) -> Role {
         permission("wamp.", Match::Prefix, Actions::all()),
         permission(denied, Match::Exact, Actions::default()),
     ]);
-    Role { name: name.into(), permissions, takes_over: false }
+    Role { permissions, ..Role::unrestricted(name) }
 }
 
 /// The world as an observer and the callers see it, beside the realm.

@@ -160,7 +160,7 @@ fn who_may_not_subscribe_is_told_nothing() {
     publish(&mut realm, 1, "a.b", "", "[1]");
     let may =
         vec![permissions::prefix("wamp.", &[Action::Call]), permissions::prefix("a.b", &[Action::Subscribe])];
-    let role = Role { name: "guest".into(), permissions: Permissions::new(may), takes_over: false };
+    let role = Role::new("guest", Permissions::new(may));
     realm.try_join("eve", Some("eve"), role, Serializer::Json).unwrap();
     realm.lines.clear();
     let denied = r#""wamp.error.not_authorized",["the role \"guest\" may not subscribe \"a.\""]"#;

@@ -5,8 +5,10 @@ use crate::{
     cause::{Cause, Kill},
     codec::Serializer,
     message::id::{MAX_ID, RequestId},
+    permission::{Role, SessionDetails},
     realm::{RealmOptions, RequestIds},
     refusal::Violation,
+    step::{Effect, Step},
 };
 
 const BOB_LEAVES: &str = r#"alice < [36,#1,#2,{},[bob,"bob","user"]]"#;
@@ -360,4 +362,41 @@ fn request_ids_in_sequence_go_on_with_1_after_2_to_the_53() {
     realm.expect("alice", r#"[48,9007199254740992,{},"wamp.session.count"]"#, ["alice < [50,#1,{},[1]]"]);
     realm.expect("alice", r#"[48,1,{},"wamp.session.count"]"#, ["alice < [50,1,{},[1]]"]);
     realm.expect("alice", r#"[48,2,{},"wamp.session.count"]"#, ["alice < [50,2,{},[1]]"]);
+}
+
+#[test]
+fn an_event_about_a_session_is_made_once_for_all_who_are_told_the_same() {
+    let role = |session_details| Role { session_details, ..Role::unrestricted("user") };
+    let mut realm = TestRealm::with(["ann", "bob"]);
+    for name in ["ann", "bob"] {
+        realm.receive(name, r#"[32,1,{},"wamp.session.on_leave"]"#);
+    }
+    let leaves = |realm: &mut TestRealm, name: &str| {
+        let id = realm.id(name);
+        let mut step = Step::new(realm.now, realm.uptime, &mut realm.chance);
+        realm.realm.leave(id, Cause::Goodbye, &mut step);
+        let receivers = step.into_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Broadcast { to, .. } => Some(to.len()),
+            Effect::Send { .. }
+            | Effect::Undeliverable { .. }
+            | Effect::Unanswered { .. }
+            | Effect::Released { .. }
+            | Effect::Settled { .. }
+            | Effect::Left { .. } => None,
+        });
+        receivers.collect::<Vec<_>>()
+    };
+    realm.join("cid", Serializer::Json);
+    assert_eq!(leaves(&mut realm, "cid"), [2]);
+    let levels = [SessionDetails::Standard, SessionDetails::Ids, SessionDetails::Standard];
+    for (name, level) in ["stan", "ida", "sue"].into_iter().zip(levels) {
+        realm.try_join(name, Some(name), role(level), Serializer::Json).unwrap();
+    }
+    realm.join("dan", Serializer::Json);
+    assert_eq!(leaves(&mut realm, "dan"), [2], "who is told less does not listen");
+    for name in ["stan", "ida", "sue"] {
+        realm.receive(name, r#"[32,1,{},"wamp.session.on_leave"]"#);
+    }
+    realm.join("eve", Serializer::Json);
+    assert_eq!(leaves(&mut realm, "eve"), [1, 2, 2]);
 }

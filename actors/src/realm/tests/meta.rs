@@ -1,7 +1,8 @@
 //! The session meta API: who is there, and ending sessions.
 
 use super::TestRealm;
-use crate::codec::Serializer;
+use crate::{codec::Serializer, permission::Role, refusal::Refusal};
+use std::time::{Duration, SystemTime};
 
 const NO_ID: &str = r#""wamp.error.invalid_argument",["session must be an id, an integer from 1 to 2^53"]"#;
 
@@ -248,6 +249,57 @@ fn what_cannot_be_read_is_an_invalid_argument() {
         "{}",
         realm.lines[0]
     );
+}
+
+#[test]
+fn a_kill_may_ban_whom_it_ends() {
+    let second = |realm: &mut TestRealm, seconds: u64| {
+        realm.now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    };
+    let join = |realm: &mut TestRealm, name: &str, authid: Option<&str>| {
+        realm.try_join(name, authid, Role::unrestricted("user"), Serializer::Json)
+    };
+    for (procedure, arguments) in [("kill", "[@bob]"), ("kill_by_authid", r#"["bob"]"#)] {
+        let mut realm = mixed();
+        realm
+            .receive("alice", &format!(r#"[48,1,{{}},"wamp.session.{procedure}",{arguments},{{"ban":60}}]"#));
+        second(&mut realm, 59);
+        assert_eq!(join(&mut realm, "bob2", Some("bob")), Err(Refusal::Banned));
+        assert!(join(&mut realm, "ann", None).is_ok(), "the address is not banned");
+        second(&mut realm, 60);
+        assert!(join(&mut realm, "bob3", Some("bob")).is_ok());
+    }
+    for (procedure, arguments) in [("kill_by_authrole", r#"["guest"]"#), ("kill_all", "[]")] {
+        let mut realm = TestRealm::with(["alice"]);
+        realm.join_as("anon", None, "guest", Serializer::Json);
+        realm.receive("alice", &format!(r#"[48,1,{{}},"wamp.session.{procedure}",{arguments},{{"ban":1}}]"#));
+        assert_eq!(join(&mut realm, "anon2", None), Err(Refusal::Banned));
+        assert_eq!(join(&mut realm, "bob", Some("bob")), Err(Refusal::Banned), "the address is banned");
+        second(&mut realm, 1);
+        assert!(join(&mut realm, "anon3", None).is_ok());
+    }
+}
+
+#[test]
+fn every_kind_of_kill_refuses_a_wrong_ban() {
+    let error =
+        r#""wamp.error.invalid_argument",["ban must be a number of seconds, an integer from 1 to 31622400"]"#;
+    for (procedure, arguments) in KILLS {
+        let mut realm = threatened();
+        for ban in ["0", "-1", "31622401", "0.5", r#""60""#, "true", "[]", "{}"] {
+            for more in ["", r#","reason":"""#] {
+                let arguments = format!("{},{{\"ban\":{ban}{more}}}", realm.written(arguments));
+                realm.answers("alice", &format!("wamp.session.{procedure}"), &arguments, error);
+            }
+        }
+        realm.answers("alice", "wamp.session.count", "", "[2]");
+        realm.receive(
+            "alice",
+            &format!(r#"[48,1,{{}},"wamp.session.{procedure}",{arguments},{{"ban":null}}]"#),
+        );
+        realm.lines.clear();
+        realm.join_as("bob2", Some("bob"), "guest", Serializer::Json);
+    }
 }
 
 /// Each procedure that ends sessions, with arguments that mean bob only.

@@ -1,5 +1,6 @@
 //! Tests of the core without a runtime: what goes in, and exactly what comes out, in order.
 
+mod authorizers;
 mod calls;
 mod canceling;
 mod churn;
@@ -11,6 +12,7 @@ mod meta;
 mod model;
 mod passthru;
 mod permissions;
+mod policies;
 mod progress;
 mod pubsub;
 mod registration_meta;
@@ -24,6 +26,7 @@ mod timeouts;
 
 use super::{Realm, RealmOptions};
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::{Raw, Serializer},
     collections::{Map, Set},
@@ -42,6 +45,7 @@ use crate::{
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -94,7 +98,7 @@ impl TestRealm {
         let mut chance = StdRng::seed_from_u64(1);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
         let mut realm = Self {
-            realm: Realm::new("realm1".into(), options, &mut step),
+            realm: Realm::new("realm1".into(), options, BanList::default(), &mut step),
             chance,
             uptime: Duration::ZERO,
             names: Map::default(),
@@ -142,6 +146,7 @@ impl TestRealm {
             authextra: None,
             transport: Transport {
                 serializer,
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 framing: Framing::WebSocket,
@@ -288,6 +293,7 @@ impl TestRealm {
                         self.lines.push(line);
                     }
                 }
+                Effect::Unanswered { .. } | Effect::Released { .. } | Effect::Settled { .. } => {}
                 Effect::Left { member, cause, farewell } => {
                     if let Some(farewell) = farewell {
                         self.keep_message(member.id, &farewell);

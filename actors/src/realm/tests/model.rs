@@ -1,6 +1,7 @@
 //! The dealer beside a small model of it: whatever happens at random, both ask for the same to be sent.
 
 use crate::{
+    ban::BanList,
     cause::Cause,
     codec::{Arguments, Payload, Serializer},
     message::{
@@ -18,6 +19,7 @@ use crate::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     time::{Duration, SystemTime},
 };
 
@@ -104,7 +106,7 @@ impl Model {
         let mut ids = StdRng::seed_from_u64(seed + 1000);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut ids);
         Self {
-            realm: Realm::new("realm1".into(), RealmOptions::default(), &mut step),
+            realm: Realm::new("realm1".into(), RealmOptions::default(), BanList::default(), &mut step),
             chance: StdRng::seed_from_u64(seed),
             ids,
             now: 0,
@@ -156,7 +158,12 @@ impl Model {
                         self.callees[place].push(to);
                     }
                 }
-                Effect::Send { .. } | Effect::Broadcast { .. } | Effect::Undeliverable { .. } => {}
+                Effect::Send { .. }
+                | Effect::Broadcast { .. }
+                | Effect::Undeliverable { .. }
+                | Effect::Unanswered { .. }
+                | Effect::Released { .. }
+                | Effect::Settled { .. } => {}
             }
         }
         seen
@@ -304,6 +311,7 @@ impl Model {
             authextra: None,
             transport: Transport {
                 serializer: Serializer::Json,
+                address: Some(Ipv4Addr::LOCALHOST.into()),
                 peer: "tcp4:127.0.0.1:4711".into(),
                 via: None,
                 framing: Framing::WebSocket,

@@ -22,7 +22,7 @@ pub(super) fn prefix(uri: &str, allow: &[Action]) -> Permission {
 /// A realm with ann, who may do everything, and bob, who has these permissions.
 fn realm_with(permissions: Vec<Permission>) -> TestRealm {
     let mut realm = TestRealm::with(["ann"]);
-    let guest = Role { name: "guest".into(), permissions: Permissions::new(permissions), takes_over: false };
+    let guest = Role::new("guest", Permissions::new(permissions));
     realm.try_join("bob", Some("bob"), guest, Serializer::Json).unwrap();
     realm.lines.clear();
     realm

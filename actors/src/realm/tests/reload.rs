@@ -2,10 +2,13 @@
 
 use super::TestRealm;
 use crate::{
+    ban::{Ban, Banned},
+    cause::Cause,
     codec::Serializer,
     message::uri::Match,
-    permission::{Action, Disclosure, Permission, Permissions, Role},
+    permission::{Action, Disclosure, Permission, Permissions, Role, SessionDetails},
     realm::{HistoryOptions, RealmLimits, RealmOptions, RequestIds},
+    refusal::Refusal,
 };
 use std::sync::Arc;
 
@@ -20,7 +23,7 @@ fn role(name: &str, permissions: &[(&str, &[Action])]) -> Arc<Role> {
         trustlevel: None,
     };
     let permissions = Permissions::new(permissions.iter().map(permission).collect());
-    Arc::new(Role { name: name.into(), permissions, takes_over: false })
+    Arc::new(Role { permissions, ..Role::unrestricted(name) })
 }
 
 const USE: &[Action] = &[Action::Call, Action::Publish];
@@ -180,4 +183,42 @@ fn other_options_count_for_the_next_message_or_the_next_session() {
     realm.receive("bob", r#"[32,5,{},"com.three"]"#);
     let last = realm.lines.pop().unwrap();
     assert!(last.starts_with("bob left: protocol_violation"), "{last}");
+}
+
+#[test]
+fn what_is_told_of_sessions_and_who_is_asked_about_them_changes_with_the_role() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    realm.receive("alice", r#"[32,1,{},"wamp.session.on_leave"]"#);
+    realm.lines.clear();
+    let told = |session_details| Role { session_details, ..Role::unrestricted("user") };
+    realm.reload(RealmOptions::default(), |_| Some(told(SessionDetails::Ids).into()));
+    realm.join("cid", Serializer::Json);
+    realm.lines.clear();
+    realm.leave("cid", Cause::Goodbye);
+    assert_eq!(realm.lines[2..], ["alice < [36,#1,#2,{},[cid]]"], "{:?}", realm.lines);
+    realm.lines.clear();
+    let asked = || Role { authorizer: Some("a.ask".into()), ..Role::unrestricted("user") };
+    realm.reload(RealmOptions::default(), |member| {
+        Some(if &*member.authid == "bob" { asked().into() } else { told(SessionDetails::Full).into() })
+    });
+    realm.receive("bob", r#"[32,1,{},"a.topic"]"#);
+    let text = r#"the authorizer of the role \"user\" has not said whether this may be done"#;
+    realm.check([&*format!(r#"bob < [8,32,1,{{}},"wamp.error.authorization_failed",["{text}"]]"#)]);
+    realm.reload(RealmOptions::default(), |_| Some(told(SessionDetails::Full).into()));
+    realm.expect("bob", r#"[32,2,{},"a.topic"]"#, ["bob < [33,2,#3]"]);
+}
+
+#[test]
+fn who_was_banned_stays_so_besides_those_whom_the_configuration_bans() {
+    let mut realm = TestRealm::with(["alice", "bob"]);
+    realm.receive("alice", &realm.written(r#"[48,1,{},"wamp.session.kill",[@bob],{"ban":60}]"#));
+    let bans = vec![Ban { whom: Banned::Authid("mallory".into()), until: None }];
+    let options = RealmOptions { bans, ..RealmOptions::default() };
+    realm.reload(options, |member| Some(member.role.clone()));
+    for (name, expected) in [("bob", Err(Refusal::Banned)), ("mallory", Err(Refusal::Banned))] {
+        let joined = realm.try_join("new", Some(name), Role::unrestricted("user"), Serializer::Json);
+        assert_eq!(joined, expected, "{name}");
+    }
+    realm.reload(RealmOptions::default(), |member| Some(member.role.clone()));
+    assert!(realm.try_join("new", Some("mallory"), Role::unrestricted("user"), Serializer::Json).is_ok());
 }

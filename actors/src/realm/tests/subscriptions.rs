@@ -272,8 +272,7 @@ fn only_a_permission_of_its_own_opens_the_means_to_take_a_subscription_away() {
     let mut realm = populated();
     let call = |uri: &str| permissions::prefix(uri, &[Action::Call]);
     for (name, permission, is_allowed) in [("gus", call(""), false), ("ops", call("wamp."), true)] {
-        let role =
-            Role { name: "guest".into(), permissions: Permissions::new(vec![permission]), takes_over: false };
+        let role = Role::new("guest", Permissions::new(vec![permission]));
         realm.try_join(name, Some(name), role, Serializer::Json).unwrap();
         realm.lines.clear();
         realm.answers(name, "wamp.subscription.count_subscribers", "[#1]", "[2]");
