@@ -904,14 +904,11 @@ fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
         Some(6) => vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
         Some(32) => vec![json!([33, request, request])],
         Some(48) => {
-            let answer = called(message[3].as_str().expect("a procedure"), &message[4]);
-            // A text is an error.
-            let is_error = answer.is_string();
-            vec![if is_error {
-                json!([8, 48, request, {}, answer])
-            } else {
-                json!([50, request, {}, [answer]])
-            }]
+            let result = called(message[3].as_str().expect("a procedure"), &message[4]);
+            match result.as_str() {
+                Some(error) => vec![json!([8, 48, request, {}, error])],
+                None => vec![json!([50, request, {}, [result]])],
+            }
         }
         _ => panic!("{message}"),
     }

@@ -249,11 +249,6 @@ impl Service {
         &self.sockets
     }
 
-    /// Reads the certificates again. Those that cannot be used are told in the log, and change nothing.
-    pub fn reload_certificates(&self) {
-        self.listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(|tls| tls.reload());
-    }
-
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

@@ -139,7 +139,15 @@ impl World {
                 let call = message.request.get();
                 assert!(member.calls.swap_remove(&call), "{message:?} answers no call of {to}");
             }
-            _ => {}
+            RouterMessage::Welcome(_)
+            | RouterMessage::Abort(_)
+            | RouterMessage::Challenge(_)
+            | RouterMessage::Goodbye(_)
+            | RouterMessage::Error(_)
+            | RouterMessage::Unsubscribed(_)
+            | RouterMessage::Event(_)
+            | RouterMessage::Unregistered(_)
+            | RouterMessage::Interrupt(_) => {}
         }
     }
 
@@ -306,7 +314,15 @@ impl World {
             ClientMessage::Call(message) => Some(&mut message.payload),
             ClientMessage::Yield(message) => Some(&mut message.payload),
             ClientMessage::Error(message) => Some(&mut message.payload),
-            _ => None,
+            ClientMessage::Hello(_)
+            | ClientMessage::Abort(_)
+            | ClientMessage::Authenticate(_)
+            | ClientMessage::Goodbye(_)
+            | ClientMessage::Subscribe(_)
+            | ClientMessage::Unsubscribe(_)
+            | ClientMessage::Cancel(_)
+            | ClientMessage::Register(_)
+            | ClientMessage::Unregister(_) => None,
         };
         // A payload is in the serializer of its sender.
         if let Some(payload) = payload {
