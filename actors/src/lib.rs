@@ -15,7 +15,8 @@
 //!    travel as one [`realm::actor::Inbound`] to the realm: one hop through a mailbox for each read.
 //! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
 //!    [`realm::Realm::receive`] for each message.
-//! 5. [`realm`] checks the request id and gives the message to the [`broker`], which asks the role of the sender
+//! 5. [`realm`] checks the request id. If the role of the sender has an authorizer, the message waits for what that says
+//!    ([`verdict`]). Then it goes to the [`broker`], which asks the role of the sender
 //!    ([`permission`]), finds the subscriptions that match ([`pattern`]), keeps the event where it is retained or has a
 //!    history, and asks the step for one [`step::Effect::Broadcast`] for each subscription and serializer.
 //!    A CALL goes to the [`dealer`] instead, or to [`meta`] if the procedure is the router's own.

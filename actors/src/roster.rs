@@ -227,18 +227,19 @@ impl Roster {
         Some(member)
     }
 
-    /// Gives a member its role as it is now, which has the same name; gives whether anything in it has changed. What
-    /// was said by its authorizer holds no more then.
+    /// Gives a member its role as it is now, which has the same name; gives whether it says something else of what its
+    /// members may do, or has somebody else asked: what was said by its authorizer holds no more then.
     pub(crate) fn replace_role(&mut self, session: SessionId, role: Arc<Role>) -> bool {
         let Some(member) = self.members.get_mut(&session) else { return false };
-        let is_changed = member.role != role;
-        if is_changed {
-            self.by_level[member.role.session_details as usize] -= 1;
-            self.by_level[role.session_details as usize] += 1;
-            self.asked_about -= usize::from(member.role.asks().is_some());
-            self.asked_about += usize::from(role.asks().is_some());
+        self.by_level[member.role.session_details as usize] -= 1;
+        self.by_level[role.session_details as usize] += 1;
+        self.asked_about -= usize::from(member.role.asks().is_some());
+        self.asked_about += usize::from(role.asks().is_some());
+        let has_other_authorizer = member.role.asks() != role.asks();
+        if has_other_authorizer {
             member.verdicts = Verdicts::default();
         }
+        let is_changed = has_other_authorizer || member.role.permissions != role.permissions;
         member.role = role;
         is_changed
     }

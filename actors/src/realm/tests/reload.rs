@@ -204,8 +204,24 @@ fn what_is_told_of_sessions_and_who_is_asked_about_them_changes_with_the_role() 
     realm.receive("bob", r#"[32,1,{},"a.topic"]"#);
     let text = r#"the authorizer of the role \"user\" has not said whether this may be done"#;
     realm.check([&*format!(r#"bob < [8,32,1,{{}},"wamp.error.authorization_failed",["{text}"]]"#)]);
-    realm.reload(RealmOptions::default(), |_| Some(told(SessionDetails::Full).into()));
-    realm.expect("bob", r#"[32,2,{},"a.topic"]"#, ["bob < [33,2,#3]"]);
+    // As long as the same component is asked, what it allowed stays.
+    let component = Role { is_trusted: true, ..Role::unrestricted("component") };
+    realm.try_join("cleo", Some("cleo"), component, Serializer::Json).unwrap();
+    realm.receive("cleo", r#"[64,1,{},"a.ask"]"#);
+    realm.receive("bob", r#"[32,2,{},"a.topic"]"#);
+    realm.lines.clear();
+    realm.expect("cleo", "[70,1,{},[true]]", ["bob < [33,2,#4]"]);
+    realm.reload(RealmOptions::default(), |member| {
+        let asked = || Role { session_details: SessionDetails::Ids, ..asked() };
+        Some(if &*member.authid == "bob" { asked().into() } else { member.role.clone() })
+    });
+    realm.check([]);
+    realm.expect("alice", r#"[16,2,{},"a.topic"]"#, ["bob < [36,#4,#5,{}]"]);
+    realm.reload(RealmOptions::default(), |member| {
+        let is_user = &**member.authrole() == "user";
+        Some(if is_user { told(SessionDetails::Full).into() } else { member.role.clone() })
+    });
+    realm.expect("bob", r#"[32,3,{},"a.other"]"#, ["bob < [33,3,#6]"]);
 }
 
 #[test]
