@@ -193,7 +193,7 @@ fn the_reference_shows_every_key() {
 }
 
 /// Values of which every key can have one at least.
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 24] = [
     "true",
     "false",
     "77",
@@ -209,6 +209,8 @@ const VALUES: [&str; 22] = [
     "\"rawsocket\"",
     "\"600\"",
     "\"127.0.0.7:7\"",
+    "\"2037-07-07T07:07:07Z\"",
+    "\"ids\"",
     "\"other\"",
     "[\"json\"]",
     "[\"call\"]",

@@ -331,11 +331,12 @@ fn what_needs_a_restart_is_named_each_time_and_stays() {
 
 #[test]
 fn new_connections_get_the_limits_that_were_read_last() {
-    let router = Reloading::start("limits", SHOP);
+    let shop = SHOP.replacen("name = \"guest\"\n", "name = \"guest\"\nsession_details = \"full\"\n", 1);
+    let router = Reloading::start("limits", &shop);
     let mut before = router.join("shop");
     let large = json!([16, 1, {"acknowledge": true}, "com.topic", ["x".repeat(2000)]]);
     let changed = with(
-        SHOP,
+        &shop,
         "address = \"127.0.0.1:0\"\n",
         "address = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\nserializers = [\"json\"]\nlimits = { message_size = \"1KiB\" }\n",
     );

@@ -19,6 +19,7 @@
 //!
 //! `$x` is bound by what first stands in its place and must be the same afterwards; `_` matches anything.
 //! All else is compared whole. Connecting binds `$ann.transport`, what the meta API tells of the connection, and
+//! `$ann.unaddressed`, the same without the address;
 //! joining binds `$ann` and `$ann.authid`; inside of strings, what is bound is written `${ann}`. When a
 //! transcript is over, nothing more may come for anybody.
 
@@ -351,7 +352,10 @@ impl<S: Iterator<Item = (Serializer, ListenerKind)>> Transcript<S> {
             transport["channel_framing"] = "websocket".into();
             transport["websocket_protocol"] = serializer.subprotocol().into();
         }
+        let mut unaddressed = transport.clone();
+        unaddressed.as_object_mut().expect("it is a dict").remove("peer");
         self.bound.insert(format!("${name}.transport"), transport);
+        self.bound.insert(format!("${name}.unaddressed"), unaddressed);
         if let Some(realm) = realm {
             peer.announce(realm, features, &json!({}));
             self.bound.insert(format!("${name}"), peer.session.into());
