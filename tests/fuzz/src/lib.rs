@@ -12,7 +12,8 @@ mod tests {
 
     type Target = fn(&[u8]);
 
-    const TARGETS: [(&str, Target); 7] = [
+    const TARGETS: [(&str, Target); 8] = [
+        ("authenticate", fuzz::authenticate),
         ("codec", fuzz::codec),
         ("config", fuzz::config),
         ("pattern", fuzz::pattern),
