@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// By whom those are known whom a component knows.
 pub(super) const PROVIDER: &str = "dynamic";
 
-/// The most rounds by which a secret is salted here. More would keep others waiting.
+/// The most rounds by which a secret is salted here, for each signature that is checked.
 const MOST_ROUNDS: u64 = 100_000;
 
 /// How many octets the text of a component can have that a client is told.
@@ -212,7 +212,7 @@ fn cra_key(proof: &Dict) -> Result<cra::Key, String> {
     match (text(proof, "salt"), rounds, length) {
         (Some(salt), Some(iterations), Some(key_length)) => {
             let salting = cra::Salting { salt: salt.into(), iterations, key_length };
-            Ok(cra::Key::salted(&cra::derive(secret, &salting), salting))
+            Ok(cra::Key::to_be_salted(secret, salting))
         }
         (None, None, None) => Ok(cra::Key::plain(secret)),
         _ => Err("it named some of salt, iterations and keylen, not all".to_owned()),

@@ -24,9 +24,10 @@ use subtle::ConstantTimeEq;
 /// What a principal signs challenges with.
 #[derive(Clone)]
 pub struct Key {
-    /// What HMAC takes: the secret, or the derived key in base64.
-    key: Arc<[u8]>,
+    /// What HMAC takes: the secret, or the derived key in base64; but the secret of a key that is yet to be derived.
+    key: Arc<str>,
     salting: Option<Salting>,
+    is_derived: bool,
 }
 
 /// How a key is derived of a secret.
@@ -43,12 +44,17 @@ pub struct Salting {
 impl Key {
     /// The key of a secret given as it is.
     pub fn plain(secret: &str) -> Self {
-        Self { key: secret.as_bytes().into(), salting: None }
+        Self { key: secret.into(), salting: None, is_derived: true }
     }
 
     /// A key that was derived with this salting, in base64.
     pub fn salted(key: &str, salting: Salting) -> Self {
-        Self { key: key.as_bytes().into(), salting: Some(salting) }
+        Self { key: key.into(), salting: Some(salting), is_derived: true }
+    }
+
+    /// The key of a secret with this salting. It is derived when a signature is checked, not before.
+    pub(crate) fn to_be_salted(secret: &str, salting: Salting) -> Self {
+        Self { key: secret.into(), salting: Some(salting), is_derived: false }
     }
 
     /// How it was derived, if it was.
@@ -61,7 +67,20 @@ impl Key {
         let salt = decoy.octets("wampcra salt", authid);
         let salting = like.map(|like| Salting { salt: salt_text(&salt).into(), ..like.clone() });
         let key = BASE64_STANDARD.encode(decoy.octets("wampcra key", authid));
-        Self { key: key.into_bytes().into(), salting }
+        Self { key: key.into(), salting, is_derived: true }
+    }
+
+    /// How it is still to be derived.
+    fn derivation(&self) -> Option<&Salting> {
+        self.salting.as_ref().filter(|_| !self.is_derived)
+    }
+
+    /// Signs a challenge.
+    fn sign(&self, challenge: &str) -> String {
+        match self.derivation() {
+            Some(salting) => sign(&derive(&self.key, salting), challenge),
+            None => sign(&self.key, challenge),
+        }
     }
 }
 
@@ -83,11 +102,7 @@ pub fn derive(secret: &str, salting: &Salting) -> String {
 /// Signs the text `challenge` of CHALLENGE.Extra with a secret, or with what [`derive()`] made of it. Gives
 /// AUTHENTICATE.Signature.
 pub fn sign(key: &str, challenge: &str) -> String {
-    signature(key.as_bytes(), challenge)
-}
-
-fn signature(key: &[u8], challenge: &str) -> String {
-    BASE64_STANDARD.encode(hmac(key, &[challenge.as_bytes()]))
+    BASE64_STANDARD.encode(hmac(key.as_bytes(), &[challenge.as_bytes()]))
 }
 
 /// For whom a challenge is.
@@ -161,8 +176,12 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    pub(crate) fn is_costly(&self) -> bool {
+        self.exchange.key.derivation().is_some()
+    }
+
     pub(crate) fn run(&self) -> bool {
-        let expected = signature(&self.exchange.key.key, &self.exchange.challenge);
+        let expected = self.exchange.key.sign(&self.exchange.challenge);
         expected.as_bytes().ct_eq(self.signature.as_bytes()).into()
     }
 }
@@ -213,9 +232,11 @@ mod tests {
 
     #[test]
     fn only_the_signature_of_the_very_challenge_is_right() {
-        for (key, secret) in
-            [(Key::plain("secret123"), "secret123"), (Key::salted(DERIVED, salting()), DERIVED)]
-        {
+        for (key, secret) in [
+            (Key::plain("secret123"), "secret123"),
+            (Key::salted(DERIVED, salting()), DERIVED),
+            (Key::to_be_salted("secret123", salting()), DERIVED),
+        ] {
             let run = |signature: &str| exchange(key.clone(), 1).answer(signature.into()).run();
             let right = sign(secret, &exchange(key.clone(), 1).challenge);
             assert!(run(&right));
@@ -232,6 +253,16 @@ mod tests {
                 assert!(!run(wrong), "{wrong:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_is_yet_to_be_derived_makes_the_check_costly_and_shows_the_same_to_the_client() {
+        let [derived, to_be] = [Key::salted(DERIVED, salting()), Key::to_be_salted("secret123", salting())]
+            .map(|key| {
+                let exchange = exchange(key, 1);
+                (exchange.extra(), exchange.answer("".into()).is_costly())
+            });
+        assert_eq!((&derived.0, derived.1, to_be.1), (&to_be.0, false, true));
     }
 
     #[test]

@@ -148,7 +148,8 @@ impl Check {
     pub(crate) fn is_costly(&self) -> bool {
         match self {
             Self::Ticket(check) => check.is_costly(),
-            Self::Cra(_) | Self::Scram(_) | Self::Cryptosign(_) | Self::Jwt(_) => false,
+            Self::Cra(check) => check.is_costly(),
+            Self::Scram(_) | Self::Cryptosign(_) | Self::Jwt(_) => false,
         }
     }
 
