@@ -123,6 +123,31 @@ fn what_somebody_has_written_stays_as_it_was() {
 }
 
 #[test]
+fn commands_at_the_same_time_lose_nothing_of_each_other() {
+    let folder = folder("at-once");
+    fs::create_dir(folder.join("elsewhere")).expect("the folder can be made");
+    symlink("../u.toml", folder.join("elsewhere/u.toml")).expect("the link can be made");
+    succeed(&folder, &format!("add first --role member --file u.toml --public-key {KEY}"), "");
+    let names: Vec<_> = (0..16).map(|number| format!("user{number}")).collect();
+    let children = names.iter().zip(["u.toml", "elsewhere/u.toml"].iter().cycle()).map(|(name, file)| {
+        let certificate = format!("cn:{name}");
+        let args = ["user", "add", name, "--role", "member", "--file", file, "--certificate", &certificate];
+        program(&args).current_dir(&folder).stdout(Stdio::null()).spawn().expect("the program starts")
+    });
+    for mut child in children.collect::<Vec<_>>() {
+        assert!(child.wait().expect("the program ends").success());
+    }
+    let mut found: Vec<_> =
+        read(&folder.join("u.toml")).principals.into_iter().map(|user| user.authid).collect();
+    found.sort();
+    let mut expected = [&["first".to_owned()], &names[..]].concat();
+    expected.sort();
+    assert_eq!(found, expected);
+    let left = fs::read_dir(&folder).expect("the folder is there").count();
+    assert_eq!(left, 2, "no other file stays");
+}
+
+#[test]
 fn what_cannot_be_done_changes_nothing() {
     let folder = folder("refused");
     let file = folder.join("u.toml");

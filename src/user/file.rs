@@ -43,6 +43,8 @@ pub(super) struct UsersFile {
     path: PathBuf,
     document: DocumentMut,
     known: Vec<Known>,
+    /// Where it is to be changed: the lock of its folder, for which other commands wait.
+    _turn: Option<File>,
 }
 
 impl UsersFile {
@@ -50,16 +52,26 @@ impl UsersFile {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let (text, known) = load_users(path).map_err(|error| error.to_string())?;
         let document = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { path: path.to_owned(), document, known })
+        Ok(Self { path: path.to_owned(), document, known, _turn: None })
     }
 
     /// Reads a file that can be used, or begins one.
     pub(super) fn open_or_new(path: &Path) -> Result<Self, String> {
         if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             let document = DocumentMut::new();
-            return Ok(Self { path: path.to_owned(), document, known: Vec::new() });
+            return Ok(Self { path: path.to_owned(), document, known: Vec::new(), _turn: None });
         }
         Self::open(path)
+    }
+
+    /// Opens a file by one of these when no other command changes it, none of which does until it is dropped.
+    pub(super) fn change(
+        path: &Path,
+        open: impl FnOnce(&Path) -> Result<Self, String>,
+    ) -> Result<Self, String> {
+        let turn = take_turn(path)
+            .map_err(|error| format!("realmkeeper: cannot lock the folder of {}: {error}", path.display()))?;
+        Ok(Self { _turn: Some(turn), ..open(path)? })
     }
 
     /// Who stands in it: the authid, the role, and the methods of authentication.
@@ -148,11 +160,10 @@ impl UsersFile {
 
     /// Puts the file in the place of the one that there is, at once and whole, if it can be used.
     pub(super) fn save(self) -> Result<(), String> {
-        let Self { path, document, .. } = self;
+        let Self { path, document, .. } = &self;
         let text = document.to_string();
-        read_users(&path, &text).map_err(|error| error.to_string())?;
-        replace(&path, &text)
-            .map_err(|error| format!("realmkeeper: cannot write {}: {error}", path.display()))
+        read_users(path, &text).map_err(|error| error.to_string())?;
+        replace(path, &text).map_err(|error| format!("realmkeeper: cannot write {}: {error}", path.display()))
     }
 
     fn list(&mut self) -> Result<&mut ArrayOfTables, String> {
@@ -204,15 +215,27 @@ fn scram_table(keys: &scram::Keys) -> InlineTable {
     table
 }
 
+/// The file that is written, which is what a link points to, and its folder.
+fn target(path: &Path) -> (PathBuf, PathBuf) {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).to_owned();
+    (target, folder)
+}
+
+/// Locks the folder of a file: the file itself is another one after each change.
+fn take_turn(path: &Path) -> io::Result<File> {
+    let folder = File::open(target(path).1)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
 /// Writes a file for its owner alone, who is the one of the file that is replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // What a link points to is replaced, and not the link.
-    let target = fs::canonicalize(path);
-    let path = target.as_deref().unwrap_or(path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
+    let (path, folder) = target(path);
+    let mut file = NamedTempFile::new_in(&folder)?;
     file.as_file().set_permissions(Permissions::from_mode(0o600))?;
-    if let Ok(before) = fs::metadata(path) {
+    if let Ok(before) = fs::metadata(&path) {
         fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
     }
     file.write_all(text.as_bytes())?;

@@ -136,7 +136,16 @@ fn carry_out(command: &UserCommand) -> Result<String, String> {
             Ok(lines.collect::<Vec<_>>().join("\n"))
         }
         UserCommand::Add { user, role, public_key, certificate, password } => {
-            let mut file = UsersFile::open_or_new(&user.file.file)?;
+            let path = &user.file.file;
+            let needs_password = public_key.is_none() && certificate.is_none();
+            let password = if needs_password {
+                // Nobody is asked in vain, and nobody else waits for who is asked.
+                UsersFile::open_or_new(path)?.add(&user.authid, role)?;
+                Some(password.read()?)
+            } else {
+                None
+            };
+            let mut file = UsersFile::change(path, UsersFile::open_or_new)?;
             file.add(&user.authid, role)?;
             if let Some(key) = public_key {
                 file.add_key(&user.authid, key)?;
@@ -144,27 +153,28 @@ fn carry_out(command: &UserCommand) -> Result<String, String> {
             if let Some(name) = certificate {
                 file.add_certificate(&user.authid, name)?;
             }
-            if public_key.is_none() && certificate.is_none() {
-                file.set_password(&user.authid, &password.read()?)?;
+            if let Some(password) = password {
+                file.set_password(&user.authid, &password)?;
             }
             file.save()?;
-            Ok(format!("{}: {} added with the role {role}", user.file.file.display(), user.authid))
+            Ok(format!("{}: {} added with the role {role}", path.display(), user.authid))
         }
         UserCommand::Remove { user } => {
-            let mut file = UsersFile::open(&user.file.file)?;
+            let mut file = UsersFile::change(&user.file.file, UsersFile::open)?;
             file.remove(&user.authid)?;
             file.save()?;
             Ok(format!("{}: {} removed", user.file.file.display(), user.authid))
         }
         UserCommand::Passwd { user, password } => {
-            let mut file = UsersFile::open(&user.file.file)?;
-            file.expect(&user.authid)?;
-            file.set_password(&user.authid, &password.read()?)?;
+            UsersFile::open(&user.file.file)?.expect(&user.authid)?;
+            let password = password.read()?;
+            let mut file = UsersFile::change(&user.file.file, UsersFile::open)?;
+            file.set_password(&user.authid, &password)?;
             file.save()?;
             Ok(format!("{}: {} has a new password", user.file.file.display(), user.authid))
         }
         UserCommand::Key { user, change, private_key } => {
-            let mut file = UsersFile::open(&user.file.file)?;
+            let mut file = UsersFile::change(&user.file.file, UsersFile::open)?;
             let done = match change {
                 KeyChange { add: Some(key), .. } => {
                     file.add_key(&user.authid, key)?;
