@@ -193,7 +193,7 @@ fn the_reference_shows_every_key() {
 }
 
 /// Values of which every key can have one at least.
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 25] = [
     "true",
     "false",
     "77",
@@ -211,6 +211,7 @@ const VALUES: [&str; 24] = [
     "\"127.0.0.7:7\"",
     "\"2037-07-07T07:07:07Z\"",
     "\"ids\"",
+    "\"refuse\"",
     "\"other\"",
     "[\"json\"]",
     "[\"call\"]",

@@ -13,7 +13,7 @@ use realmkeeper_actors::{
     codec::Serializer,
     permission::Role,
     session::access::{
-        CertificateName, Credentials, Principal,
+        CertificateName, ChannelBinding, Credentials, Principal,
         cra::{self, Salting},
         cryptosign,
         jwt::{self, Grant, Rules},
@@ -65,6 +65,17 @@ fn router() -> Router {
                 },
             ),
         ];
+    })
+}
+
+/// The same, where no channel binding may be asked for.
+fn binding_none() -> Router {
+    Router::with(|settings| {
+        let door = &mut settings.realms[0].door;
+        let public_keys = vec![cryptosign::public_key(&CAROL)];
+        let credentials = Credentials { public_keys, ..Credentials::default() };
+        door.principals = vec![principal("carol", &Role::unrestricted("member").into(), credentials)];
+        door.channel_binding = ChannelBinding::Refuse;
     })
 }
 
@@ -247,6 +258,30 @@ fn a_private_key_signs_a_challenge_and_need_not_say_whose_it_is() {
                 let signature = cryptosign::sign(&signing, text(&extra, "challenge"));
                 denied(peer, &signature.expect("it is a challenge"), &json!({}));
             }
+        }
+    }
+}
+
+#[test]
+fn a_channel_binding_that_is_asked_for_is_refused_where_the_realm_says_so() {
+    let router = binding_none();
+    let announced = |binding: Json| {
+        let key = cryptosign::public_key(&CAROL).to_string();
+        json!({"authextra": {"pubkey": key, "channel_binding": binding}})
+    };
+    for serializer in Serializer::ALL {
+        let (peer, extra) = challenged(&router, serializer, "cryptosign", &announced(Json::Null));
+        let signature = cryptosign::sign(&CAROL, text(&extra, "challenge")).expect("it is a challenge");
+        check_welcome(&welcomed(peer, &signature, &json!({})).1, "carol", "cryptosign", &Json::Null);
+        for binding in [json!("tls-unique"), json!("tls-exporter"), json!(7)] {
+            let mut peer = Peer::connect(&router, serializer);
+            let mut details = announced(binding);
+            (details["roles"], details["authmethods"]) = (json!({"caller": {}}), json!(["cryptosign"]));
+            peer.send(&json!([1, "realm1", details]));
+            let text = "authentication by cryptosign is not possible: \
+                        HELLO.Details.authextra.channel_binding must be null, since none is offered";
+            let abort = json!([3, {"message": text}, "wamp.error.authentication_required"]);
+            assert_eq!(peer.rest()[0], Received::Message(abort), "{details}");
         }
     }
 }

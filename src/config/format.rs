@@ -3,8 +3,8 @@
 use super::{
     value::{Address, Age, Group, LogLevel, Mode, Moment, Network, Octets, Origin, Time, User},
     word::{
-        Action, Beyond, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds, Serializer,
-        SessionDetails, UriRule,
+        Action, Beyond, ChannelBinding, ClientCertificates, Kdf, ListenerKind, LogFormat, Match, RequestIds,
+        Serializer, SessionDetails, UriRule,
     },
 };
 use realmkeeper_actors::session::{self, auth::Method};
@@ -245,6 +245,9 @@ pub struct Realm {
     /// nobody else joins by it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub authenticators: Authenticators,
+    /// What becomes of those who ask for a channel binding by cryptosign: none is offered.
+    #[serde(default)]
+    pub channel_binding: ChannelBinding,
     /// What there can be at most in the realm.
     #[serde(default)]
     pub limits: RealmLimits,

@@ -8,7 +8,7 @@ use super::{
     },
     validate::{Admitted, Known},
     value::{Address, Network, Octets, Origin, Time},
-    word::{ClientCertificates, ListenerKind, Match, RequestIds, SessionDetails, UriRule},
+    word::{ChannelBinding, ClientCertificates, ListenerKind, Match, RequestIds, SessionDetails, UriRule},
 };
 use crate::{CertificateFiles, NodeLimits, RealmSettings, Settings, ShutdownTimes, TlsFiles};
 use realmkeeper_actors::{
@@ -200,6 +200,7 @@ impl Realm {
                 // Nobody else gives roles.
                 roles: if authenticators.is_empty() { Vec::new() } else { roles.clone() },
                 authenticators,
+                channel_binding: self.channel_binding.into(),
                 jwt,
             },
         }
@@ -315,6 +316,7 @@ impl Default for Config {
             anonymous: Some(role.name.clone()),
             limits: RealmLimits::default(),
             authenticators: Authenticators::default(),
+            channel_binding: ChannelBinding::default(),
             bans: Vec::new(),
             history: Vec::new(),
             roles: vec![role],

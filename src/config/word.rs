@@ -1,7 +1,7 @@
 //! The words that a key of the format can have.
 
 use clap::ValueEnum;
-use realmkeeper_actors::{codec, message::uri, permission, realm};
+use realmkeeper_actors::{codec, message::uri, permission, realm, session::access};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -102,6 +102,14 @@ words! {
         Replace is Replace,
     }
 
+    /// What becomes of those who ask for a channel binding by cryptosign.
+    ChannelBinding is access::ChannelBinding {
+        /// They are challenged without one.
+        Ignore is Ignore,
+        /// They are refused.
+        Refuse is Refuse,
+    }
+
     /// What is told of a session.
     SessionDetails is permission::SessionDetails {
         /// Its id.
@@ -178,6 +186,12 @@ impl Default for RequestIds {
 impl Default for Beyond {
     fn default() -> Self {
         permission::Beyond::default().into()
+    }
+}
+
+impl Default for ChannelBinding {
+    fn default() -> Self {
+        access::ChannelBinding::default().into()
     }
 }
 

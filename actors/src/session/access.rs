@@ -36,6 +36,18 @@ pub struct Door {
     pub roles: Vec<Arc<Role>>,
     /// The tokens that let others in; `None` if none do.
     pub jwt: Option<jwt::Rules>,
+    /// What becomes of those who ask for a channel binding.
+    pub channel_binding: ChannelBinding,
+}
+
+/// What becomes of those who ask for a channel binding by `cryptosign`, where none is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// They are challenged without one, and told so by CHALLENGE, in which it is missing.
+    #[default]
+    Ignore,
+    /// They are refused.
+    Refuse,
 }
 
 /// Somebody who is known.
@@ -112,6 +124,8 @@ pub(crate) struct Admission {
     holders: Map<CertificateName, Arc<str>>,
     /// The tokens that let others in.
     pub(crate) jwt: Option<Arc<jwt::Rules>>,
+    /// What becomes of those who ask for a channel binding.
+    pub(super) channel_binding: ChannelBinding,
     /// What is made up for those who are not known.
     pub(crate) decoy: Decoy,
     /// A hash to be computed for those who have none; `None` if nobody has one.
@@ -153,7 +167,8 @@ impl Access {
 }
 
 impl Admission {
-    fn new(Door { anonymous, principals, jwt, authenticators, roles }: Door, decoy: Decoy) -> Self {
+    fn new(door: Door, decoy: Decoy) -> Self {
+        let Door { anonymous, principals, jwt, authenticators, roles, channel_binding } = door;
         let mut known = Map::<Arc<str>, Principal>::default();
         let (mut owners, mut holders) = (Map::default(), Map::default());
         for principal in principals {
@@ -193,6 +208,7 @@ impl Admission {
             owners,
             holders,
             jwt,
+            channel_binding,
             decoy,
             decoy_hash,
             decoy_salting,

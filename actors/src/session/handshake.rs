@@ -15,7 +15,7 @@
 //! what it takes, so that one AUTHENTICATE answers one CHALLENGE.
 
 use super::{
-    access::{Access, Admission, CertificateName, Principal},
+    access::{Access, Admission, CertificateName, ChannelBinding, Principal},
     auth::{
         Check, Checked, Claims, Exchange, Method, Proof, cra,
         cryptosign::{self, PublicKey},
@@ -544,20 +544,16 @@ impl<'a> Applicant<'a> {
                 Some("HELLO.Details.authid is missing")
             }
             Method::Ticket | Method::WampCra => None,
-            Method::WampScram => match (self.client_nonce(), self.extra("channel_binding")) {
-                (None, _) => Some(
-                    "HELLO.Details.authextra.nonce must be a text of at most 256 printable ASCII characters without a \
-                     comma",
-                ),
-                (Some(_), Some(_)) => {
-                    Some("HELLO.Details.authextra.channel_binding must be null, since none is offered")
-                }
-                (Some(_), None) => None,
-            },
-            Method::Cryptosign => self
-                .announced_key()
-                .is_none()
-                .then_some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits"),
+            Method::WampScram if self.client_nonce().is_none() => Some(
+                "HELLO.Details.authextra.nonce must be a text of at most 256 printable ASCII characters without a comma",
+            ),
+            Method::Cryptosign if self.announced_key().is_none() => {
+                Some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits")
+            }
+            Method::Cryptosign if self.admission.channel_binding == ChannelBinding::Ignore => None,
+            Method::WampScram | Method::Cryptosign => self
+                .extra("channel_binding")
+                .map(|_| "HELLO.Details.authextra.channel_binding must be null, since none is offered"),
         }
     }
 

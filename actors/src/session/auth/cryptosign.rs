@@ -1,6 +1,7 @@
 //! WAMP-Cryptosign: the client signs a challenge with its Ed25519 key (section "Cryptosign-based Authentication").
 //!
-//! No channel binding is offered: who asks for it goes on without, or gives up. Certificates and trust roots in HELLO
+//! No channel binding is offered: who asks for it is challenged without, and goes on or gives up, or is refused where the
+//! realm says so. Certificates and trust roots in HELLO
 //! are not looked at; the keys that may join are those that principals have.
 
 use crate::message::{Signature, value::Dict};
