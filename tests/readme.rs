@@ -8,8 +8,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use realmkeeper_actors::{codec::Serializer, session::access::cra};
+use serde_json::json;
+
 use crate::support::{
-    Router, clients,
+    Peer, Router, clients,
     program::{self, Serving},
 };
 
@@ -18,6 +21,7 @@ const README: &str = include_str!("../README.md");
 /// The sections with programs.
 const WATCHING: &str = "## Watch a session join and leave\n";
 const OPENING: &str = "## Opening a realm to others\n";
+const ASKING: &str = "### Asking your own components\n";
 
 /// Where the programs of the README look for the router.
 const ADDRESS: &str = "ws://127.0.0.1:8080/ws";
@@ -91,6 +95,46 @@ fn the_example_of_a_realm_that_is_opened_to_others_works_as_it_stands() {
     let told = printed(&alice.replace("secret123", "secret12"));
     assert_eq!(told, "wamp.error.authentication_denied the authid or the proof is wrong");
     assert!(README.contains(&format!("`{told}`")));
+    router.signal("TERM");
+    assert_eq!(router.wait().0, Some(0));
+}
+
+#[test]
+fn the_example_of_a_component_that_is_asked_works_as_it_stands() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-asking");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder of tests can be written to");
+    fs::write(folder.join("shop.toml"), block(ASKING, "toml")).expect("the file can be written");
+    let ticket = ("COMPONENT_TICKET", "secret of the component");
+    let mut serve = program::program(&["--config", "shop.toml", "--listen", "127.0.0.1:0"]);
+    let router = Serving::run(serve.current_dir(&folder).env(ticket.0, ticket.1));
+    let url = format!("ws://{}/ws", router.address());
+    let run = |program: &str| {
+        let program = program.replace(ADDRESS, &url);
+        Running::start(clients::python().args(["-c", &program]).env(ticket.0, ticket.1))
+    };
+    let component = run(block(ASKING, "python"));
+    assert_eq!(component.line(), "ready");
+    let alice = block(OPENING, "python");
+    assert_eq!(run(alice).line(), block(OPENING, "text"));
+    for (right, wrong) in [("secret123", "secret12"), ("alice", "bob")] {
+        let told = run(&alice.replace(right, wrong)).line();
+        assert_eq!(told, "wamp.error.authentication_denied the authid or the proof is wrong");
+    }
+
+    let mut peer = Peer::connect_to(router.address(), Serializer::Json);
+    let details = json!({"roles": {"subscriber": {}}, "authmethods": ["wampcra"], "authid": "alice"});
+    peer.send(&json!([1, "com.example.shop", details]));
+    let asked = peer.message();
+    let asked = asked[2]["challenge"].as_str().expect("there is a challenge");
+    peer.send(&json!([5, cra::sign("secret123", asked), {}]));
+    assert_eq!(peer.message()[2]["authid"], "alice");
+    for (request, topic, answer) in
+        [(1, "com.example.alice.orders", json!(33)), (2, "com.example.bob.orders", json!(8))]
+    {
+        peer.send(&json!([32, request, {}, topic]));
+        assert_eq!(peer.message()[0], answer, "{topic}");
+    }
     router.signal("TERM");
     assert_eq!(router.wait().0, Some(0));
 }
