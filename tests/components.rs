@@ -432,6 +432,30 @@ fn an_authenticator_that_fails_hangs_or_dies_lets_nobody_in() {
 }
 
 #[test]
+fn an_authenticator_is_not_flooded_by_those_who_have_not_joined() {
+    let router = Router::configured(CONFIG);
+    let mut component = Component::start(&router, Serializer::Json);
+    let text = "what the authenticator of the realm would have to be told is larger than 8192 octets";
+    let told = json!([3, {"message": text}, "wamp.error.payload_size_exceeded"]);
+    let refused = [Received::Message(told), Received::Close(Some(1009)), Received::End];
+    let much = "x".repeat(8192);
+    for serializer in Serializer::ALL {
+        for details in [json!({"authid": much}), json!({"authid": "joe", "authextra": {"x": much}})] {
+            let mut peer = greeting(&router, serializer, "wampcra", &details);
+            assert_eq!(peer.rest(), refused);
+        }
+        let mut peer = greeting(&router, serializer, "ticket", &json!({"authid": "joe"}));
+        assert_eq!(peer.message(), json!([4, "ticket", {}]));
+        peer.send(&json!([5, much, {}]));
+        assert_eq!(peer.rest(), refused);
+        let details = json!({"authid": "joe", "authextra": {"x": &much[1024..]}});
+        let mut peer = greeting(&router, serializer, "wampcra", &details);
+        assert_eq!(component.asked()[1], "joe", "it was not asked about the others");
+        assert_eq!(peer.message()[1], "wampcra");
+    }
+}
+
+#[test]
 fn an_authenticator_that_takes_too_long_is_not_waited_for() {
     let router =
         Router::configured(&CONFIG.replace(r#"component_timeout = "60m""#, r#"component_timeout = "50ms""#));

@@ -21,7 +21,7 @@ use crate::{
     step::Reply,
 };
 use rand::RngExt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// By whom those are known whom a component knows.
 pub(super) const PROVIDER: &str = "dynamic";
@@ -31,6 +31,10 @@ const MOST_ROUNDS: u64 = 100_000;
 
 /// How many octets the text of a component can have that a client is told.
 const MOST_TEXT: usize = 1024;
+
+/// How many octets a component is told of somebody at most: what those send who have not joined must not fill the outbox
+/// of the component.
+const MOST_TOLD: usize = 8 * 1024;
 
 /// Who wants to join, as long as it is a component's to say who that is.
 #[derive(Debug)]
@@ -46,12 +50,19 @@ pub(crate) struct Asking {
     pub(super) nonce: Option<String>,
 }
 
-/// What a component is asked.
-#[derive(Debug)]
+/// What a component is asked. There may be a ticket in it, which is not shown.
 pub(crate) struct Question {
     pub(crate) realm: Uri,
     pub(crate) procedure: Uri,
     pub(crate) arguments: Arguments,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { realm, procedure, .. } = self;
+        let mut shown = f.debug_struct("Question");
+        shown.field("realm", realm).field("procedure", procedure).finish_non_exhaustive()
+    }
 }
 
 /// What a component grants.
@@ -88,6 +99,11 @@ impl Asking {
             told.into_iter().chain(ticket.map(|ticket| ("ticket", ticket.text().into()))).collect();
         let args = vec![Value::from(&**realm), authid(), details.into()];
         let arguments = Arguments { args, ..Arguments::default() };
+        let payload = Payload::build(transport.serializer, &arguments);
+        if payload.is_ok_and(|payload| payload.len() > MOST_TOLD) {
+            let text = "what the authenticator of the realm would have to be told is larger than";
+            return Next::Refuse(Refused::MessageTooBig(format!("{text} {MOST_TOLD} octets")));
+        }
         let question = Question { realm: realm.clone(), procedure: self.procedure.clone(), arguments };
         Next::Ask { question, then: self }
     }

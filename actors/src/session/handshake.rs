@@ -999,6 +999,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_component_is_asked_shows_no_ticket() {
+        let door =
+            Door { authenticators: vec![(Method::Ticket, "com.example.ask".into())], ..Door::default() };
+        let access = access();
+        access.replace([("asking".into(), door)]);
+        let hello = r#"[1,"asking",{"roles":{"caller":{}},"authmethods":["ticket"],"authid":"joe"}]"#;
+        let at = SystemTime::UNIX_EPOCH;
+        let Next::Challenge { then, .. } = receive_at(Handshake::Opened, hello, &access, at) else {
+            panic!("a ticket is due")
+        };
+        let next = receive_at(then, r#"[5,"secret123",{}]"#, &access, at);
+        let shown = format!("{next:?}");
+        assert!(matches!(next, Next::Ask { .. }) && !shown.contains("secret123"), "{shown}");
+    }
+
     /// A realm `all` where ann can use a ticket and a public key, bob wampcra and wamp-scram, eve a public key, and a
     /// client whose certificate says `cn:eve` is eve; and where those are let in who do not say who they are.
     fn everybody() -> Access {
