@@ -7,7 +7,7 @@ pub use super::auth::{
 };
 
 use super::{
-    auth::{Decoy, Method, ticket},
+    auth::{Decoy, Method, made_up, ticket},
     lockout::Lockout,
 };
 use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
@@ -63,8 +63,8 @@ pub struct Principal {
 
 /// By what somebody proves who it is: by each method for which there is something here.
 ///
-/// Those of one realm should be alike, hashed or salted with the same parameters: who is not known is asked as if it
-/// had what the first of them has.
+/// The tickets of one realm should be alike, hashed with the same parameters: those of who is not known are checked as if
+/// they had what the first of them has. By the other methods who is not known is asked as one of those who are.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// What it shows by `ticket`.
@@ -264,11 +264,12 @@ impl Admission {
         self.principals.get(authid)
     }
 
-    /// The role that is told to those who are not known: it is that of one of the principals, by chance but always the
-    /// same for an authid.
-    pub(crate) fn decoy_role(&self, authid: &str) -> &str {
-        let index = self.decoy.choose("role", authid, self.principals.len());
-        self.principals.get_index(index).map_or("", |(_, principal)| &principal.role.name)
+    /// Who has this authid or, if nobody has, one of those who are known, by chance but always the same for an authid;
+    /// `None` if nobody is known.
+    pub(crate) fn likeness(&self, authid: &str) -> Option<&Principal> {
+        let index = self.decoy.choose("likeness", authid, self.principals.len());
+        let other = made_up(self.principals.get_index(index).map(|(_, principal)| principal));
+        self.principal(authid).or(other)
     }
 
     /// Who has this public key.

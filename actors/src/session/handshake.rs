@@ -19,7 +19,7 @@ use super::{
     auth::{
         Check, Checked, Claims, Exchange, Method, Proof, cra,
         cryptosign::{self, PublicKey},
-        jwt, scram, ticket,
+        jwt, made_up, scram, ticket,
     },
     authenticator::{self, Asking, Question},
     lockout::{Lockout, Login},
@@ -443,12 +443,6 @@ impl Candidate {
     }
 }
 
-/// What those get who are not known. It is made up for everybody, be it used or not: how long HELLO takes does not tell
-/// who is known.
-fn made_up<T>(decoy: T) -> T {
-    std::hint::black_box(decoy)
-}
-
 fn unexpected(message: &'static str, problem: &'static str) -> Next {
     Next::Refuse(Violation::Unexpected { message, problem }.into())
 }
@@ -472,17 +466,14 @@ fn greet(
     if is_banned(None) {
         return Err(Refusal::Banned.into());
     }
-    let offered: Vec<_> = match hello.details.authmethods.as_deref() {
-        // Who offers nothing offers to be anonymous.
-        None | Some([]) => vec![Some(Method::Anonymous)],
-        Some(offered) => offered.iter().map(|name| Method::from_name(name)).collect(),
-    };
+    let offered = offered(hello.details.authmethods.as_deref());
     let applicant = Applicant {
         hello,
         transport,
         certificate: lent.certificate,
         admission: &admission,
         lockout: &access.lockout,
+        like: hello.details.authid.as_deref().and_then(|authid| admission.likeness(authid)),
     };
     let accepted = || offered.iter().copied().flatten().filter(|method| admission.accepts(*method));
     if let Some(method) = applicant.choose(accepted()) {
@@ -506,6 +497,23 @@ fn greet(
     })
 }
 
+/// The methods that a client offers, `None` for what is none, each once: what is done for each costs more than its name
+/// in HELLO.
+fn offered(names: Option<&[Box<str>]>) -> Vec<Option<Method>> {
+    let mut offered = Vec::new();
+    for name in names.unwrap_or_default() {
+        let method = Method::from_name(name);
+        if !offered.contains(&method) {
+            offered.push(method);
+        }
+    }
+    if offered.is_empty() {
+        // Who offers nothing offers to be anonymous.
+        offered.push(Some(Method::Anonymous));
+    }
+    offered
+}
+
 /// Somebody who stands before the door of a realm.
 struct Applicant<'a> {
     hello: &'a Hello,
@@ -513,18 +521,20 @@ struct Applicant<'a> {
     certificate: &'a [CertificateName],
     admission: &'a Admission,
     lockout: &'a Lockout,
+    /// Who has its authid or, if nobody has, somebody like whom it is asked; `None` if it names no authid.
+    like: Option<&'a Principal>,
 }
 
 impl<'a> Applicant<'a> {
-    /// The method that is taken out of those that the realm accepts. Whoever is not known, or can use none of them, is
-    /// asked by the first: nobody learns by which methods somebody can join, or whether there is somebody.
+    /// The method that is taken out of those that the realm accepts: the first that serves. If none does it is the first:
+    /// nobody learns whether somebody who can use no other method can use this one.
     fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
         let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
         let first = usable.next()?;
         let serves = |method: &Method| {
             *method == Method::Jwt
                 || self.admission.authenticator(*method).is_some()
-                || self.principal(*method).is_some()
+                || self.like.map_or(self.principal(*method).is_some(), |like| like.credentials.serve(*method))
         };
         if first == Method::Anonymous || serves(&first) {
             return Some(first);
@@ -611,6 +621,7 @@ impl<'a> Applicant<'a> {
             return self.asking(method, procedure, lent).begin();
         }
         let credentials = principal.map(|known| &known.credentials);
+        let like = self.like.map(|like| &like.credentials);
         let mut promised = None;
         let exchange = match method {
             Method::Anonymous => {
@@ -627,16 +638,18 @@ impl<'a> Applicant<'a> {
             Method::WampCra => {
                 let session = lent.session_id();
                 promised = Some(session);
-                let role = made_up(admission.decoy_role(authid));
-                let authrole = principal.map_or(role, |known| &known.role.name);
+                let authrole = self.like.map_or("", |like| &like.role.name);
                 let subject = cra::Subject { authid, authrole, authprovider: PROVIDER, session };
-                let salting = admission.decoy_salting.as_ref();
+                let salting = like.and_then(|like| like.cra.as_ref());
+                let salting = salting.map_or(admission.decoy_salting.as_ref(), cra::Key::salting);
                 let nobody = made_up(cra::Key::decoy(&admission.decoy, authid, salting));
                 let key = credentials.and_then(|known| known.cra.clone()).unwrap_or(nobody);
                 Exchange::Cra(cra::Exchange::begin(key, subject, lent.chance.random(), lent.now))
             }
             Method::WampScram => {
-                let nobody = made_up(scram::Keys::decoy(&admission.decoy, authid, admission.decoy_kdf));
+                let kdf =
+                    like.and_then(|like| like.scram.as_ref()).map_or(admission.decoy_kdf, scram::Keys::kdf);
+                let nobody = made_up(scram::Keys::decoy(&admission.decoy, authid, kdf));
                 let keys = credentials.and_then(|known| known.scram.clone()).unwrap_or(nobody);
                 let nonce = self.client_nonce().unwrap_or_default();
                 Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
@@ -707,7 +720,7 @@ mod tests {
     };
     use bytes::Bytes;
     use rand::SeedableRng;
-    use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
+    use std::{collections::HashSet, net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$cmVhbG1rZWVwZXIuc2FsdA\
                         $Mv5STjIxSpnL5c5hA1ZVL9MtOunSNAQmRLEmT64bzZM";
@@ -1092,8 +1105,6 @@ mod tests {
             ("bob", &ann, r#""ticket","cryptosign","wamp-scram","wampcra""#, "wamp-scram"),
             ("bob", &ann, r#""anonymous","wampcra""#, "anonymous"),
             ("eve", &nobody, r#""ticket","cryptosign""#, "cryptosign"),
-            ("nobody", &nobody, r#""wampcra","ticket","cryptosign""#, "wampcra"),
-            ("nobody", &ann, r#""cryptosign","ticket""#, "cryptosign"),
             ("nobody", &ann, r#""ticket","anonymous""#, "ticket"),
             ("", &eve, r#""cryptosign","anonymous""#, "cryptosign"),
         ] {
@@ -1108,6 +1119,40 @@ mod tests {
             };
             assert_eq!(&*used, expected, "{hello}");
         }
+    }
+
+    #[test]
+    fn those_who_are_not_known_are_asked_like_those_who_are() {
+        let everybody = everybody();
+        let key = cryptosign::public_key(&[9; 32]);
+        let asked = |authid: &str, offered: &str, seed| {
+            let hello = format!(
+                r#"[1,"all",{{"roles":{{"caller":{{}}}},"authmethods":[{offered}],"authid":"{authid}","authextra":{{"pubkey":"{key}","nonce":"abc"}}}}]"#
+            );
+            let next = at_the_door(&everybody, Handshake::Opened, &hello, &[], seed);
+            let Next::Challenge { challenge, .. } = next else { panic!("{next:?}") };
+            challenge.method.to_string()
+        };
+        for offered in [
+            r#""wampcra","ticket""#,
+            r#""ticket","wampcra""#,
+            r#""ticket","cryptosign","wamp-scram""#,
+            r#""wamp-scram","cryptosign","ticket""#,
+        ] {
+            let known: HashSet<_> = ["ann", "bob", "eve"].map(|authid| asked(authid, offered, 1)).into();
+            let others: Vec<_> = (0..50).map(|number| asked(&format!("x{number}"), offered, 1)).collect();
+            assert_eq!(others.iter().cloned().collect::<HashSet<_>>(), known, "{offered}");
+            let again: Vec<_> = (0..50).map(|number| asked(&format!("x{number}"), offered, 2)).collect();
+            assert_eq!(again, others, "{offered}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_offered_again_and_again_counts_once() {
+        let names = ["ticket", "x", "ticket", "y", "anonymous", "x"].map(Box::from);
+        assert_eq!(offered(Some(&names)), [Some(Method::Ticket), None, Some(Method::Anonymous)]);
+        assert_eq!(offered(Some(&[])), [Some(Method::Anonymous)]);
+        assert_eq!(offered(None), [Some(Method::Anonymous)]);
     }
 
     #[test]
