@@ -62,6 +62,7 @@ USERS = {
     "strange": {"role": "emperor"},
     "nothing": {},
     "number": 7,
+    "long": {"role": "member", "secret": "x", "salt": "salt123", "iterations": 100, "keylen": 65},
     "half": {"role": "member", "secret": "x", "salt": "salt123"},
 }
 

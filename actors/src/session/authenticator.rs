@@ -29,6 +29,9 @@ pub(super) const PROVIDER: &str = "dynamic";
 /// The most rounds by which a secret is salted here, for each signature that is checked.
 const MOST_ROUNDS: u64 = 100_000;
 
+/// The most octets of a key that is derived of a secret here: the work grows with them.
+const LONGEST_KEY: u64 = 64;
+
 /// How many octets the text of a component can have that a client is told.
 const MOST_TEXT: usize = 1024;
 
@@ -224,7 +227,7 @@ fn number(dict: &Dict, key: &str, most: u64) -> Result<Option<u32>, String> {
 fn cra_key(proof: &Dict) -> Result<cra::Key, String> {
     let secret = text(proof, "secret").ok_or("it named no secret")?;
     let rounds = number(proof, "iterations", MOST_ROUNDS)?;
-    let length = number(proof, "keylen", 1024)?;
+    let length = number(proof, "keylen", LONGEST_KEY)?;
     match (text(proof, "salt"), rounds, length) {
         (Some(salt), Some(iterations), Some(key_length)) => {
             let salting = cra::Salting { salt: salt.into(), iterations, key_length };
