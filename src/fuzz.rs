@@ -59,7 +59,11 @@ fn points_elsewhere(table: &DeTable<'_>) -> bool {
         match value {
             DeValue::Table(table) => points_elsewhere(table),
             DeValue::Array(items) => items.iter().any(|item| holds(item.get_ref())),
-            _ => false,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => false,
         }
     }
     table.iter().any(|(key, value)| ELSEWHERE.contains(&&**key.get_ref()) || holds(value.get_ref()))
