@@ -347,13 +347,15 @@ mod tests {
         let mut encoded = framer.encode(&message, Serializer::Json);
         let rawsocket = Framing::RawSocket;
         assert_eq!(encoded.length(), 12);
-        assert_eq!(encoded.frame_within(rawsocket(Length(3))), Some(&b"\0\0\0\x0c[6,{},\"a.b\"]"[..]));
-        assert_eq!(encoded.frame_within(Framing::WebSocket), Some(&b"\x81\x0c[6,{},\"a.b\"]"[..]));
+        assert_eq!(encoded.frame_within(rawsocket(Length(3))), Ok(&b"\0\0\0\x0c[6,{},\"a.b\"]"[..]));
+        assert_eq!(encoded.frame_within(Framing::WebSocket), Ok(&b"\x81\x0c[6,{},\"a.b\"]"[..]));
         assert_eq!(encoded.frame(rawsocket(Length(3))), b"\0\0\0\x0c[6,{},\"a.b\"]");
         let long = RouterMessage::from(Goodbye::new("a.b", Some(&"x".repeat(4096))));
         let mut encoded = framer.encode(&long, Serializer::Cbor);
-        assert_eq!(encoded.frame_within(rawsocket(Length(3))), None);
-        assert_eq!(encoded.frame_within(rawsocket(Length(4))).map(<[u8]>::len), Some(encoded.length() + 4));
+        let too_long = encoded.frame_within(rawsocket(Length(3))).unwrap_err();
+        let text = format!("it has {} octets, and the client takes at most 4096", encoded.length());
+        assert_eq!(too_long.to_string(), text);
+        assert_eq!(encoded.frame_within(rawsocket(Length(4))).map(<[u8]>::len), Ok(encoded.length() + 4));
     }
 
     #[test]
