@@ -8,7 +8,7 @@ mod failure;
 mod session;
 
 pub(crate) use address::Address;
-pub(crate) use connection::Authorities;
+pub(crate) use connection::{Authorities, OwnCertificate};
 pub(crate) use credentials::{Credentials, METHODS};
 pub(crate) use failure::{Failure, Refused};
 pub(crate) use session::{Answer, Event, Happening, Happenings, Invocation, Payload, Peer, Session};

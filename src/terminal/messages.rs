@@ -43,8 +43,8 @@ impl Sent {
 
 /// Call a procedure and print the result
 ///
-/// Each argument of the result is printed on a line of its own, text as it is but for what a terminal would obey, if it is
-/// printed on one; then the keyword arguments, if there are any.
+/// Each argument of the result is printed on a line of its own: text as it is, anything else as JSON. Keyword arguments
+/// follow as one JSON object. What a terminal would obey is escaped where text is printed on one.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CallArgs {

@@ -33,8 +33,8 @@ const REFUSED: u8 = 1;
 const UNDONE: u8 = 2;
 
 /// What ends the help of each command.
-const EXIT_CODES: &str = "The exit code is 0 if it is done, 1 if the router or a callee said no, and 2 if it could not be \
-                          asked: bad usage, no connection, no answer.";
+const EXIT_CODES: &str = "Exit codes: 0 it is done; 1 the router or a callee said no; 2 it could not be asked (bad usage, \
+                          no connection, no answer)";
 
 /// A command that speaks to a router.
 #[derive(Debug)]
