@@ -80,8 +80,8 @@ fn check(router: &Router, args: &[&str], known: &[&Peer], code: i32, stdout: &st
     assert_eq!(ended(&mut command(router, args), known), Ended::new(code, stdout, stderr), "{args:?}");
 }
 
-/// Text with a name for what differs from run to run: `$1` and so on for the ids of known sessions, `ID` for other ids, then
-/// `AUTHID`, `TIME` and `PEER`. Of several spaces only two stay, as they depend on the length of the ids.
+/// Text with a name for what differs from run to run: `$1` and so on for the ids of known sessions, `ID` for other ids,
+/// then `AUTHID`, `TIME` and `PEER`. Of several spaces only two stay, as they depend on the length of the ids.
 fn masked(text: &str, known: &[&Peer]) -> String {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
     let mut masked = String::new();
@@ -398,8 +398,8 @@ fn a_watch_ends_where_it_is_not_wanted() {
     assert_eq!((watch.error().as_str(), watch.wait()), (told, Some(1)));
 }
 
-/// Calls `com.example.add` with these arguments and asserts that the callee gets `invoked`; it answers with `reply`, which
-/// begins behind the details.
+/// Calls `com.example.add` with these arguments and asserts that the callee gets `invoked`; it answers with `reply`,
+/// which begins behind the details.
 fn answered(router: &Router, callee: &mut Peer, args: &[&str], invoked: &[Json], reply: &[Json]) -> Ended {
     let call = [&["call", "com.example.add"], args].concat();
     let call = Running::start(&mut command(router, &call));
@@ -569,8 +569,8 @@ fn help_fits_a_terminal() {
     }
 }
 
-/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the exit
-/// code and what the terminal is sent, with its line ends as they are elsewhere.
+/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the
+/// exit code and what the terminal is sent, with its line ends as they are elsewhere.
 fn on_a_terminal(router: &Router, line: &str, questions: &[(&str, &str)]) -> (Option<i32>, String) {
     let program = env!("CARGO_BIN_EXE_realmkeeper");
     let line = format!("stty cols 80 rows 24; {}", line.replace("realmkeeper ", &format!("{program} ")));
@@ -973,7 +973,8 @@ fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
     url
 }
 
-/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called` says.
+/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called`
+/// says.
 fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
     let request = &message[1];
     match message[0].as_u64() {

@@ -213,15 +213,20 @@ async fn octets(
 impl OwnCertificate {
     fn shown_by(&self, config: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, String> {
         let chain = certificates(&self.chain)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| match error {
-            pem::Error::NoItemsFound => unusable(&self.key, &"no private key in it"),
-            error => unusable(&self.key, &error),
-        })?;
-        config.with_client_auth_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                unusable(&self.key, &format!("not the key of the certificate in {}", self.chain.display()))
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
+            let is_missing = matches!(error, pem::Error::NoItemsFound);
+            if is_missing {
+                unusable(&self.key, &"no private key in it")
+            } else {
+                unusable(&self.key, &error)
             }
-            error => unusable(&self.chain, &error),
+        })?;
+        config.with_client_auth_cert(chain, key).map_err(|error| {
+            if let rustls::Error::InconsistentKeys(_) = error {
+                let text = format!("not the key of the certificate in {}", self.chain.display());
+                return unusable(&self.key, &text);
+            }
+            unusable(&self.chain, &error)
         })
     }
 }

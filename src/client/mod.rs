@@ -1,5 +1,5 @@
-//! A WAMP client for the commands of the terminal, which speaks JSON: [`connection`] carries messages over a WebSocket or a
-//! RawSocket, [`session`] holds the conversation, [`credentials`] proves who it is.
+//! A WAMP client for the commands of the terminal, which speaks JSON: [`connection`] carries messages over a WebSocket
+//! or a RawSocket, [`session`] holds the conversation, [`credentials`] proves who it is.
 
 mod address;
 mod connection;

@@ -124,9 +124,9 @@ pub struct RegisterArgs {
     #[arg(value_name = "URI")]
     procedure: String,
 
-    /// A command of the shell that answers: its arguments are those of the call, text as it is and the rest as JSON; its
-    /// input is a JSON object with args and kwargs. What it prints is the result, as JSON or as text where it is none; if it
-    /// fails, the caller gets wamp.error.runtime_error
+    /// A command of the shell that answers: its arguments are those of the call, text as it is and the rest as JSON;
+    /// its input is a JSON object with args and kwargs. What it prints is the result, as JSON or as text where it is
+    /// none; if it fails, the caller gets wamp.error.runtime_error
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
 

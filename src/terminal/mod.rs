@@ -1,8 +1,8 @@
 //! The commands that speak to a router as any client does: `sessions`, `call`, `publish`, `subscribe`, `register`.
 //!
-//! The exit code is 0 if what was asked for is done, 1 if the router or a callee said no, and 2 if it could not be asked:
-//! bad usage, no connection, no answer. What a router or another client says is shown by [`text`], so that nobody can write
-//! escape sequences to the terminal of who looks.
+//! The exit code is 0 if what was asked for is done, 1 if the router or a callee said no, and 2 if it could not be
+//! asked: bad usage, no connection, no answer. What a router or another client says is shown by [`text`], so that
+//! nobody can write escape sequences to the terminal of who looks.
 
 mod messages;
 mod output;

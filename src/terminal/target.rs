@@ -15,8 +15,8 @@ use std::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Router")]
 pub(super) struct Target {
-    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
-    /// domain socket
+    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a
+    /// Unix domain socket
     #[arg(
         long,
         global = true,
@@ -66,13 +66,13 @@ pub(super) struct Target {
     )]
     certificate_key: Option<PathBuf>,
 
-    /// Who joins; without it nobody in particular. A ticket or a secret is asked for on the terminal unless something below
-    /// proves it
+    /// Who joins; without it nobody in particular. A ticket or a secret is asked for on the terminal unless something
+    /// below proves it
     #[arg(long, global = true, value_name = "AUTHID", env = "REALMKEEPER_AUTHID", hide_env_values = true)]
     authid: Option<String>,
 
-    /// The only method to offer; without it all are offered for which there is a proof. Some routers give up at the first
-    /// that they do not know
+    /// The only method to offer; without it all are offered for which there is a proof. Some routers give up at the
+    /// first that they do not know
     #[arg(
         long,
         global = true,

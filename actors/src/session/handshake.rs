@@ -347,8 +347,8 @@ impl From<Refusal> for Refused {
 pub(crate) struct Lent<'a> {
     pub(crate) now: SystemTime,
     pub(crate) chance: &'a mut StdRng,
-    /// The names in the certificate with which the connection was opened, in the order in which they are looked up; none
-    /// if there is no certificate.
+    /// The names in the certificate with which the connection was opened, in the order in which they are looked up;
+    /// none if there is no certificate.
     pub(crate) certificate: &'a [CertificateName],
 }
 
@@ -751,14 +751,7 @@ mod tests {
     fn receive_at(handshake: Handshake, message: &str, access: &Access, now: SystemTime) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
-        let transport = Transport {
-            serializer: Serializer::Json,
-            address: Some(Ipv4Addr::LOCALHOST.into()),
-            peer: "tcp4:127.0.0.1:1".into(),
-            via: None,
-            framing: Framing::WebSocket,
-            channel: Channel::Tcp,
-        };
+        let transport = Transport::example(Serializer::Json);
         let mut chance = StdRng::seed_from_u64(1);
         let lent = &mut Lent { now, chance: &mut chance, certificate: &[] };
         handshake.receive(message, &transport, access, lent)

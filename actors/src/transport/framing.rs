@@ -153,6 +153,13 @@ impl Frames {
     }
 }
 
+/// All that whole frames in these octets hold, for those who test.
+#[cfg(test)]
+pub(super) fn receive_all(mut frames: Frames, octets: &[u8]) -> Result<Vec<Received>, FrameError> {
+    let mut read = BytesMut::from(octets);
+    std::iter::from_fn(|| frames.next(&mut read).transpose()).collect()
+}
+
 /// The longest header of a frame that a server sends.
 pub(super) const MOST_HEADER: usize = 10;
 

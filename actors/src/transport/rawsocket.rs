@@ -193,7 +193,7 @@ pub(super) fn ping() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::framing::{Framer, Framing},
+        super::framing::{Framer, Frames, Framing, receive_all},
         *,
     };
     use crate::message::{Goodbye, RouterMessage};
@@ -203,12 +203,7 @@ mod tests {
     const MOST: Length = Length(15);
 
     fn receive(serializer: Serializer, limit: Length, bytes: &[u8]) -> Result<Vec<Received>, FrameError> {
-        let (mut socket, mut read) = (RawSocket::new(serializer, limit), BytesMut::from(bytes));
-        let mut all = Vec::new();
-        while let Some(received) = socket.next(&mut read)? {
-            all.push(received);
-        }
-        Ok(all)
+        receive_all(Frames::RawSocket(RawSocket::new(serializer, limit)), bytes)
     }
 
     fn message(text: &'static str) -> Received {
