@@ -292,6 +292,12 @@ mod tests {
             b"\x81\xfb\x3f\xb9\x99\x99\x99\x99\x99\x9a",
         );
         check("[-0.0]", b"\x91\xcb\x80\0\0\0\0\0\0\0", b"\x81\xfb\x80\0\0\0\0\0\0\0");
+        // What a quick reading of decimal digits misses by one bit.
+        check(
+            "[8.2e+301]",
+            b"\x91\xcb\x7e\x9e\x9c\x6d\x8e\x40\x96\xaf",
+            b"\x81\xfb\x7e\x9e\x9c\x6d\x8e\x40\x96\xaf",
+        );
         check("[5e-324]", b"\x91\xcb\0\0\0\0\0\0\0\x01", b"\x81\xfb\0\0\0\0\0\0\0\x01");
     }
 

@@ -6,7 +6,7 @@ use actix_http::ws::{OpCode, Parser, ProtocolError};
 use bytes::BytesMut;
 
 /// A control frame carries at most this many octets.
-const MOST_CONTROL: u64 = 125;
+const MOST_CONTROL: u8 = 125;
 
 /// Makes messages of the frames of one client.
 #[derive(Debug)]
@@ -49,6 +49,20 @@ impl WebSocket {
     /// Looks at the header of the frame that comes next, before its payload is there.
     fn check_header(&self, read: &[u8]) -> Result<(), FrameError> {
         let [first, second, rest @ ..] = read else { return Ok(()) };
+        let is_control = first & 0x08 != 0;
+        // What is wrong whatever the length is told, whether or not all of that has come.
+        if OpCode::from(first & 0x0f) == OpCode::Bad {
+            return Err(FrameError::violation("a frame has an opcode that is not in use"));
+        }
+        if first & 0x70 != 0 {
+            return Err(FrameError::violation("a frame has reserved bits set"));
+        }
+        if second & 0x80 == 0 {
+            return Err(FrameError::violation("a frame is not masked"));
+        }
+        if is_control && (first & 0x80 == 0 || second & 0x7f > MOST_CONTROL) {
+            return Err(FrameError::violation("a control frame is fragmented or longer than 125 octets"));
+        }
         let length = match (second & 0x7f, rest) {
             (126, [a, b, ..]) => u16::from_be_bytes([*a, *b]).into(),
             (127, _) => match rest.first_chunk() {
@@ -58,10 +72,6 @@ impl WebSocket {
             (126, _) => return Ok(()),
             (length, _) => length.into(),
         };
-        let is_control = first & 0x08 != 0;
-        if is_control && (first & 0x80 == 0 || length > MOST_CONTROL) {
-            return Err(FrameError::violation("a control frame is fragmented or longer than 125 octets"));
-        }
         let before = self.fragments.as_ref().map_or(0, BytesMut::len);
         let left = self.limit.saturating_sub(if is_control { 0 } else { before });
         if length > left as u64 {
@@ -118,7 +128,7 @@ fn frame_error(error: ProtocolError) -> FrameError {
         | ProtocolError::ContinuationNotStarted
         | ProtocolError::ContinuationStarted
         | ProtocolError::ContinuationFragment(_)
-        | ProtocolError::Io(_) => "a frame has reserved bits set, or a length that is not valid",
+        | ProtocolError::Io(_) => "a frame has a length that is not valid",
     })
 }
 
@@ -268,9 +278,18 @@ mod tests {
             ([frame(0x01, b"x"), frame(0x81, b"x")].concat(), "a message begins inside of another"),
             (unmasked, "a frame is not masked"),
             (frame(0x83, b"x"), "a frame has an opcode that is not in use"),
-            (frame(0xc1, b"x"), "a frame has reserved bits set, or a length that is not valid"),
+            (frame(0xc1, b"x"), "a frame has reserved bits set"),
             (frame(0x09, b"x"), "a control frame is fragmented or longer than 125 octets"),
             (frame(0x89, &[0; 126]), "a control frame is fragmented or longer than 125 octets"),
+            // Of a length that is too large besides, which need not have come.
+            (vec![0x07, 0xff], "a frame has an opcode that is not in use"),
+            (
+                vec![0x07, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+                "a frame has an opcode that is not in use",
+            ),
+            (vec![0x89, 0xfe], "a control frame is fragmented or longer than 125 octets"),
+            (vec![0xc1, 0xff], "a frame has reserved bits set"),
+            (vec![0x81, 0x7f], "a frame is not masked"),
             (frame(0x88, &[3]), "a close frame has a payload that is not valid"),
             (frame(0x88, &1005u16.to_be_bytes()), "a close frame has a payload that is not valid"),
         ] {
