@@ -1,7 +1,7 @@
 //! Realmkeeper as a service: it listens, upgrades connections, and stops in order.
 //!
-//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs. The commands of
-//! [`terminal`] know a router only as any client does.
+//! The WAMP core and the actors are in [`realmkeeper_actors`]; how a message travels is told in its docs. The commands
+//! of [`terminal`] know a router only as any client does.
 
 pub mod bench;
 mod client;
@@ -31,8 +31,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 pub struct Settings {
     /// Where it listens for WAMP clients; at least one.
     pub listeners: Vec<Listener>,
-    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener for WebSocket if there is no
-    /// address for them.
+    /// Where it answers `/metrics`, `/healthz`, `/readyz` and `/livez`; on the first listener for WebSocket if there is
+    /// no address for them.
     pub admin: Option<SocketAddr>,
     /// The realms.
     pub realms: Vec<RealmSettings>,

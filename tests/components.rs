@@ -1,5 +1,5 @@
-//! Components of other people, written with autobahn-python, which the router asks: whatever they do, they let nobody in
-//! whom they do not name.
+//! Components of other people, written with autobahn-python, which the router asks: whatever they do, they let nobody
+//! in whom they do not name.
 
 use crate::support::{Peer, Router, clients, peer::Received, scrape::Samples};
 use realmkeeper_actors::{

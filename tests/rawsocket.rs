@@ -4,14 +4,18 @@
 use crate::support::{
     Peer, Router,
     certificate::{self, certificate},
-    http,
+    http, log,
     peer::{Received, raw_frame},
+    principal::backend,
     program::{Serving, program},
     router::PATIENCE,
     scrape::Samples,
 };
 use realmkeeper::{Listener, ListenerKind, Service, Settings, UnixSocket};
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{
+    codec::Serializer,
+    session::access::{Credentials, Principal, Ticket, cra},
+};
 use serde_json::{Value as Json, json};
 use std::{
     fs,
@@ -356,6 +360,65 @@ fn arguments_in_parts_end_with_the_part_that_their_callee_does_not_take() {
     part(&mut caller, "last", json!({}));
     assert_eq!(caller.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
     assert_eq!(callee.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
+}
+
+/// Asserts that a client is told that it does not take this message.
+fn check_too_large(what: &str, received: &Received) {
+    let Received::Message(abort) = received else { panic!("{received:?} is no message") };
+    let text = abort[1]["message"].as_str().unwrap_or_default();
+    assert!(text.starts_with(&format!("{what} is too large: it has 5")), "{text}");
+    assert!(text.ends_with(" octets, and the client takes at most 4096"), "{text}");
+    assert_eq!(*abort, json!([3, {"message": text}, "wamp.error.payload_size_exceeded"]));
+}
+
+#[test]
+fn who_does_not_take_its_welcome_is_told_so_and_leaves() {
+    let authid = "a".repeat(5000);
+    let router = router(|settings| {
+        let principal = backend(&authid, Ticket::plain("secret123"));
+        settings.realms[0].door.principals.push(principal);
+    });
+    for serializer in Serializer::ALL {
+        let mut observer = Peer::join_at(router.addresses()[1], serializer);
+        let [joined, left] =
+            ["on_join", "on_leave"].map(|event| observer.subscribe(&format!("wamp.session.{event}")));
+        let mut peer = Peer::shake_hands(connect(router.address()), serializer, 3);
+        peer.send(
+            &json!([1, "realm1", {"roles": {"caller": {}}, "authid": authid, "authmethods": ["ticket"]}]),
+        );
+        assert_eq!(peer.message(), json!([4, "ticket", {}]));
+        peer.send(&json!([5, "secret123", {}]));
+        let [received, Received::End] = &peer.rest()[..] else { panic!("one message is due") };
+        check_too_large("WELCOME", received);
+        let event = observer.message();
+        assert_eq!((&event[1], &event[4][0]["authid"]), (&json!(joined), &json!(authid)));
+        let session = &event[4][0]["session"];
+        let event = observer.message();
+        assert_eq!(event, json!([36, left, event[2], {}, [session, authid, "backend"]]));
+        let line = log::wait_for(&["session left", &format!("session={session} ")]);
+        assert!(line.contains("cause=\"welcome_too_big\""), "{line}");
+        observer.leave();
+    }
+    let left = "realmkeeper_sessions_left_total{cause=\"welcome_too_big\",realm=\"realm1\"}";
+    assert_eq!(Samples::at(router.addresses()[1]).value(left), 3.0);
+    router.wait_for_sockets(0);
+}
+
+#[test]
+fn who_does_not_take_its_challenge_is_told_so() {
+    let authid = "a".repeat(5000);
+    let router = router(|settings| {
+        let credentials = Credentials { cra: Some(cra::Key::plain("secret123")), ..Credentials::default() };
+        let principal = Principal { credentials, ..backend(&authid, Ticket::plain("secret123")) };
+        settings.realms[0].door.principals.push(principal);
+    });
+    let mut peer = Peer::shake_hands(connect(router.address()), Serializer::Json, 3);
+    let details = json!({"roles": {"caller": {}}, "authid": authid, "authmethods": ["wampcra"]});
+    peer.send(&json!([1, "realm1", details]));
+    let [received, Received::End] = &peer.rest()[..] else { panic!("one message is due") };
+    check_too_large("CHALLENGE", received);
+    let refused = "realmkeeper_handshakes_total{outcome=\"challenge_too_big\"}";
+    assert_eq!(Samples::at(router.addresses()[1]).value(refused), 1.0);
 }
 
 #[test]

@@ -25,8 +25,8 @@ const TICKETS: [(&str, &str); 4] = [
     ("fiona", "f1le-t1cket"),
 ];
 
-/// The other secrets that the router is given: of wampcra as it is, derived, and what is derived of a password; and with
-/// which tokens are signed.
+/// The other secrets that the router is given: of wampcra as it is, derived, and what is derived of a password; and
+/// with which tokens are signed.
 const SECRET: &str = "pl4in-s3cret-of-wampcra";
 const DERIVED: &str = "Eu7CQLfR+/Ffb+275A4s9/6H/RGKYxM4s6IMrsNKzC8=";
 const STORED: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";

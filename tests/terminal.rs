@@ -2,11 +2,11 @@
 
 use crate::support::{
     Peer, Router,
-    certificate::{authority_file, certificate},
+    certificate::{authority_file, certificate, client_certificate},
     principal::{backend, trusted},
     program::{Serving, program},
 };
-use realmkeeper::{Listener, ListenerKind, UnixSocket};
+use realmkeeper::{Listener, ListenerKind, TlsFiles, UnixSocket};
 use realmkeeper_actors::{
     codec::Serializer,
     session::access::{
@@ -80,8 +80,8 @@ fn check(router: &Router, args: &[&str], known: &[&Peer], code: i32, stdout: &st
     assert_eq!(ended(&mut command(router, args), known), Ended::new(code, stdout, stderr), "{args:?}");
 }
 
-/// Text with a name for what differs from run to run: `$1` and so on for the ids of known sessions, `ID` for other ids, then
-/// `AUTHID`, `TIME` and `PEER`. Of several spaces only two stay, as they depend on the length of the ids.
+/// Text with a name for what differs from run to run: `$1` and so on for the ids of known sessions, `ID` for other ids,
+/// then `AUTHID`, `TIME` and `PEER`. Of several spaces only two stay, as they depend on the length of the ids.
 fn masked(text: &str, known: &[&Peer]) -> String {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
     let mut masked = String::new();
@@ -398,8 +398,8 @@ fn a_watch_ends_where_it_is_not_wanted() {
     assert_eq!((watch.error().as_str(), watch.wait()), (told, Some(1)));
 }
 
-/// Calls `com.example.add` with these arguments and asserts that the callee gets `invoked`; it answers with `reply`, which
-/// begins behind the details.
+/// Calls `com.example.add` with these arguments and asserts that the callee gets `invoked`; it answers with `reply`,
+/// which begins behind the details.
 fn answered(router: &Router, callee: &mut Peer, args: &[&str], invoked: &[Json], reply: &[Json]) -> Ended {
     let call = [&["call", "com.example.add"], args].concat();
     let call = Running::start(&mut command(router, &call));
@@ -545,7 +545,7 @@ fn who_joins_is_told_by_variables_and_files() {
     assert_eq!(ends(&[], &[]), told(1, anonymous));
     assert_eq!(ends(&[ticket], &["--authmethod", "anonymous"]), told(1, anonymous));
     let unproved = "nothing proves that this is \"alice\"; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use \
-                    --ticket-file, --secret-file or --key-file";
+                    --ticket-file, --secret-file, --key-file or --cert";
     assert_eq!(ends(&[authid], &[]), told(2, unproved));
     let nobody = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
     assert_eq!(ends(&[ticket], &[]), told(2, nobody));
@@ -558,8 +558,19 @@ fn who_joins_is_told_by_variables_and_files() {
     assert_eq!(ends(&[], &with_file), told(2, &missing));
 }
 
-/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the exit
-/// code and what the terminal is sent, with its line ends as they are elsewhere.
+#[test]
+fn help_fits_a_terminal() {
+    for command in ["sessions", "sessions list", "sessions kill", "call", "publish", "subscribe", "register"]
+    {
+        let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let told = ended(program(&args).env("COLUMNS", "80"), &[]);
+        let too_long = told.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!((told.code, too_long), (Some(0), None), "{command}");
+    }
+}
+
+/// Runs a line of the shell on a terminal of 80 columns, where somebody types an answer after each question; gives the
+/// exit code and what the terminal is sent, with its line ends as they are elsewhere.
 fn on_a_terminal(router: &Router, line: &str, questions: &[(&str, &str)]) -> (Option<i32>, String) {
     let program = env!("CARGO_BIN_EXE_realmkeeper");
     let line = format!("stty cols 80 rows 24; {}", line.replace("realmkeeper ", &format!("{program} ")));
@@ -745,6 +756,72 @@ fn a_router_with_tls_has_to_be_certified() {
 }
 
 #[test]
+fn a_client_certificate_opens_a_connection_and_proves_who_joins() {
+    let own = client_certificate("terminal-own", "Sensor 7", "sensor.example.com", "spiffe://example.com/7");
+    let own = &own.files.certificates[0];
+    let [certificate_file, key_file, ca] =
+        [&own.certificate, &own.key, authority_file()].map(|file| file.to_str().expect("it is text"));
+    let listener = certificate("terminal-mutual", &["localhost"]).files;
+    for (kind, scheme, path, connection) in [
+        (ListenerKind::WebSocket, "wss", "/ws", "websocket json tls"),
+        (ListenerKind::RawSocket, "rss", "", "rawsocket json tls"),
+    ] {
+        let router = Router::with(|settings| {
+            settings.listeners[0].kind = kind;
+            let client_ca = Some(authority_file().to_owned());
+            settings.listeners[0].tls = Some(TlsFiles { client_ca, ..listener.clone() });
+            let certificates = vec!["cn:Sensor 7".parse().expect("it names a certificate")];
+            let credentials = Credentials { certificates, ..Credentials::default() };
+            let sensor = Principal { credentials, ..backend("sensor", Ticket::plain("secret123")) };
+            settings.realms[0].door.principals.push(sensor);
+        });
+        let url = format!("{scheme}://localhost:{}{path}", router.address().port());
+        let told = |args: &[&str]| {
+            let list = ["sessions", "list", "--authrole", "backend", "--authrole", "anonymous"];
+            ended(program(&list).args(["--url", &url, "--ca", ca]).args(args), &[])
+        };
+        let listed = |start: &str| {
+            let table = format!(
+                "SESSION  AUTHID  AUTHROLE  PEER  AUTHMETHOD  CONNECTION\n\
+                 ID  {start}  {connection}\n\
+                 1 session in realm1, that of this command, ID, included\n"
+            );
+            Ended::new(0, &table, "")
+        };
+        let shown = ["--cert", certificate_file, "--key", key_file];
+        assert_eq!(told(&shown), listed("sensor  backend  PEER  tls"));
+        assert_eq!(
+            told(&[&shown[..], &["--authid", "sensor"]].concat()),
+            listed("sensor  backend  PEER  tls")
+        );
+        let anonymously = [&shown[..], &["--authmethod", "anonymous"]].concat();
+        assert_eq!(told(&anonymously), listed("AUTHID  anonymous  PEER  anonymous"));
+        let refused = told(&[]);
+        assert!(refused.code == Some(2) && refused.stderr.contains("CertificateRequired"), "{refused:?}");
+        let unusable = |args: &[&str], reason: &str| {
+            let text = format!("realmkeeper: cannot connect to {url}: {reason}\n");
+            assert_eq!(told(args), Ended::new(2, "", &text));
+        };
+        let text = format!("{key_file}: no certificate in it");
+        unusable(&["--cert", key_file, "--key", key_file], &text);
+        let text = format!("{certificate_file}: no private key in it");
+        unusable(&["--cert", certificate_file, "--key", certificate_file], &text);
+        let other = &listener.certificates[0].key.to_str().expect("it is text");
+        let text = format!("{other}: not the key of the certificate in {certificate_file}");
+        unusable(&["--cert", certificate_file, "--key", other], &text);
+    }
+    let mut unsafely = program(&["sessions", "list", "--cert", certificate_file, "--key", key_file]);
+    let text = "realmkeeper: ws://127.0.0.1:8080/ws takes no client certificate; use wss:// or rss://\n";
+    assert_eq!(ended(&mut unsafely, &[]), Ended::new(2, "", text));
+    let mut without_key = program(&["sessions", "list", "--cert", certificate_file]);
+    let told = ended(&mut without_key, &[]);
+    assert!(told.code == Some(2) && told.stderr.contains("--key <FILE>"), "{told:?}");
+    let by_nothing = ["call", "wamp.session.count", "--authmethod", "tls"];
+    let text = "realmkeeper: there is nothing with which to join by tls\n";
+    assert_eq!(ended(&mut program(&by_nothing), &[]), Ended::new(2, "", text));
+}
+
+#[test]
 fn a_raw_socket_serves_as_well() {
     let certificate = certificate("terminal-raw", &["localhost"]);
     for (is_secure, scheme, end) in [(false, "rs", ""), (true, "rss", " tls")] {
@@ -896,7 +973,8 @@ fn played(answers: impl Fn(&Json) -> Vec<Json> + Send + 'static) -> String {
     url
 }
 
-/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called` says.
+/// The usual answers of a router: to HELLO and GOODBYE, to SUBSCRIBE with the request as the id; to calls as `called`
+/// says.
 fn usual(message: &Json, called: impl Fn(&str, &Json) -> Json) -> Vec<Json> {
     let request = &message[1];
     match message[0].as_u64() {

@@ -1,9 +1,9 @@
 //! Why sessions have an I/O future of their own: the same small WebSocket server twice, once as sessions here are
 //! built and once on `actix_web_actors::ws::WebsocketContext`, under the same load.
 //!
-//! `cargo bench -p realmkeeper-actors --bench transport` prints one table. Each server runs in a process of its own (this
-//! program, started again), so that the CPU time and the memory that the kernel counts are the server's alone. The
-//! two are measured in turn, three rounds each, and the best round counts. All traffic stays on this machine.
+//! `cargo bench -p realmkeeper-actors --bench transport` prints one table. Each server runs in a process of its own
+//! (this program, started again), so that the CPU time and the memory that the kernel counts are the server's alone.
+//! The two are measured in turn, three rounds each, and the best round counts. All traffic stays on this machine.
 //!
 //! - `/echo` sends back what comes,
 //! - `/publish` sends what comes to every connection of `/subscribe`,

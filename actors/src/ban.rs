@@ -29,8 +29,8 @@ pub enum Banned {
     Network(IpNet),
 }
 
-/// The bans of a realm, shared by the realm, which makes them, and by the sessions that want to join it. They outlive the
-/// realm's actor, not the program.
+/// The bans of a realm, shared by the realm, which makes them, and by the sessions that want to join it. They outlive
+/// the realm's actor, not the program.
 #[derive(Clone, Debug, Default)]
 pub struct BanList(Shared<Bans>);
 

@@ -26,6 +26,8 @@ pub enum Cause {
     InvalidUtf8,
     /// The client sent a message larger, or nested deeper, than allowed. The text says by how much.
     MessageTooBig(String),
+    /// The client takes no messages as large as its WELCOME. The text says by how much.
+    WelcomeTooBig(String),
     /// Another session of the realm ended it.
     Killed(Kill),
     /// Another session of the realm ended all but itself. Not announced, as the section "Session Meta API" says.
@@ -71,6 +73,7 @@ labels! {
         Self::ProtocolViolation(_) => "protocol_violation",
         Self::InvalidUtf8 => "invalid_utf8",
         Self::MessageTooBig(_) => "message_too_big",
+        Self::WelcomeTooBig(_) => "welcome_too_big",
         Self::Killed(_) => "killed",
         Self::KilledAll(_) => "killed_all",
         Self::SlowConsumer => "slow_consumer",
@@ -103,7 +106,9 @@ impl Cause {
             Self::Goodbye => Goodbye::new("wamp.close.goodbye_and_out", None).into(),
             Self::ProtocolViolation(violation) => Abort::new(VIOLATION, &violation.to_string()).into(),
             Self::InvalidUtf8 => Abort::new(VIOLATION, "the text is not UTF-8").into(),
-            Self::MessageTooBig(text) => Abort::new("wamp.error.payload_size_exceeded", text).into(),
+            Self::MessageTooBig(text) | Self::WelcomeTooBig(text) => {
+                Abort::new("wamp.error.payload_size_exceeded", text).into()
+            }
             Self::Killed(kill) | Self::KilledAll(kill) => {
                 Goodbye::new(kill.reason.clone(), kill.message.as_deref()).into()
             }
@@ -142,7 +147,7 @@ impl Cause {
             Self::ProtocolViolation(_) => Some(1002),
             Self::InvalidUtf8 => Some(1007),
             Self::SlowConsumer | Self::Replaced { .. } | Self::Policy(_) | Self::Expired => Some(1008),
-            Self::MessageTooBig(_) => Some(1009),
+            Self::MessageTooBig(_) | Self::WelcomeTooBig(_) => Some(1009),
             Self::Panic => Some(1011),
         }
     }
@@ -165,7 +170,9 @@ impl fmt::Display for Cause {
         f.write_str(self.label())?;
         match self {
             Self::ProtocolViolation(violation) => write!(f, ": {violation}"),
-            Self::MessageTooBig(text) | Self::Policy(text) => write!(f, ": {text}"),
+            Self::MessageTooBig(text) | Self::WelcomeTooBig(text) | Self::Policy(text) => {
+                write!(f, ": {text}")
+            }
             Self::Killed(kill) | Self::KilledAll(kill) => write!(f, " by {} with {}", kill.by, kill.reason),
             Self::Replaced { by } => write!(f, " by {by}"),
             Self::Goodbye

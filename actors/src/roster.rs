@@ -78,6 +78,19 @@ impl Channel {
 }
 
 impl Transport {
+    /// A WebSocket of this machine, for those who test.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn example(serializer: Serializer) -> Self {
+        Self {
+            serializer,
+            framing: Framing::WebSocket,
+            channel: Channel::Tcp,
+            address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+            peer: "tcp4:127.0.0.1:4711".into(),
+            via: None,
+        }
+    }
+
     /// The dict `transport` of session details, with the addresses if they are told.
     pub(crate) fn details(&self, has_addresses: bool) -> Dict {
         let peer = Some(&*self.peer).filter(|_| has_addresses);

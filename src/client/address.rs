@@ -54,6 +54,13 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// Whether connections are encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self.place, Place::Tcp { is_secure: true, .. })
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

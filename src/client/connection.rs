@@ -15,9 +15,13 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
+        self, ClientConfig, ConfigBuilder, RootCertStore,
+        client::WantsClientCert,
         crypto::ring,
-        pki_types::{CertificateDer, ServerName, pem::PemObject},
+        pki_types::{
+            CertificateDer, PrivateKeyDer, ServerName,
+            pem::{self, PemObject},
+        },
     },
 };
 use tokio_tungstenite::{
@@ -45,6 +49,15 @@ pub(super) enum Connection {
     RawSocket(Framed<Box<dyn Octets>, Frames>),
 }
 
+/// The certificate that a connection with TLS shows, in PEM files.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnCertificate {
+    /// It, and those between it and its authority.
+    pub(crate) chain: Box<Path>,
+    /// Its private key.
+    pub(crate) key: Box<Path>,
+}
+
 /// By whom routers have to be certified.
 #[derive(Clone, Debug)]
 pub(crate) enum Authorities {
@@ -56,9 +69,13 @@ pub(crate) enum Authorities {
 
 impl Connection {
     /// Connects; an error says why it cannot.
-    pub(super) async fn open(address: &Address, authorities: &Authorities) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        address: &Address,
+        authorities: &Authorities,
+        own: Option<&OwnCertificate>,
+    ) -> Result<Self, Failure> {
         let cannot = |reason: String| Failure::Connect { url: address.to_string(), reason };
-        let octets = octets(address, authorities).await.map_err(cannot)?;
+        let octets = octets(address, authorities, own).await.map_err(cannot)?;
         let opened = match address.is_web_socket {
             true => Self::upgrade(address, octets).await,
             false => Self::shake_hands(octets).await,
@@ -161,7 +178,11 @@ impl Connection {
 }
 
 /// Connects, and encrypts where that is asked for.
-async fn octets(address: &Address, authorities: &Authorities) -> Result<Box<dyn Octets>, String> {
+async fn octets(
+    address: &Address,
+    authorities: &Authorities,
+    own: Option<&OwnCertificate>,
+) -> Result<Box<dyn Octets>, String> {
     let (host, port, is_secure) = match &address.place {
         Place::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| error.to_string())?;
@@ -179,11 +200,48 @@ async fn octets(address: &Address, authorities: &Authorities) -> Result<Box<dyn 
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match own {
+        Some(own) => own.shown_by(config)?,
+        None => config.with_no_client_auth(),
+    };
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.map_err(|error| format!("no TLS: {error}"))?;
     Ok(Box::new(stream))
+}
+
+impl OwnCertificate {
+    fn shown_by(&self, config: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, String> {
+        let chain = certificates(&self.chain)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
+            let is_missing = matches!(error, pem::Error::NoItemsFound);
+            if is_missing {
+                unusable(&self.key, &"no private key in it")
+            } else {
+                unusable(&self.key, &error)
+            }
+        })?;
+        config.with_client_auth_cert(chain, key).map_err(|error| {
+            if let rustls::Error::InconsistentKeys(_) = error {
+                let text = format!("not the key of the certificate in {}", self.chain.display());
+                return unusable(&self.key, &text);
+            }
+            unusable(&self.chain, &error)
+        })
+    }
+}
+
+/// The certificates in a PEM file, at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match found {
+        Ok(found) if found.is_empty() => Err(unusable(file, &"no certificate in it")),
+        found => found.map_err(|error| unusable(file, &error)),
+    }
+}
+
+fn unusable(file: &Path, error: &dyn fmt::Display) -> String {
+    format!("{}: {error}", file.display())
 }
 
 impl Authorities {
@@ -198,14 +256,8 @@ impl Authorities {
                 }
             }
             Self::File(file) => {
-                let unusable = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
-                let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))?;
-                for certificate in certificates {
-                    let certificate = certificate.map_err(|error| unusable(&error))?;
-                    roots.add(certificate).map_err(|error| unusable(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(unusable(&"no certificate in it"));
+                for certificate in certificates(file)? {
+                    roots.add(certificate).map_err(|error| unusable(file, &error))?;
                 }
             }
         }

@@ -21,12 +21,14 @@ pub(crate) struct Credentials {
     pub(crate) secret: Option<String>,
     /// The private key of WAMP-Cryptosign.
     pub(crate) key: Option<[u8; 32]>,
+    /// Whether the connection shows a certificate.
+    pub(crate) is_certified: bool,
     /// The only method to offer, if not all that there is a proof for.
     pub(crate) method: Option<String>,
 }
 
 /// The methods, by their names on the wire; what shows the router less comes first.
-pub(crate) const METHODS: [&str; 5] = ["cryptosign", "wamp-scram", "wampcra", "ticket", "anonymous"];
+pub(crate) const METHODS: [&str; 6] = ["tls", "cryptosign", "wamp-scram", "wampcra", "ticket", "anonymous"];
 
 impl fmt::Debug for Credentials {
     /// Without secrets.
@@ -39,7 +41,8 @@ impl Credentials {
     /// The methods to offer: those that there is a proof for, and without any to join anonymously.
     pub(crate) fn methods(&self) -> Vec<&'static str> {
         let (key, secret, ticket) = (self.key.is_some(), self.secret.is_some(), self.ticket.is_some());
-        let can_be_proved = [key, secret, secret, ticket, !(key || secret || ticket)];
+        let tls = self.is_certified;
+        let can_be_proved = [tls, key, secret, secret, ticket, !(tls || key || secret || ticket)];
         let offered = METHODS.into_iter().zip(can_be_proved);
         let is_meant = |name: &str| self.method.as_deref().is_none_or(|only| only == name);
         offered.filter_map(|(name, can_be)| (can_be && is_meant(name)).then_some(name)).collect()
@@ -190,6 +193,8 @@ mod tests {
         assert_eq!(Credentials::default().methods(), ["anonymous"]);
         let ticket = Credentials { ticket: Some("t".into()), ..Credentials::default() };
         assert_eq!(ticket.methods(), ["ticket"]);
+        let certified = Credentials { is_certified: true, ..ticket };
+        assert_eq!(certified.methods(), ["tls", "ticket"]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A WAMP client for the commands of the terminal, which speaks JSON: [`connection`] carries messages over a WebSocket or a
-//! RawSocket, [`session`] holds the conversation, [`credentials`] proves who it is.
+//! A WAMP client for the commands of the terminal, which speaks JSON: [`connection`] carries messages over a WebSocket
+//! or a RawSocket, [`session`] holds the conversation, [`credentials`] proves who it is.
 
 mod address;
 mod connection;
@@ -8,7 +8,7 @@ mod failure;
 mod session;
 
 pub(crate) use address::Address;
-pub(crate) use connection::Authorities;
+pub(crate) use connection::{Authorities, OwnCertificate};
 pub(crate) use credentials::{Credentials, METHODS};
 pub(crate) use failure::{Failure, Refused};
 pub(crate) use session::{Answer, Event, Happening, Happenings, Invocation, Payload, Peer, Session};

@@ -3,7 +3,7 @@
 //! A task of its own reads all that comes, so that pings are answered whatever else this program waits for.
 
 use super::{
-    Address, Authorities, Credentials, Failure, Refused,
+    Address, Authorities, Credentials, Failure, OwnCertificate, Refused,
     connection::{Connection, Kind},
     credentials::Proof,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) address: Address,
     /// Who certifies it.
     pub(crate) authorities: Authorities,
+    /// What certifies this client, if anything does.
+    pub(crate) own: Option<OwnCertificate>,
     /// The realm to join.
     pub(crate) realm: String,
     /// Who joins.
@@ -163,7 +165,8 @@ impl Session {
     /// Connects and joins.
     pub(crate) async fn join(peer: &Peer) -> Result<(Self, Happenings), Failure> {
         let joining = async {
-            let mut connection = Connection::open(&peer.address, &peer.authorities).await?;
+            let mut connection =
+                Connection::open(&peer.address, &peer.authorities, peer.own.as_ref()).await?;
             let id = say_hello(&mut connection, peer).await?;
             Ok::<_, Failure>((connection, id))
         };

@@ -73,8 +73,8 @@ pub struct Limits {
     pub connection_rate: Option<Rate>,
 }
 
-/// How often somebody may fail to prove who it is, by realm, address and authid. An address is an IPv4 address or an IPv6
-/// network of 64 bits.
+/// How often somebody may fail to prove who it is, by realm, address and authid. An address is an IPv4 address or an
+/// IPv6 network of 64 bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lockout {
@@ -488,8 +488,8 @@ pub struct Principal {
     /// The public keys of cryptosign, each 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "is_default")]
     pub public_keys: Vec<String>,
-    /// The client certificates of tls, each by a name in it: "cn:" and the common name, "dns:" or "uri:" and an alternative
-    /// name, or "sha256:" and the fingerprint.
+    /// The client certificates of tls, each by a name in it: "cn:" and the common name, "dns:" or "uri:" and an
+    /// alternative name, or "sha256:" and the fingerprint.
     #[serde(default, skip_serializing_if = "is_default")]
     pub certificates: Vec<String>,
 }
@@ -543,15 +543,15 @@ pub struct Scram {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// The files of the public keys of who signs them, each in PEM or as a JSON Web Key Set; their places are seen from the
-    /// folder of the configuration file.
+    /// The files of the public keys of who signs them, each in PEM or as a JSON Web Key Set; their places are seen from
+    /// the folder of the configuration file.
     #[serde(default, skip_serializing_if = "is_default")]
     pub keys: Vec<PathBuf>,
     /// The environment variable that holds the secret with which they are signed; at least 32 octets.
     #[serde(default)]
     pub secret_env: Option<String>,
-    /// The file that holds the secret with which they are signed; its place is seen from the folder of the configuration
-    /// file.
+    /// The file that holds the secret with which they are signed; its place is seen from the folder of the
+    /// configuration file.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
     /// The claim iss that they have to have. Without it they may have any.

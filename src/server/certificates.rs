@@ -85,8 +85,8 @@ pub(crate) fn read_authorities(
     verifier.build().map(|verifier| verifier as _).map_err(|error| unusable(&error))
 }
 
-/// The names in the certificate of a client, in the order in which they are looked up: the fewer there can be of a name,
-/// the earlier it comes.
+/// The names in the certificate of a client, in the order in which they are looked up: the fewer there can be of a
+/// name, the earlier it comes.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<CertificateName> {
     let mut names = vec![CertificateName::fingerprint(certificate)];
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return names };

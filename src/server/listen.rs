@@ -7,6 +7,7 @@ use super::{
 use crate::UnixSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
+    collections::BTreeMap,
     fmt, io,
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
@@ -41,6 +42,13 @@ impl fmt::Display for Place {
 
 /// Listens in all of these places; nowhere if it cannot in one of them.
 pub(super) fn listen(places: &[Place]) -> Result<Vec<Bound>, ServiceError> {
+    let folders = places.iter().filter_map(|place| match place {
+        Place::Tcp(_) => None,
+        Place::Unix(wanted) => Some((place, unix::folder(wanted).map(|folder| (folder, place)))),
+    });
+    // In order, so that two routers do not wait for each other.
+    let folders: BTreeMap<_, _> = each(folders)?.into_iter().collect();
+    let _reserved = each(folders.iter().map(|(folder, place)| (*place, unix::reserve(folder))))?;
     let sockets = each(places.iter().map(|place| (place, bind(place))))?;
     each(places.iter().zip(sockets).map(|(place, (socket, file))| (place, take_connections(socket, file))))
 }

@@ -1,11 +1,11 @@
 //! The service: it listens, and it stops in order.
 //!
 //! Each listener ([`clients`]) makes sessions ([`entrance`]) of WebSocket requests at its path ([`upgrade`]) or of
-//! RawSocket handshakes ([`rawsocket`]), if the limits of the node allow it ([`doorkeeper`]). It has an address or a Unix
-//! domain socket ([`unix`]), and every session has a [`caller`]. Where a client is that comes through a balancer is told by what that one is
-//! believed ([`route`]). A connection becomes a [`stream`] before its first request: what a balancer sends comes first
-//! ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the service ask it is answered by [`admin`], at an address
-//! of its own or else on the first listener for WebSocket.
+//! RawSocket handshakes ([`rawsocket`]), if the limits of the node allow it ([`doorkeeper`]). It has an address or a
+//! Unix domain socket ([`unix`]), and every session has a [`caller`]. Where a client is that comes through a balancer
+//! is told by what that one is believed ([`route`]). A connection becomes a [`stream`] before its first request: what a
+//! balancer sends comes first ([`proxy_protocol`]), then [`tls`] with its [`certificates`]. What those who run the
+//! service ask it is answered by [`admin`], at an address of its own or else on the first listener for WebSocket.
 
 mod admin;
 mod caller;
@@ -261,8 +261,8 @@ impl Service {
 
     /// Goes on with other settings: with their realms, their limits, their times, and with what each listener has that
     /// is not fixed when it begins to listen. The listeners have to be the same, in the same order; what they speak,
-    /// where they listen, whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay, and
-    /// so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
+    /// where they listen, whether they have TLS, whether they take the PROXY protocol, and `handshake_timeout` stay,
+    /// and so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
         let Settings { listeners, admin: _, realms, limits, lockout, shutdown } = settings;
         let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();

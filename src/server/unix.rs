@@ -3,7 +3,8 @@
 use crate::UnixSocket;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
         net::UnixStream,
@@ -19,7 +20,21 @@ pub(super) struct SocketFile {
     is: (u64, u64),
 }
 
-/// A socket with the file that is asked for, owned by whom it is asked for. Nobody can connect before it listens.
+/// The folder of a socket.
+pub(super) fn folder(wanted: &UnixSocket) -> io::Result<PathBuf> {
+    let folder = wanted.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::canonicalize(folder.unwrap_or(Path::new(".")))
+}
+
+/// Waits until no other router makes sockets in a folder, and keeps it for this one until what is given is dropped.
+pub(super) fn reserve(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// A socket with the file that is asked for, owned by whom it is asked for. Nobody can connect before it listens; until
+/// then its folder has to be [reserved](reserve), as another router would take it for one that was left over.
 pub(super) fn bind(wanted: &UnixSocket) -> io::Result<(Socket, SocketFile)> {
     let UnixSocket { path, mode, user, group } = wanted;
     let address = SockAddr::unix(path)?;
@@ -63,9 +78,12 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::listen::{Place, listen},
+        *,
+    };
     use nix::unistd;
-    use std::{env, process};
+    use std::{env, os::unix::net::UnixListener, process, sync::Barrier, thread};
 
     /// A socket at a path of its own.
     fn wanted(name: &str) -> UnixSocket {
@@ -114,6 +132,32 @@ mod tests {
         assert_eq!(refusal(&wanted), "there is a file that is no socket");
         assert_eq!(fs::read_to_string(&wanted.path).unwrap(), "precious");
         fs::remove_file(&wanted.path).unwrap();
+    }
+
+    #[test]
+    fn one_of_two_that_start_at_once_has_the_socket() {
+        let wanted = wanted("race");
+        for _ in 0..200 {
+            // Both find one on which nobody listens.
+            drop(UnixListener::bind(&wanted.path).unwrap());
+            let together = Barrier::new(2);
+            let start = || {
+                let places = [Place::Unix(wanted.clone())];
+                together.wait();
+                listen(&places)
+            };
+            let (one, other) = thread::scope(|scope| {
+                let one = scope.spawn(start);
+                (start(), one.join().unwrap())
+            });
+            let text =
+                format!("cannot listen on unix:{}: another process listens there", wanted.path.display());
+            let (bound, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+            assert_eq!(refused.map(drop).map_err(|error| error.to_string()), Err(text));
+            UnixStream::connect(&wanted.path).unwrap();
+            drop(bound.unwrap());
+            assert!(!wanted.path.exists());
+        }
     }
 
     #[test]

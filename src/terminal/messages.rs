@@ -43,8 +43,8 @@ impl Sent {
 
 /// Call a procedure and print the result
 ///
-/// Each argument of the result is printed on a line of its own, text as it is but for what a terminal would obey, if it is
-/// printed on one; then the keyword arguments, if there are any.
+/// Each argument of the result is printed on a line of its own: text as it is, anything else as JSON. Keyword arguments
+/// follow as one JSON object. What a terminal would obey is escaped where text is printed on one.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CallArgs {
@@ -124,9 +124,9 @@ pub struct RegisterArgs {
     #[arg(value_name = "URI")]
     procedure: String,
 
-    /// A command of the shell that answers: its arguments are those of the call, text as it is and the rest as JSON; its
-    /// input is a JSON object with args and kwargs. What it prints is the result, as JSON or as text where it is none; if it
-    /// fails, the caller gets wamp.error.runtime_error
+    /// A command of the shell that answers: its arguments are those of the call, text as it is and the rest as JSON;
+    /// its input is a JSON object with args and kwargs. What it prints is the result, as JSON or as text where it is
+    /// none; if it fails, the caller gets wamp.error.runtime_error
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
 

@@ -1,8 +1,8 @@
 //! The commands that speak to a router as any client does: `sessions`, `call`, `publish`, `subscribe`, `register`.
 //!
-//! The exit code is 0 if what was asked for is done, 1 if the router or a callee said no, and 2 if it could not be asked:
-//! bad usage, no connection, no answer. What a router or another client says is shown by [`text`], so that nobody can write
-//! escape sequences to the terminal of who looks.
+//! The exit code is 0 if what was asked for is done, 1 if the router or a callee said no, and 2 if it could not be
+//! asked: bad usage, no connection, no answer. What a router or another client says is shown by [`text`], so that
+//! nobody can write escape sequences to the terminal of who looks.
 
 mod messages;
 mod output;
@@ -33,8 +33,8 @@ const REFUSED: u8 = 1;
 const UNDONE: u8 = 2;
 
 /// What ends the help of each command.
-const EXIT_CODES: &str = "The exit code is 0 if it is done, 1 if the router or a callee said no, and 2 if it could not be \
-                          asked: bad usage, no connection, no answer.";
+const EXIT_CODES: &str = "Exit codes: 0 it is done; 1 the router or a callee said no; 2 it could not be asked (bad usage, \
+                          no connection, no answer)";
 
 /// A command that speaks to a router.
 #[derive(Debug)]

@@ -93,11 +93,11 @@ enum Once {
 /// How to end sessions.
 #[derive(Debug, Args)]
 struct How {
-    /// What the clients are told as the reason; the router says wamp.close.killed without it
+    /// The reason that the clients are told; without it the router says wamp.close.killed
     #[arg(long, value_name = "URI")]
     reason: Option<String>,
 
-    /// What the clients are told besides
+    /// A text that the clients are told besides
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 

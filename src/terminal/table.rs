@@ -14,8 +14,8 @@ pub(super) struct Column {
     pub(super) least: u16,
 }
 
-/// The lines of a table, of which the first has the titles. In `width` columns of a terminal those columns of the table are
-/// shown for which there is room, and what is too long is cut with an ellipsis.
+/// The lines of a table, of which the first has the titles. In `width` columns of a terminal those columns of the table
+/// are shown for which there is room, and what is too long is cut with an ellipsis.
 pub(super) fn lines(columns: &[Column], rows: Vec<Vec<String>>, width: Option<u16>) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_delimiter('\0').set_header(columns.iter().map(|column| column.title));

@@ -1,7 +1,7 @@
 //! With which router to speak, and as whom.
 
 use super::text;
-use crate::client::{Address, Authorities, Credentials, Failure, METHODS, Peer};
+use crate::client::{Address, Authorities, Credentials, Failure, METHODS, OwnCertificate, Peer};
 use clap::{Args, builder::PossibleValuesParser};
 use realmkeeper_actors::session::access::cryptosign;
 use std::{
@@ -15,8 +15,8 @@ use std::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Router")]
 pub(super) struct Target {
-    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a Unix
-    /// domain socket
+    /// Where the router is: ws://HOST:PORT/PATH, wss://HOST/PATH, rs://HOST:PORT, rss://HOST:PORT, or the path of a
+    /// Unix domain socket
     #[arg(
         long,
         global = true,
@@ -27,7 +27,7 @@ pub(super) struct Target {
     )]
     url: Address,
 
-    /// The realm
+    /// The realm to join
     #[arg(
         long,
         global = true,
@@ -38,17 +38,41 @@ pub(super) struct Target {
     )]
     realm: String,
 
-    /// The authorities that certify a router with wss:// or rss://, in a PEM file; without one those that this system
+    /// A PEM file with the authorities that may certify a router of wss:// or rss://; without it those that this system
     /// trusts
     #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_CA", hide_env_values = true)]
     ca: Option<PathBuf>,
 
-    /// As whom to join; without one anonymously. What proves it is asked for on a terminal if nothing else tells it
+    /// A PEM file with the client certificate for a router of wss:// or rss://, and behind it those between it and its
+    /// authority. By the method tls it proves who joins
+    #[arg(
+        long = "cert",
+        global = true,
+        value_name = "FILE",
+        env = "REALMKEEPER_CERT",
+        hide_env_values = true,
+        requires = "certificate_key"
+    )]
+    certificate: Option<PathBuf>,
+
+    /// A PEM file with the private key of the client certificate
+    #[arg(
+        long = "key",
+        global = true,
+        value_name = "FILE",
+        env = "REALMKEEPER_KEY",
+        hide_env_values = true,
+        requires = "certificate"
+    )]
+    certificate_key: Option<PathBuf>,
+
+    /// Who joins; without it nobody in particular. A ticket or a secret is asked for on the terminal unless something
+    /// below proves it
     #[arg(long, global = true, value_name = "AUTHID", env = "REALMKEEPER_AUTHID", hide_env_values = true)]
     authid: Option<String>,
 
-    /// How to prove it, if not by any method that can be proved: some routers do not go on to the next when they do not know
-    /// one
+    /// The only method to offer; without it all are offered for which there is a proof. Some routers give up at the
+    /// first that they do not know
     #[arg(
         long,
         global = true,
@@ -59,27 +83,27 @@ pub(super) struct Target {
     )]
     authmethod: Option<String>,
 
-    /// The ticket; others on this machine can see it, but not where the variable or a file tells it
+    /// The ticket. Others on this machine can see a flag, but neither the variable nor a file
     #[arg(long, global = true, value_name = "TICKET", env = "REALMKEEPER_TICKET", hide_env_values = true)]
     ticket: Option<String>,
 
-    /// A file with the ticket, which goes before the others
+    /// A file whose first line is the ticket; it wins over the flag and the variable
     #[arg(long, global = true, value_name = "FILE")]
     ticket_file: Option<PathBuf>,
 
-    /// The secret of WAMP-CRA or WAMP-SCRAM; others on this machine can see it as well
+    /// The secret of WAMP-CRA or WAMP-SCRAM. Others on this machine can see a flag, but neither the variable nor a file
     #[arg(long, global = true, value_name = "SECRET", env = "REALMKEEPER_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
-    /// A file with the secret, which goes before the others
+    /// A file whose first line is the secret; it wins over the flag and the variable
     #[arg(long, global = true, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
-    /// A file with the private key of WAMP-Cryptosign, in 64 hexadecimal digits
+    /// A file with the private key of WAMP-Cryptosign, 64 hexadecimal digits
     #[arg(long, global = true, value_name = "FILE", env = "REALMKEEPER_KEY_FILE", hide_env_values = true)]
     key_file: Option<PathBuf>,
 
-    /// How long the router may take for an answer
+    /// How long to wait for an answer of the router
     #[arg(
         long,
         global = true,
@@ -104,13 +128,24 @@ impl Target {
             Some(file) => Authorities::File(file.as_path().into()),
             None => Authorities::System,
         };
+        let own = self.own_certificate();
+        if own.is_some() && !self.url.is_secure() {
+            let text = format!("{} takes no client certificate; use wss:// or rss://", self.url);
+            return Err(Failure::Usage(text));
+        }
         Ok(Peer {
             address: self.url.clone(),
             authorities,
+            own,
             realm: self.realm.clone(),
             credentials: self.credentials()?,
             patience: self.timeout,
         })
+    }
+
+    fn own_certificate(&self) -> Option<OwnCertificate> {
+        let (chain, key) = self.certificate.as_deref().zip(self.certificate_key.as_deref())?;
+        Some(OwnCertificate { chain: chain.into(), key: key.into() })
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
@@ -127,11 +162,12 @@ impl Target {
             ticket: told(&self.ticket_file, &self.ticket)?,
             secret: told(&self.secret_file, &self.secret)?,
             key: self.key_file.as_deref().map(key).transpose()?,
+            is_certified: self.certificate.is_some(),
             method,
         };
         let is_shown = credentials.ticket.is_some() || credentials.secret.is_some();
         match &self.authid {
-            Some(authid) if !is_shown && credentials.key.is_none() => {
+            Some(authid) if !is_shown && credentials.key.is_none() && !credentials.is_certified => {
                 let asked = ask(authid)?;
                 (credentials.ticket, credentials.secret) = (Some(asked.clone()), Some(asked));
             }
@@ -139,7 +175,7 @@ impl Target {
                 let text = "a ticket or a secret proves who somebody is; say who with --authid or REALMKEEPER_AUTHID";
                 return Err(Failure::Usage(text.to_owned()));
             }
-            // A key may be all that the router knows of somebody.
+            // A key, or a certificate, may be all that the router knows of somebody.
             Some(_) | None => {}
         }
         match &self.authmethod {
@@ -171,7 +207,7 @@ fn ask(authid: &str) -> Result<String, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::Usage(format!(
             "nothing proves that this is {authid:?}; set REALMKEEPER_TICKET or REALMKEEPER_SECRET, or use --ticket-file, \
-             --secret-file or --key-file"
+             --secret-file, --key-file or --cert"
         )));
     }
     rpassword::prompt_password(format!("Ticket or secret of {}: ", text::word(authid)))

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The environment variables that the program reads.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 16] = [
     "REALMKEEPER_CONFIG",
     "REALMKEEPER_LISTEN",
     "REALMKEEPER_ADMIN",
@@ -18,6 +18,8 @@ const VARIABLES: [&str; 14] = [
     "REALMKEEPER_URL",
     "REALMKEEPER_REALM",
     "REALMKEEPER_CA",
+    "REALMKEEPER_CERT",
+    "REALMKEEPER_KEY",
     "REALMKEEPER_AUTHID",
     "REALMKEEPER_AUTHMETHOD",
     "REALMKEEPER_TICKET",

@@ -39,8 +39,8 @@ impl Router {
         Self::with(|_| ())
     }
 
-    /// Starts a router with other settings. Unless they say so, nobody is sent a ping, since who waits for its turn in a
-    /// test does not answer, and nobody is locked out.
+    /// Starts a router with other settings. Unless they say so, nobody is sent a ping, since who waits for its turn in
+    /// a test does not answer, and nobody is locked out.
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
         log::record();
         let mut settings = Settings::default();

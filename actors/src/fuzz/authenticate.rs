@@ -10,12 +10,10 @@ use crate::{
         handshake::{Handshake, Lent, Next},
         lockout::Lockout,
     },
-    transport::framing::Framing,
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -23,9 +21,9 @@ use std::{
 /// What no fuzzer finds.
 const SECRET: &str = "nFf0qbJq2Yp7mC1s8VtWkz5dXe9RgLhU";
 
-/// Plays the messages of a client that knows no secret of the realm `realm1`, where `joe` has one for every method.
-/// The first octet chooses the serializer, the next two tell the length of the first message. However it answers what it
-/// is asked, it does not join, and it is let go of after two messages.
+/// Plays the messages of a client that knows no secret of the realm `realm1`, where `joe` has one for every method. The
+/// first octet chooses the serializer, the next two tell the length of the first message. However it answers what it is
+/// asked, it does not join, and it is let go of after two messages.
 pub fn authenticate(data: &[u8]) {
     let [first, high, low, rest @ ..] = data else { return };
     let serializer = Serializer::ALL[usize::from(*first) % Serializer::ALL.len()];
@@ -65,14 +63,7 @@ impl Room {
         let door = Door { principals: vec![joe], jwt: Some(tokens), ..Door::default() };
         let access = Access::new(Lockout::default(), [7; 32]);
         access.replace([("realm1".into(), door)]);
-        let transport = Transport {
-            serializer,
-            address: Some(Ipv4Addr::LOCALHOST.into()),
-            peer: "tcp4:127.0.0.1:1".into(),
-            via: None,
-            framing: Framing::WebSocket,
-            channel: Channel::Tls,
-        };
+        let transport = Transport { channel: Channel::Tls, ..Transport::example(serializer) };
         Self { access, transport, chance: StdRng::seed_from_u64(1) }
     }
 

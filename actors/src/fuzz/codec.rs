@@ -15,22 +15,8 @@ pub fn codec(data: &[u8]) {
     let Some((first, frame)) = data.split_first() else { return };
     let serializer = Serializer::ALL[usize::from(*first) % Serializer::ALL.len()];
     let frame = Bytes::copy_from_slice(frame);
-    let Ok(message) = ClientMessage::decode(serializer, &frame, DEPTH) else { return };
-    let payload = match message {
-        ClientMessage::Publish(message) => message.payload,
-        ClientMessage::Call(message) => message.payload,
-        ClientMessage::Yield(message) => message.payload,
-        ClientMessage::Error(message) => message.payload,
-        ClientMessage::Hello(_)
-        | ClientMessage::Abort(_)
-        | ClientMessage::Authenticate(_)
-        | ClientMessage::Goodbye(_)
-        | ClientMessage::Subscribe(_)
-        | ClientMessage::Unsubscribe(_)
-        | ClientMessage::Cancel(_)
-        | ClientMessage::Register(_)
-        | ClientMessage::Unregister(_) => return,
-    };
+    let Ok(mut message) = ClientMessage::decode(serializer, &frame, DEPTH) else { return };
+    let Some(payload) = payload(&mut message) else { return };
     let Ok(arguments) = payload.open() else { return };
     for through in Serializer::ALL {
         let Ok(form) = Payload::build(through, &arguments) else { continue };
@@ -40,5 +26,24 @@ pub fn codec(data: &[u8]) {
             let (direct, indirect) = (Payload::build(to, &arguments), Payload::build(to, &read));
             assert_eq!(direct, indirect, "to {to}, and to {to} through {through}");
         }
+    }
+}
+
+/// The payload of a message that has one.
+pub(super) fn payload(message: &mut ClientMessage) -> Option<&mut Payload> {
+    match message {
+        ClientMessage::Publish(message) => Some(&mut message.payload),
+        ClientMessage::Call(message) => Some(&mut message.payload),
+        ClientMessage::Yield(message) => Some(&mut message.payload),
+        ClientMessage::Error(message) => Some(&mut message.payload),
+        ClientMessage::Hello(_)
+        | ClientMessage::Abort(_)
+        | ClientMessage::Authenticate(_)
+        | ClientMessage::Goodbye(_)
+        | ClientMessage::Subscribe(_)
+        | ClientMessage::Unsubscribe(_)
+        | ClientMessage::Cancel(_)
+        | ClientMessage::Register(_)
+        | ClientMessage::Unregister(_) => None,
     }
 }

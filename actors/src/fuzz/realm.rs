@@ -1,5 +1,6 @@
 //! The core of a realm under any sequence of messages.
 
+use super::codec::payload;
 use crate::{
     ban::BanList,
     cause::Cause,
@@ -13,15 +14,13 @@ use crate::{
     },
     permission::Role,
     realm::{HistoryOptions, Realm, RealmLimits, RealmOptions},
-    roster::{Channel, Newcomer, Transport},
+    roster::{Newcomer, Transport},
     step::{Effect, Step},
-    transport::framing::Framing,
 };
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -198,14 +197,7 @@ impl World {
             role: Arc::new(Role::unrestricted(octets.choose(&["user", "guest"])?)),
             authmethod: "anonymous",
             authprovider: "static",
-            transport: Transport {
-                serializer,
-                address: Some(Ipv4Addr::LOCALHOST.into()),
-                peer: "tcp4:127.0.0.1:4711".into(),
-                via: None,
-                framing: Framing::WebSocket,
-                channel: Channel::Tcp,
-            },
+            transport: Transport::example(serializer),
             roles,
         };
         // Those who listen to joins are members already.
@@ -309,23 +301,8 @@ impl World {
         let Member { id, serializer, .. } = self.members[place];
         let frame = Bytes::copy_from_slice(json.as_bytes());
         let Ok(mut message) = ClientMessage::decode(Serializer::Json, &frame, 64) else { return };
-        let payload = match &mut message {
-            ClientMessage::Publish(message) => Some(&mut message.payload),
-            ClientMessage::Call(message) => Some(&mut message.payload),
-            ClientMessage::Yield(message) => Some(&mut message.payload),
-            ClientMessage::Error(message) => Some(&mut message.payload),
-            ClientMessage::Hello(_)
-            | ClientMessage::Abort(_)
-            | ClientMessage::Authenticate(_)
-            | ClientMessage::Goodbye(_)
-            | ClientMessage::Subscribe(_)
-            | ClientMessage::Unsubscribe(_)
-            | ClientMessage::Cancel(_)
-            | ClientMessage::Register(_)
-            | ClientMessage::Unregister(_) => None,
-        };
         // A payload is in the serializer of its sender.
-        if let Some(payload) = payload {
+        if let Some(payload) = payload(&mut message) {
             let Ok(own) = payload.transcode(serializer) else { return };
             *payload = own;
         }

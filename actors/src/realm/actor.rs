@@ -21,7 +21,7 @@ use crate::{
     },
     step::{Effect, Receivers, Reply, Step},
     transport::{
-        framing::{Encoded, Framer, Framing},
+        framing::{Encoded, Framer, Framing, TooLong},
         outbox::Outbox,
     },
 };
@@ -193,14 +193,22 @@ impl RealmActor {
     /// of: the realm ends as well.
     fn carry_out(&mut self, mut effects: Vec<Effect>, context: &mut Context<Self>) {
         let carried = catch_unwind(AssertUnwindSafe(|| self.carry_out_each(effects.drain(..))));
-        let Ok(oversized) = carried else { return self.fail(context) };
+        let Ok(undelivered) = carried else { return self.fail(context) };
         if effects.capacity() <= MOST_KEPT {
             self.effects = effects;
         }
-        if !oversized.is_empty() {
+        if !undelivered.is_empty() {
             let answer = |realm: &mut Realm, step: &mut Step<'_>| {
-                for (to, request_type, request) in oversized {
-                    realm.refuse_oversized(to, request_type, request, step);
+                for Undelivered { to, of } in undelivered {
+                    match of {
+                        Oversized::Welcome(too_long) => {
+                            let text = format!("WELCOME is too large: {too_long}");
+                            realm.leave(to, Cause::WelcomeTooBig(text), step);
+                        }
+                        Oversized::Request(request_type, request) => {
+                            realm.refuse_oversized(to, request_type, request, step);
+                        }
+                    }
                 }
             };
             if let Some(((), effects)) = self.step(context, answer) {
@@ -209,9 +217,9 @@ impl RealmActor {
         }
     }
 
-    /// Gives the requests whose answers, or invocations, are larger than their receivers take.
-    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) -> Vec<Oversized> {
-        let (mut sent, mut oversized) = (Sent::default(), Vec::new());
+    /// Gives what its receivers do not take, as far as something follows of that.
+    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) -> Vec<Undelivered> {
+        let (mut sent, mut undelivered) = (Sent::default(), Vec::new());
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
@@ -219,17 +227,23 @@ impl RealmActor {
                         let mut encoded = self.framer.encode(&message, peer.serializer);
                         match encoded.frame_within(peer.framing) {
                             // What follows a part that is too large is not sent either.
-                            Some(frame) if oversized.is_empty() || !is_among(&oversized, to, &message) => {
+                            Ok(frame) if undelivered.is_empty() || !is_among(&undelivered, to, &message) => {
                                 if peer.outbox.push(frame) {
                                     sent.note(&message, 1);
                                 }
                             }
-                            Some(_) => {}
-                            None => match message.request() {
-                                Some(_) if is_among(&oversized, to, &message) => {}
-                                Some((request_type, request)) => oversized.push((to, request_type, request)),
-                                None => {
-                                    debug!(realm = %self.name, session = %to, "message too large");
+                            Ok(_) => {}
+                            Err(_) if is_among(&undelivered, to, &message) => {}
+                            Err(too_long) => match (&message, message.request()) {
+                                (RouterMessage::Welcome(_), _) => {
+                                    undelivered.push(Undelivered { to, of: Oversized::Welcome(too_long) });
+                                }
+                                (_, Some((request_type, request))) => {
+                                    let of = Oversized::Request(request_type, request);
+                                    undelivered.push(Undelivered { to, of });
+                                }
+                                (_, None) => {
+                                    debug!(realm = %self.name, session = %to, %too_long, "event not delivered");
                                     sent.note_undeliverable(1);
                                 }
                             },
@@ -264,7 +278,7 @@ impl RealmActor {
             }
         }
         self.metrics.sent(&sent);
-        oversized
+        undelivered
     }
 
     /// Queues the same message for several sessions, encoded once.
@@ -301,12 +315,27 @@ impl RealmActor {
     }
 }
 
-/// A request, with who was to be sent the answer to it, or the invocation.
-type Oversized = (SessionId, RequestType, RequestId);
+/// What a session does not take.
+#[derive(Debug)]
+struct Undelivered {
+    to: SessionId,
+    of: Oversized,
+}
 
-fn is_among(oversized: &[Oversized], to: SessionId, message: &RouterMessage) -> bool {
+#[derive(Debug)]
+enum Oversized {
+    Welcome(TooLong),
+    /// The answer to this request, or its invocation.
+    Request(RequestType, RequestId),
+}
+
+/// Whether something of the same request to the same session was not delivered.
+fn is_among(undelivered: &[Undelivered], to: SessionId, message: &RouterMessage) -> bool {
     let request = message.request();
-    request.is_some_and(|(request_type, request)| oversized.contains(&(to, request_type, request)))
+    undelivered.iter().any(|other| match other.of {
+        Oversized::Request(request_type, id) => other.to == to && request == Some((request_type, id)),
+        Oversized::Welcome(_) => false,
+    })
 }
 
 /// Queues a message for sessions that are framed alike. Those that take less miss it.
@@ -319,7 +348,7 @@ fn queue<'p>(
 ) {
     let (length, mut missing) = (encoded.length(), 0);
     let taking = receivers.filter(|receiver| {
-        let takes = receiver.framing.takes(length);
+        let takes = receiver.framing.takes(length).is_ok();
         missing += usize::from(!takes);
         takes
     });
@@ -332,7 +361,7 @@ impl Peer {
     /// Queues the last message for the peer and tells its session that it has ended.
     fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer, sent: &mut Sent) {
         let mut encoded = farewell.map(|farewell| framer.encode(farewell, self.serializer));
-        let last = encoded.as_mut().and_then(|encoded| encoded.frame_within(self.framing));
+        let last = encoded.as_mut().and_then(|encoded| encoded.frame_within(self.framing).ok());
         let is_queued = self.outbox.finish(last);
         if let Some(farewell) = farewell
             && is_queued

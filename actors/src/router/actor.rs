@@ -280,16 +280,15 @@ mod tests {
         codec::Serializer,
         message::feature::Roles,
         permission::Role,
-        roster::{Channel, Newcomer, Transport},
+        roster::{Newcomer, Transport},
         session::{
             access::{Door, Principal, Ticket},
             actor::Ended,
             lockout::Lockout,
         },
-        transport::framing::Framing,
         transport::outbox::Outbox,
     };
-    use std::{net::Ipv4Addr, sync::Arc};
+    use std::sync::Arc;
 
     /// Stands where a session would.
     struct Anybody;
@@ -313,14 +312,7 @@ mod tests {
             authmethod,
             authprovider: "static",
             authextra: None,
-            transport: Transport {
-                serializer: Serializer::Json,
-                address: Some(Ipv4Addr::LOCALHOST.into()),
-                peer: "tcp4:127.0.0.1:4711".into(),
-                via: None,
-                framing: Framing::WebSocket,
-                channel: Channel::Tcp,
-            },
+            transport: Transport::example(Serializer::Json),
             roles: Roles::default(),
         };
         Join { newcomer, outbox: Arc::new(Outbox::new(1 << 20)), session: Anybody.start().recipient() }

@@ -143,13 +143,14 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    /// No doors yet. By the secret it is made up what those are asked who are not known; as long as it is the same, each is
-    /// asked the same.
+    /// No doors yet. By the secret it is made up what those are asked who are not known; as long as it is the same,
+    /// each is asked the same.
     pub fn new(lockout: Lockout, secret: [u8; 32]) -> Self {
         Self { secret, realms: ArcSwap::default(), lockout }
     }
 
-    /// Has the doors of these realms from now on, and no others. Who was banned from one of them by a procedure stays so.
+    /// Has the doors of these realms from now on, and no others. Who was banned from one of them by a procedure stays
+    /// so.
     pub(crate) fn replace(&self, realms: impl IntoIterator<Item = (Uri, Door)>) {
         let before = self.realms.load_full();
         let admissions = realms.into_iter().map(|(realm, door)| {

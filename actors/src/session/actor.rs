@@ -426,8 +426,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 let challenge = RouterMessage::from(challenge);
                 let mut framer = Framer::default();
                 let mut encoded = framer.encode(&challenge, self.transport.serializer);
-                let frame = encoded.frame_within(self.transport.framing);
-                if frame.is_some_and(|frame| self.outbox.push(frame)) {
+                let frame = match encoded.frame_within(self.transport.framing) {
+                    Ok(frame) => frame,
+                    Err(too_long) => return self.refuse(&Refused::ChallengeTooBig(too_long)),
+                };
+                if self.outbox.push(frame) {
                     self.environment.metrics.sent(&challenge);
                 }
                 self.clock.challenge(Instant::now());
@@ -517,7 +520,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let abort = RouterMessage::from(refused.abort());
         let mut framer = Framer::default();
         let mut encoded = framer.encode(&abort, self.transport.serializer);
-        if self.outbox.finish(encoded.frame_within(self.transport.framing)) {
+        if self.outbox.finish(encoded.frame_within(self.transport.framing).ok()) {
             metrics.sent(&abort);
         }
         self.close(Some(refused.close_code()), false);

@@ -38,6 +38,7 @@ use crate::{
     permission::Role,
     refusal::{Refusal, Violation},
     roster::{Newcomer, Transport},
+    transport::framing::TooLong,
 };
 use rand::{RngExt, rngs::StdRng};
 use std::{sync::Arc, time::SystemTime};
@@ -110,6 +111,9 @@ pub(crate) enum Refused {
     /// Its message is larger, or nested deeper, than allowed.
     #[error("{0}")]
     MessageTooBig(String),
+    /// It takes no messages as large as CHALLENGE.
+    #[error("CHALLENGE is too large: {0}")]
+    ChallengeTooBig(TooLong),
     /// The name of the realm is not a URI.
     #[error("{0:?} is not a valid uri for a realm")]
     InvalidRealm(Uri),
@@ -204,6 +208,7 @@ labels! {
         Self::Violation(_) => "protocol_violation",
         Self::InvalidUtf8 => "invalid_utf8",
         Self::MessageTooBig(_) => "message_too_big",
+        Self::ChallengeTooBig(_) => "challenge_too_big",
         Self::InvalidRealm(_) => "invalid_realm",
         Self::NoSuchRealm(_) => "no_such_realm",
         Self::NoMatchingAuthMethod { .. } => "no_matching_auth_method",
@@ -236,6 +241,7 @@ impl Refused {
             Self::Violation(_)
             | Self::InvalidUtf8
             | Self::MessageTooBig(_)
+            | Self::ChallengeTooBig(_)
             | Self::InvalidRealm(_)
             | Self::NoSuchRealm(_)
             | Self::NoMatchingAuthMethod { .. }
@@ -262,6 +268,7 @@ impl Refused {
             Cause::MessageTooBig(text) => Some(Self::MessageTooBig(text)),
             Cause::Panic => Some(Self::Panic),
             Cause::Goodbye
+            | Cause::WelcomeTooBig(_)
             | Cause::TransportClosed
             | Cause::TransportLost
             | Cause::Aborted
@@ -281,7 +288,7 @@ impl Refused {
     pub(crate) fn abort(&self) -> Abort {
         let reason = match self {
             Self::Violation(_) | Self::InvalidUtf8 => "wamp.error.protocol_violation",
-            Self::MessageTooBig(_) => "wamp.error.payload_size_exceeded",
+            Self::MessageTooBig(_) | Self::ChallengeTooBig(_) => "wamp.error.payload_size_exceeded",
             Self::InvalidRealm(_) => "wamp.error.invalid_uri",
             Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
             Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
@@ -323,7 +330,7 @@ impl Refused {
             | Self::Banned(_)
             | Self::NoRoom(_)
             | Self::AccessChanged => 1008,
-            Self::MessageTooBig(_) => 1009,
+            Self::MessageTooBig(_) | Self::ChallengeTooBig(_) => 1009,
             Self::AuthenticationFailed | Self::AuthenticatorFailed(_) | Self::Panic => 1011,
         }
     }
@@ -340,8 +347,8 @@ impl From<Refusal> for Refused {
 pub(crate) struct Lent<'a> {
     pub(crate) now: SystemTime,
     pub(crate) chance: &'a mut StdRng,
-    /// The names in the certificate with which the connection was opened, in the order in which they are looked up; none
-    /// if there is no certificate.
+    /// The names in the certificate with which the connection was opened, in the order in which they are looked up;
+    /// none if there is no certificate.
     pub(crate) certificate: &'a [CertificateName],
 }
 
@@ -753,14 +760,7 @@ mod tests {
     fn receive_at(handshake: Handshake, message: &str, access: &Access, now: SystemTime) -> Next {
         let frame = Bytes::copy_from_slice(message.as_bytes());
         let message = ClientMessage::decode(Serializer::Json, &frame, 64).unwrap();
-        let transport = Transport {
-            serializer: Serializer::Json,
-            address: Some(Ipv4Addr::LOCALHOST.into()),
-            peer: "tcp4:127.0.0.1:1".into(),
-            via: None,
-            framing: Framing::WebSocket,
-            channel: Channel::Tcp,
-        };
+        let transport = Transport::example(Serializer::Json);
         let mut chance = StdRng::seed_from_u64(1);
         let lent = &mut Lent { now, chance: &mut chance, certificate: &[] };
         handshake.receive(message, &transport, access, lent)

@@ -38,10 +38,10 @@ impl Framing {
     }
 
     /// Whether a message of so many octets can be sent.
-    pub(crate) fn takes(self, octets: usize) -> bool {
+    pub(crate) fn takes(self, octets: usize) -> Result<(), TooLong> {
         match self {
-            Self::WebSocket => true,
-            Self::RawSocket(most) => octets <= most.octets(),
+            Self::RawSocket(most) if octets > most.octets() => Err(TooLong { octets, most: most.octets() }),
+            Self::WebSocket | Self::RawSocket(_) => Ok(()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Framing {
 
     /// The frame that answers a ping; none if its payload is larger than the client takes.
     pub(crate) fn pong(self, payload: &[u8]) -> Option<Vec<u8>> {
-        self.takes(payload.len()).then(|| match self {
+        self.takes(payload.len()).ok().map(|()| match self {
             Self::WebSocket => websocket::pong(payload),
             Self::RawSocket(_) => rawsocket::pong(payload),
         })
@@ -73,6 +73,14 @@ impl Framing {
     pub(crate) fn has_close_frames(self) -> bool {
         self == Self::WebSocket
     }
+}
+
+/// Why a message cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has {octets} octets, and the client takes at most {most}")]
+pub(crate) struct TooLong {
+    octets: usize,
+    most: usize,
 }
 
 /// What a client sent.
@@ -145,6 +153,13 @@ impl Frames {
     }
 }
 
+/// All that whole frames in these octets hold, for those who test.
+#[cfg(test)]
+pub(super) fn receive_all(mut frames: Frames, octets: &[u8]) -> Result<Vec<Received>, FrameError> {
+    let mut read = BytesMut::from(octets);
+    std::iter::from_fn(|| frames.next(&mut read).transpose()).collect()
+}
+
 /// The longest header of a frame that a server sends.
 pub(super) const MOST_HEADER: usize = 10;
 
@@ -186,8 +201,8 @@ impl Encoded<'_> {
     }
 
     /// Its frame for a client that takes as much.
-    pub(crate) fn frame_within(&mut self, framing: Framing) -> Option<&[u8]> {
-        framing.takes(self.length()).then(|| self.frame(framing))
+    pub(crate) fn frame_within(&mut self, framing: Framing) -> Result<&[u8], TooLong> {
+        framing.takes(self.length()).map(|()| self.frame(framing))
     }
 }
 

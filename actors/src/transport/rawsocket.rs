@@ -193,7 +193,7 @@ pub(super) fn ping() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::framing::{Framer, Framing},
+        super::framing::{Framer, Frames, Framing, receive_all},
         *,
     };
     use crate::message::{Goodbye, RouterMessage};
@@ -203,12 +203,7 @@ mod tests {
     const MOST: Length = Length(15);
 
     fn receive(serializer: Serializer, limit: Length, bytes: &[u8]) -> Result<Vec<Received>, FrameError> {
-        let (mut socket, mut read) = (RawSocket::new(serializer, limit), BytesMut::from(bytes));
-        let mut all = Vec::new();
-        while let Some(received) = socket.next(&mut read)? {
-            all.push(received);
-        }
-        Ok(all)
+        receive_all(Frames::RawSocket(RawSocket::new(serializer, limit)), bytes)
     }
 
     fn message(text: &'static str) -> Received {
@@ -347,13 +342,15 @@ mod tests {
         let mut encoded = framer.encode(&message, Serializer::Json);
         let rawsocket = Framing::RawSocket;
         assert_eq!(encoded.length(), 12);
-        assert_eq!(encoded.frame_within(rawsocket(Length(3))), Some(&b"\0\0\0\x0c[6,{},\"a.b\"]"[..]));
-        assert_eq!(encoded.frame_within(Framing::WebSocket), Some(&b"\x81\x0c[6,{},\"a.b\"]"[..]));
+        assert_eq!(encoded.frame_within(rawsocket(Length(3))), Ok(&b"\0\0\0\x0c[6,{},\"a.b\"]"[..]));
+        assert_eq!(encoded.frame_within(Framing::WebSocket), Ok(&b"\x81\x0c[6,{},\"a.b\"]"[..]));
         assert_eq!(encoded.frame(rawsocket(Length(3))), b"\0\0\0\x0c[6,{},\"a.b\"]");
         let long = RouterMessage::from(Goodbye::new("a.b", Some(&"x".repeat(4096))));
         let mut encoded = framer.encode(&long, Serializer::Cbor);
-        assert_eq!(encoded.frame_within(rawsocket(Length(3))), None);
-        assert_eq!(encoded.frame_within(rawsocket(Length(4))).map(<[u8]>::len), Some(encoded.length() + 4));
+        let too_long = encoded.frame_within(rawsocket(Length(3))).unwrap_err();
+        let text = format!("it has {} octets, and the client takes at most 4096", encoded.length());
+        assert_eq!(too_long.to_string(), text);
+        assert_eq!(encoded.frame_within(rawsocket(Length(4))).map(<[u8]>::len), Ok(encoded.length() + 4));
     }
 
     #[test]

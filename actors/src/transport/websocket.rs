@@ -191,7 +191,10 @@ fn write_opcode(opcode: u8, frame: &mut [u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::framing::{Frames, receive_all},
+        *,
+    };
     use bytes::Bytes;
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
@@ -212,12 +215,7 @@ mod tests {
     }
 
     fn receive(serializer: Serializer, limit: usize, bytes: &[u8]) -> Result<Vec<Received>, FrameError> {
-        let (mut socket, mut read) = (WebSocket::new(serializer, limit), BytesMut::from(bytes));
-        let mut all = Vec::new();
-        while let Some(received) = socket.next(&mut read)? {
-            all.push(received);
-        }
-        Ok(all)
+        receive_all(Frames::WebSocket(WebSocket::new(serializer, limit)), bytes)
     }
 
     #[test]

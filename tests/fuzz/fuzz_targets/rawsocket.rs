@@ -1,3 +1,5 @@
+//! [`realmkeeper::fuzz::rawsocket`] under libFuzzer.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| realmkeeper::fuzz::rawsocket(data));

@@ -1,3 +1,5 @@
+//! [`realmkeeper::fuzz::realm`] under libFuzzer.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| realmkeeper::fuzz::realm(data));

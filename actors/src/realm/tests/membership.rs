@@ -115,6 +115,13 @@ fn each_cause_has_its_farewell_its_close_code_and_is_announced_or_not() {
             "message_too_big: too big",
         ),
         (
+            Cause::WelcomeTooBig("too big".into()),
+            Some(abort("wamp.error.payload_size_exceeded", "too big")),
+            Some(1009),
+            true,
+            "welcome_too_big: too big",
+        ),
+        (
             Cause::Killed(by.clone()),
             Some(r#"[6,{"message":"foobar"},"because"]"#.into()),
             Some(1000),

@@ -38,14 +38,12 @@ use crate::{
     },
     permission::Role,
     refusal::Refusal,
-    roster::{Channel, Member, Newcomer, Transport},
+    roster::{Member, Newcomer, Transport},
     step::{Effect, Step},
-    transport::framing::Framing,
 };
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -144,14 +142,7 @@ impl TestRealm {
             authmethod: "anonymous",
             authprovider: "static",
             authextra: None,
-            transport: Transport {
-                serializer,
-                address: Some(Ipv4Addr::LOCALHOST.into()),
-                peer: "tcp4:127.0.0.1:4711".into(),
-                via: None,
-                framing: Framing::WebSocket,
-                channel: Channel::Tcp,
-            },
+            transport: Transport::example(serializer),
             roles: self.roles,
         };
         let mut step = Step::new(self.now, self.uptime, &mut self.chance);

@@ -12,14 +12,12 @@ use crate::{
     },
     permission::Role,
     realm::{Realm, RealmOptions},
-    roster::{Channel, Newcomer, Transport},
+    roster::{Newcomer, Transport},
     step::{Effect, Step},
-    transport::framing::Framing,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
     time::{Duration, SystemTime},
 };
 
@@ -309,14 +307,7 @@ impl Model {
             authmethod: "anonymous",
             authprovider: "static",
             authextra: None,
-            transport: Transport {
-                serializer: Serializer::Json,
-                address: Some(Ipv4Addr::LOCALHOST.into()),
-                peer: "tcp4:127.0.0.1:4711".into(),
-                via: None,
-                framing: Framing::WebSocket,
-                channel: Channel::Tcp,
-            },
+            transport: Transport::example(Serializer::Json),
             roles: Roles { caller: Some(features), callee: Some(features), ..Roles::default() },
         };
         let mut joined = None;

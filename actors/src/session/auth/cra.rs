@@ -1,7 +1,7 @@
 //! WAMP-CRA: the client signs a challenge with a secret that both know (section "Challenge Response Authentication").
 //!
-//! The secret is kept as it is, or as a key that PBKDF2 derived of it with a salt. CHALLENGE then tells the salt, so that
-//! the client can derive the key as well: who has the key can sign, but does not know the secret.
+//! The secret is kept as it is, or as a key that PBKDF2 derived of it with a salt. CHALLENGE then tells the salt, so
+//! that the client can derive the key as well: who has the key can sign, but does not know the secret.
 
 use super::{Decoy, Method, hmac, secret};
 use crate::{

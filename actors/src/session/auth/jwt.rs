@@ -1,8 +1,8 @@
-//! Authentication by a JSON Web Token (RFC 7519) that somebody else has signed, shown as a ticket is: CHALLENGE is empty,
-//! AUTHENTICATE holds the token.
+//! Authentication by a JSON Web Token (RFC 7519) that somebody else has signed, shown as a ticket is: CHALLENGE is
+//! empty, AUTHENTICATE holds the token.
 //!
-//! A key is for the algorithms of its kind and no others, so that no token can choose how it is checked: a public key is
-//! never taken for a secret, and there is no algorithm `none`. A token has to expire; what it lets in ends then.
+//! A key is for the algorithms of its kind and no others, so that no token can choose how it is checked: a public key
+//! is never taken for a secret, and there is no algorithm `none`. A token has to expire; what it lets in ends then.
 
 use super::{Claims, Proof};
 use crate::{
@@ -105,8 +105,8 @@ impl Key {
         Self::new(None, None, DecodingKey::from_secret(secret))
     }
 
-    /// The keys in a text: one in PEM, or those of a JSON Web Key Set (RFC 7517), of which others than for signatures are
-    /// left out.
+    /// The keys in a text: one in PEM, or those of a JSON Web Key Set (RFC 7517), of which others than for signatures
+    /// are left out.
     pub fn read(text: &str) -> Result<Vec<Self>, InvalidKey> {
         if text.trim_start().starts_with('{') {
             return Self::read_set(text);
@@ -492,7 +492,8 @@ mod tests {
         }
     }
 
-    /// A set with an Ed25519 key called `ed`, a P-256 key called `ec`, and one that cannot sign; and what signs by them.
+    /// A set with an Ed25519 key called `ed`, a P-256 key called `ec`, and one that cannot sign; and what signs by
+    /// them.
     fn set() -> (String, Ed25519KeyPair, EcdsaKeyPair) {
         let ed = Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap();
         let random = SystemRandom::new();

@@ -1,7 +1,8 @@
 //! Authentication by ticket: the client shows its secret as it is (section "Ticket-based Authentication").
 //!
 //! Nothing tells from outside whether an authid is known: the messages are the same, and so is the work. Where
-//! somebody's ticket is hashed, each check computes one Argon2 hash, be it of a ticket that is not hashed or of nobody's.
+//! somebody's ticket is hashed, each check computes one Argon2 hash, be it of a ticket that is not hashed or of
+//! nobody's.
 
 use crate::message::Signature;
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
@@ -68,8 +69,8 @@ impl Ticket {
         Ok(Self(Secret::Hashed(Arc::new(Hash::parse(phc)?))))
     }
 
-    /// The Argon2 hash of a ticket with the usual parameters, a PHC string for [`Ticket::hashed`]. The salt should be of
-    /// chance.
+    /// The Argon2 hash of a ticket with the usual parameters, a PHC string for [`Ticket::hashed`]. The salt should be
+    /// of chance.
     pub fn hash_of(ticket: &str, salt: &[u8; 16]) -> String {
         let (argon2, mut output) = (Argon2::default(), [0; 32]);
         // The salt and the output have lengths that Argon2 takes, and a text is never too long for it.
