@@ -3,7 +3,7 @@
 use crate::support::{
     Peer, Router,
     certificate::{self, authority_file, certificate, client_certificate},
-    clients,
+    clients, log,
     peer::Received,
     principal::{HASH, hashed},
 };
@@ -449,6 +449,19 @@ fn a_token_lets_in_whom_it_names() {
         ] {
             denied(challenged(&router, serializer, "jwt", &json!({})).0, &wrong, &json!({}));
         }
+    }
+}
+
+#[test]
+fn a_name_is_one_line_of_the_log_whatever_it_holds() {
+    let router = by_token();
+    let name = "log-forger\n WARN realmkeeper: forged";
+    let token = token(JWT_SECRET, &json!({"sub": name, "exp": from_now(3600)}));
+    let (peer, _) = challenged(&router, Serializer::Json, "jwt", &json!({}));
+    assert_eq!(welcomed(peer, &token, &json!({})).1["authid"], name);
+    for event in ["session joined", "session left"] {
+        let line = log::wait_for(&[event, "log-forger"]);
+        assert!(line.contains(r#"authid="log-forger\n WARN realmkeeper: forged""#), "{line}");
     }
 }
 

@@ -306,9 +306,9 @@ impl RealmActor {
         info!(
             realm = %self.name,
             session = %member.id,
-            authid = %member.authid,
+            authid = &*member.authid,
             cause = cause.label(),
-            detail = %cause,
+            detail = cause.to_string(),
             seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
             "session left"
         );
@@ -409,7 +409,7 @@ impl Handler<Join> for RealmActor {
             info!(
                 realm = %self.name,
                 session = %id,
-                authid = %member.authid,
+                authid = &*member.authid,
                 authrole = %member.authrole(),
                 peer = %member.transport.peer,
                 serializer = %serializer,

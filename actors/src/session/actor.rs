@@ -511,7 +511,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Sends away a client that has not joined.
     fn refuse(&mut self, refused: &Refused) {
-        debug!(peer = %self.transport.peer, reason = %refused, "client refused");
+        debug!(peer = %self.transport.peer, reason = refused.to_string(), "client refused");
         let metrics = &self.environment.metrics;
         metrics.handshake(refused.label());
         if let Some(limit) = refused.limit() {
