@@ -143,6 +143,7 @@ impl Member {
     }
 
     /// The permission by which it may do something with a URI or pattern.
+    #[inline]
     pub(crate) fn authorize(
         &self,
         action: Action,
@@ -201,7 +202,8 @@ impl Member {
 /// The members of a realm. Only joining and leaving change who they are.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    members: Map<SessionId, Member>,
+    /// Boxed, so that their ids stand close together.
+    members: Map<SessionId, Box<Member>>,
     by_authid: Map<Arc<str>, Set<SessionId>>,
     by_authrole: Map<Arc<str>, Set<SessionId>>,
     /// How many are told so much of sessions, by [`SessionDetails`].
@@ -216,11 +218,11 @@ impl Roster {
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<&Member> {
-        self.members.get(&session)
+        self.members.get(&session).map(|member| &**member)
     }
 
     pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Member> {
-        self.members.get_mut(&session)
+        self.members.get_mut(&session).map(|member| &mut **member)
     }
 
     pub(crate) fn insert(&mut self, member: Member) {
@@ -228,7 +230,7 @@ impl Roster {
         self.by_authrole.entry(member.authrole().clone()).or_default().insert(member.id);
         self.by_level[member.role.session_details as usize] += 1;
         self.asked_about += usize::from(member.role.asks().is_some());
-        self.members.insert(member.id, member);
+        self.members.insert(member.id, Box::new(member));
     }
 
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Member> {
@@ -237,7 +239,7 @@ impl Roster {
         forget(&mut self.by_authrole, member.authrole(), session);
         self.by_level[member.role.session_details as usize] -= 1;
         self.asked_about -= usize::from(member.role.asks().is_some());
-        Some(member)
+        Some(*member)
     }
 
     /// Gives a member its role as it is now, which has the same name; gives whether it says something else of what its
@@ -276,7 +278,7 @@ impl Roster {
     }
 
     pub(crate) fn into_members(self) -> impl Iterator<Item = Member> {
-        self.members.into_values()
+        self.members.into_values().map(|member| *member)
     }
 
     pub(crate) fn with_authid(&self, authid: &str) -> impl Iterator<Item = SessionId> {

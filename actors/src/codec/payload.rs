@@ -128,6 +128,16 @@ impl Payload {
         Self::build(serializer, &arguments)
     }
 
+    /// Leaves no arguments behind.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::EMPTY)
+    }
+
+    /// The same payload for a receiver that speaks `serializer`, as by [`Self::transcode`], where nobody else needs it.
+    pub(crate) fn into_form_for(self, serializer: Serializer) -> Result<Self, Untranscodable> {
+        if self.suits(serializer) { Ok(self) } else { self.transcode(serializer) }
+    }
+
     /// Its values, or what stands in the way of having them.
     pub fn open(&self) -> Result<Arguments, String> {
         let args = match &self.args {

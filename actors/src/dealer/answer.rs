@@ -44,7 +44,7 @@ impl Dealer {
             return Ok(());
         }
         let (request, since) = (call.request, call.since);
-        match payload_for(caller, &message.payload, passthru) {
+        match payload_for(caller, message.payload, passthru) {
             Ok(payload) => {
                 let details = match is_part || passthru.is_some() {
                     true => ResultDetails { progress: is_part.then_some(true), ..options.packing() }.into(),
@@ -109,7 +109,7 @@ impl Dealer {
             return Ok(());
         }
         let (request, since) = (call.request, call.since);
-        match payload_for(caller, &message.payload, passthru) {
+        match payload_for(caller, message.payload, passthru) {
             Ok(payload) => {
                 let Error { details, error, .. } = message;
                 let request_type = RequestType::Call;
@@ -303,10 +303,10 @@ fn refuse_call(refusal: &Refusal, caller: &Member, request: RequestId, step: &mu
 }
 
 /// What a callee sends in the form that its caller can take.
-fn payload_for(caller: &Member, payload: &Payload, passthru: Option<&'static str>) -> Result<Payload, Fault> {
+fn payload_for(caller: &Member, payload: Payload, passthru: Option<&'static str>) -> Result<Payload, Fault> {
     let feature = Feature::PayloadPassthruMode;
     if passthru.is_some() && !caller.as_caller().contains(feature) {
         return Err(Refusal::FeatureNotSupported { who: "the caller", feature }.into());
     }
-    Ok(payload.transcode(caller.serializer())?)
+    Ok(payload.into_form_for(caller.serializer())?)
 }

@@ -165,7 +165,12 @@ impl Dealer {
         let limit = limit.filter(|limit| *limit > 0).map(Duration::from_millis);
         let timeout = limit.map(|limit| Timeout { limit, due: since + limit });
         let receives_progress = details.receive_progress == Some(true);
-        let payload = order.message.payload.transcode(member.serializer())?;
+        let is_kept = !is_single && options.progress != Some(true);
+        let payload = match is_kept {
+            true => order.message.payload.transcode(member.serializer())?,
+            false => order.message.payload.take().into_form_for(member.serializer())?,
+        };
+        let options = &order.message.options;
         let kept = if options.progress == Some(true) {
             let (procedure, opening) = (order.message.procedure, InvocationDetails::clone(&details));
             details = InvocationDetails { progress: Some(true), ..opening.clone() }.into();

@@ -95,7 +95,9 @@ fn others(lent: &Lent<'_>, sessions: impl Iterator<Item = SessionId>) -> Vec<Ses
 }
 
 pub(super) fn ids(sessions: impl IntoIterator<Item = SessionId>) -> Vec<Value> {
-    sessions.into_iter().map(|session| Value::from(session.get())).collect()
+    // First side by side, as values are made of numbers in one go far quicker than of members.
+    let sessions: Vec<SessionId> = sessions.into_iter().collect();
+    sessions.into_iter().map(|session| Value::Integer(session.get())).collect()
 }
 
 /// The keywords that all kinds of kill share; the reason is checked last.

@@ -51,13 +51,11 @@ impl Realm {
         self.held.contains_key(&session)
     }
 
-    /// Has a message wait if others of the same session do; gives it back if not.
-    pub(super) fn hold(&mut self, from: SessionId, message: ClientMessage) -> Option<ClientMessage> {
-        match self.held.get_mut(&from) {
-            Some(held) => held.later.push_back(message),
-            None => return Some(message),
+    /// Has a message wait behind others of the same session that do.
+    pub(super) fn hold(&mut self, from: SessionId, message: ClientMessage) {
+        if let Some(held) = self.held.get_mut(&from) {
+            held.later.push_back(message);
         }
-        None
     }
 
     /// Does what a message asks for, of which the request id has been checked, or has it wait for the authorizer of
@@ -69,9 +67,6 @@ impl Realm {
         sequel: Sequel,
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
-        if !self.roster.is_asked_about() {
-            return self.act(from, message, sequel, step);
-        }
         let Some(member) = self.roster.get(from) else { return Ok(None) };
         let Some(authorizer) = member.role.asks() else { return self.act(from, message, sequel, step) };
         let Some((wish, options)) =

@@ -408,16 +408,24 @@ impl Realm {
         #[cfg(feature = "fault-injection")]
         crate::fault::inject(&message, crate::fault::REALM);
         self.take_one(from, message, step);
-        self.settle(step);
+        if !self.settled.is_empty() {
+            self.settle(step);
+        }
     }
 
     /// Takes a message, or has it wait behind others of its session.
+    #[inline]
     fn take_one(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
-        if let Some(message) = self.hold(from, message) {
-            let sequel = self.check_request(from, &message);
-            let acted = sequel.and_then(|sequel| self.consider(from, message, sequel, step));
-            self.conclude(from, acted, step);
+        if self.is_holding(from) {
+            return self.hold(from, message);
         }
+        // Messages are large, and each hand that they pass through costs a copy.
+        let acted = match self.check_request(from, &message) {
+            Ok(sequel) if self.roster.is_asked_about() => self.consider(from, message, sequel, step),
+            Ok(sequel) => self.act(from, message, sequel, step),
+            Err(violation) => Err(violation),
+        };
+        self.conclude(from, acted, step);
     }
 
     /// Parts with a session if it ends by its message.
