@@ -115,6 +115,7 @@ fn two_thousand_sessions_at_a_time_are_announced_exactly_and_leave_no_memory_beh
         assert_eq!(registrations[3], json!([{"exact": [], "prefix": [], "wildcard": []}]));
         memory.push(program.memory());
     }
-    let (early, late) = (memory[1], memory[ROUNDS - 1]);
+    // What is free goes back to the system a little later, so that now and then a round is seen to take less.
+    let (early, late) = (memory[0].max(memory[1]), memory[ROUNDS - 1]);
     assert!(late * 10 <= early * 11, "the memory of the router grew from round to round: {memory:?} KiB");
 }
