@@ -17,6 +17,7 @@ use crate::{
     step::{Effect, Receivers, Step},
 };
 use smallvec::{SmallVec, smallvec};
+use std::cell::OnceCell;
 
 /// Those who hold one subscription, speak one serializer and receive a publication.
 type Receiving = (SubscriptionId, Match, Serializer, Receivers);
@@ -116,7 +117,7 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         step.published();
-        self.send_meta(&topic.into(), args, |_| true, &mut None, roster, step);
+        self.send_meta(topic, args, |_| true, &mut None, roster, step);
     }
 
     /// Publishes an event of the router itself about a session, of which each subscriber is told as much as its role
@@ -129,7 +130,7 @@ impl Broker {
         step: &mut Step<'_>,
     ) {
         step.published();
-        let (topic, mut id) = (&Uri::from(topic), None);
+        let mut id = None;
         let mut levels = roster.levels();
         match (levels.next(), levels.next()) {
             (None, _) => {}
@@ -148,16 +149,19 @@ impl Broker {
     /// Sends an event of the router to those for whom `is_meant` is true. Its id is drawn for the first of them.
     fn send_meta(
         &self,
-        topic: &Uri,
+        topic: &'static str,
         args: impl FnOnce() -> Arguments,
         is_meant: impl Fn(SessionId) -> bool,
         id: &mut Option<PublicationId>,
         roster: &Roster,
         step: &mut Step<'_>,
     ) {
+        // Most events of the router reach nobody.
+        let uri = OnceCell::new();
+        let uri = || uri.get_or_init(|| Uri::from(topic));
         let may_receive = |session| {
             let member = roster.get(session);
-            member.is_some_and(|member| member.authorize(Action::Subscribe, topic, Match::Exact).is_ok())
+            member.is_some_and(|member| member.authorize(Action::Subscribe, uri(), Match::Exact).is_ok())
         };
         let receiving = self.receiving(topic, |session, matching| {
             is_meant(session) && (matching == Match::Exact || may_receive(session))
@@ -167,7 +171,7 @@ impl Broker {
         }
         let args = args();
         let (content, details) = (Content::Open(&args), Sparse::default());
-        let publication = Publication { topic, content, details };
+        let publication = Publication { topic: uri(), content, details };
         let forms = publication.forms(receiving.iter().map(|(_, _, serializer, _)| *serializer));
         debug_assert!(forms.is_ok(), "values have no malformed form");
         let (forms, id) = (forms.unwrap_or_default(), *id.get_or_insert_with(|| step.publication_id()));
