@@ -573,7 +573,9 @@ fn help_fits_a_terminal() {
 /// exit code and what the terminal is sent, with its line ends as they are elsewhere.
 fn on_a_terminal(router: &Router, line: &str, questions: &[(&str, &str)]) -> (Option<i32>, String) {
     let program = env!("CARGO_BIN_EXE_realmkeeper");
-    let line = format!("stty cols 80 rows 24; {}", line.replace("realmkeeper ", &format!("{program} ")));
+    // In place of the shell: of a shell that waits, some die of the Ctrl-C that is meant for the program.
+    let line = line.replace("realmkeeper ", &format!("exec {program} "));
+    let line = format!("stty cols 80 rows 24; {line}");
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("REALMKEEPER_URL", router.url());
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be run");
@@ -619,7 +621,7 @@ fn a_terminal_is_asked_and_shown_what_fits() {
     let (code, screen) = on_a_terminal(&router, kill, &[(question, "\u{3}")]);
     assert_eq!((code, shown(&screen)), (Some(2), format!("{table}{question}^C")));
 
-    let line = "NO_COLOR=1 realmkeeper sessions list --authrole backend";
+    let line = "export NO_COLOR=1; realmkeeper sessions list --authrole backend";
     let (code, screen) = on_a_terminal(&router, line, &[]);
     assert_eq!((code, shown(&screen)), (Some(0), format!("{table}2 sessions in realm1\n")));
     let (code, screen) = on_a_terminal(&router, "realmkeeper sessions list --authrole nobody", &[]);
