@@ -5,7 +5,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use realmkeeper_actors::{
     codec::{Arguments, Payload, Serializer},
-    message::{Call, ClientMessage, Publish, PublishOptions, Sparse, id::RequestId, value::Value},
+    message::{Call, ClientMessage, Publish, PublishOptions, Sparse, id::RequestId},
 };
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ const DEPTH: usize = 64;
 const SIZES: [usize; 3] = [64, 1024, 64 * 1024];
 
 fn messages(serializer: Serializer, size: usize) -> [ClientMessage; 2] {
-    let arguments = Arguments { args: vec![Value::String("x".repeat(size))], ..Arguments::default() };
+    let arguments = Arguments { args: vec!["x".repeat(size).into()], ..Arguments::default() };
     let payload = Payload::build(serializer, &arguments).expect("text has a form in every serializer");
     let call = Call {
         request: RequestId::FIRST,

@@ -210,7 +210,7 @@ impl Refusal {
         request: RequestId,
         serializer: Serializer,
     ) -> Error {
-        let text = Arguments { args: vec![self.to_string().as_str().into()], ..Arguments::default() };
+        let text = Arguments { args: vec![self.to_string().into()], ..Arguments::default() };
         Error {
             request_type,
             request,

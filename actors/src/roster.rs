@@ -100,10 +100,10 @@ impl Transport {
             Some(("channel_type", Value::from(self.channel.name()))),
             Some(("channel_framing", self.framing.name().into())),
             Some(("channel_serializer", self.serializer.name().into())),
-            peer.map(|peer| ("peer", peer.into())),
+            peer.map(|peer| ("peer", Value::copied(peer))),
             Some(("is_secure", (self.channel == Channel::Tls).into())),
             subprotocol.map(|name| ("websocket_protocol", name.into())),
-            via.map(|via| ("via", via.into())),
+            via.map(|via| ("via", Value::copied(via))),
         ];
         told.into_iter().flatten().collect()
     }
@@ -189,11 +189,11 @@ impl Member {
         };
         Dict::from([
             session,
-            ("authid", Value::from(&*self.authid)),
-            ("authrole", (&**self.authrole()).into()),
+            ("authid", Value::copied(&self.authid)),
+            ("authrole", Value::copied(self.authrole())),
             ("authmethod", self.authmethod.into()),
             ("authprovider", self.authprovider.into()),
-            ("realm", realm.into()),
+            ("realm", Value::copied(realm)),
             ("transport", self.transport.details(has_addresses).into()),
         ])
     }

@@ -15,7 +15,10 @@ use crate::{
 };
 use rand::{RngExt, rngs::StdRng};
 use smallvec::SmallVec;
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The time and the chance that a step of the core may use, and the effects it asks for, in order.
 pub struct Step<'a> {
@@ -75,7 +78,7 @@ pub enum Effect {
     /// Let go of a session: it is no member any more, and gets nothing after what is queued.
     Left {
         /// The former member.
-        member: Box<Member>,
+        member: Arc<Member>,
         /// Why it left.
         cause: Cause,
         /// The last message that it gets.
@@ -250,9 +253,9 @@ impl<'a> Step<'a> {
     }
 
     /// Lets go of a former member, with the farewell that its cause asks for.
-    pub(crate) fn let_go(&mut self, member: Member, cause: Cause) {
+    pub(crate) fn let_go(&mut self, member: Arc<Member>, cause: Cause) {
         let farewell = cause.farewell();
-        self.effects.push(Effect::Left { member: Box::new(member), cause, farewell });
+        self.effects.push(Effect::Left { member, cause, farewell });
     }
 
     pub(crate) fn ask(&mut self, effect: Effect) {

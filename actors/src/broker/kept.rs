@@ -32,6 +32,6 @@ impl Kept {
 
     /// When it was published, as text.
     pub(crate) fn timestamp(&self) -> Value {
-        timestamp::written(self.at).as_str().into()
+        timestamp::written(self.at).into()
     }
 }

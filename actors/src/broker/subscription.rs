@@ -31,8 +31,8 @@ impl Subscription {
     pub(crate) fn details(&self) -> Dict {
         Dict::from([
             ("id", self.id.get().into()),
-            ("created", timestamp::written(self.created).as_str().into()),
-            ("uri", (&*self.topic).into()),
+            ("created", timestamp::written(self.created).into()),
+            ("uri", Value::copied(&self.topic)),
             ("match", Value::from(self.matching.word())),
         ])
     }

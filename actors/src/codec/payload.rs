@@ -42,6 +42,9 @@ pub enum Untranscodable {
     },
 }
 
+/// As many octets as most payloads have that are built here.
+const USUAL_OCTETS: usize = 512;
+
 impl Payload {
     /// A payload without arguments.
     pub const EMPTY: Self = Self { serializer: Serializer::Json, args: None, kwargs: None };
@@ -67,7 +70,7 @@ impl Payload {
     /// Builds a payload from values.
     pub fn build(serializer: Serializer, arguments: &Arguments) -> Result<Self, Untranscodable> {
         let unrepresentable = |problem| Untranscodable::Unrepresentable { to: serializer, problem };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_OCTETS);
         if !arguments.args.is_empty() {
             writer::encode(serializer, &arguments.args, &mut bytes).map_err(unrepresentable)?;
         }

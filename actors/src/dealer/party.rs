@@ -5,7 +5,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
-    collections::Map,
+    collections::Lookup,
     message::{
         Call,
         id::{RequestId, SessionId},
@@ -22,7 +22,7 @@ const MOST_CUT_SHORT: usize = 1000;
 /// All calls of a realm that are not answered yet.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    parties: Map<SessionId, Party>,
+    parties: Lookup<SessionId, Party>,
     timeouts: Timeouts,
 }
 
@@ -30,9 +30,9 @@ pub(super) struct Calls {
 #[derive(Debug, Default)]
 struct Party {
     /// Its calls that are not answered yet: who carries them out, under which request.
-    calls: Map<RequestId, (SessionId, RequestId)>,
+    calls: Lookup<RequestId, (SessionId, RequestId)>,
     /// What it has not answered yet.
-    invocations: Map<RequestId, Pending>,
+    invocations: Lookup<RequestId, Pending>,
     /// The newest request that was sent to it.
     last_invocation: Option<RequestId>,
     /// Calls that ended before all their arguments had come: what follows has no effect. Of too many the
@@ -70,12 +70,12 @@ impl Calls {
 
     /// Forgets a call, which has ended.
     pub(super) fn conclude(&mut self, callee: SessionId, invocation: RequestId) -> Option<Pending> {
-        let call = self.parties.get_mut(&callee)?.invocations.swap_remove(&invocation)?;
+        let call = self.parties.get_mut(&callee)?.invocations.remove(&invocation)?;
         if let Some(timeout) = call.timeout {
             self.timeouts.remove(timeout.due, callee, invocation);
         }
         if let Some(party) = self.parties.get_mut(&call.caller) {
-            party.calls.swap_remove(&call.request);
+            party.calls.remove(&call.request);
             if call.awaits_arguments() {
                 party.cut_short(call.request);
             }
@@ -163,7 +163,7 @@ impl Calls {
 
     /// Forgets a session that has no calls any more.
     pub(super) fn forget(&mut self, session: SessionId) {
-        self.parties.swap_remove(&session);
+        self.parties.remove(&session);
     }
 
     /// Whether no index names a session for which `is_member` is false, and all indices agree.

@@ -3,10 +3,10 @@
 use super::{
     id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId},
     uri::{Match, Uri},
-    value::{Dict, Value},
+    value::{Dict, Text, Value},
 };
 use crate::codec::{Kind, Malformed, Raw, Writer};
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 /// A value of a known type, as an element of a message or behind a key of its options.
 pub(crate) trait Field: Sized {
@@ -128,23 +128,29 @@ impl Field for u64 {
     }
 }
 
-impl Field for Box<str> {
-    const EXPECTED: &'static str = "a string";
+macro_rules! text_fields {
+    ($($name:ty)*) => {$(
+        impl Field for $name {
+            const EXPECTED: &'static str = "a string";
 
-    fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.string().map(Into::into)
-    }
+            fn read(raw: Raw<'_>) -> Option<Self> {
+                raw.string().map(|text| Self::from(&*text))
+            }
 
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.string(self);
-    }
+            fn write(&self, writer: &mut Writer<'_>) {
+                writer.string(self);
+            }
+        }
+    )*};
 }
 
-impl Field for Uri {
-    const EXPECTED: &'static str = "a string";
+text_fields! { Arc<str> Box<str> Uri }
+
+impl Field for Text {
+    const EXPECTED: &'static str = <Box<str>>::EXPECTED;
 
     fn read(raw: Raw<'_>) -> Option<Self> {
-        raw.string().map(|uri| Self::from(&*uri))
+        raw.string().map(|text| text.into_owned().into())
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

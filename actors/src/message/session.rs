@@ -5,10 +5,10 @@ use super::{
     field::{Field, Sparse, message, options},
     id::SessionId,
     uri::Uri,
-    value::Dict,
+    value::{Dict, Text},
 };
 use crate::codec::{Raw, Writer};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 message! {
     /// `[1, Realm:uri, Details:dict]`: a client asks to join.
@@ -77,17 +77,17 @@ options! {
         /// The roles of the router.
         roles: Roles,
         /// The implementation.
-        agent: Box<str>,
+        agent: Text,
         /// The realm joined.
         realm: Uri,
         /// Who the client is.
-        authid: Box<str>,
+        authid: Arc<str>,
         /// The role the client has.
-        authrole: Box<str>,
+        authrole: Arc<str>,
         /// How it was authenticated.
-        authmethod: Box<str>,
+        authmethod: Text,
         /// By whom it was authenticated.
-        authprovider: Box<str>,
+        authprovider: Text,
         /// From the method of authentication.
         authextra: Dict,
     }

@@ -42,18 +42,19 @@ impl Uri {
     /// the last may be empty in a prefix, any in a wildcard.
     pub fn is_valid(&self, matching: Match, rule: UriRule) -> bool {
         let mut is_empty = true;
-        for c in self.0.chars() {
-            let is_allowed = match (c, rule) {
-                ('.', _) => !is_empty || matching == Match::Wildcard,
-                (_, UriRule::Loose) => c != '#' && !c.is_whitespace(),
-                (_, UriRule::Strict) => matches!(c, 'a'..='z' | '0'..='9' | '_'),
+        for octet in self.0.bytes() {
+            let is_allowed = match (octet, rule) {
+                (b'.', _) => !is_empty || matching == Match::Wildcard,
+                (_, UriRule::Loose) => !matches!(octet, b'#' | b' ' | b'\t'..=b'\r'),
+                (_, UriRule::Strict) => matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'_'),
             };
             if !is_allowed {
                 return false;
             }
-            is_empty = c == '.';
+            is_empty = octet == b'.';
         }
-        !is_empty || matching != Match::Exact
+        let has_other_space = !self.0.is_ascii() && self.0.contains(char::is_whitespace);
+        !has_other_space && (!is_empty || matching != Match::Exact)
     }
 
     /// Whether the first component is `wamp`: such a URI is the router's, and no client publishes or

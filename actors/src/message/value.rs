@@ -7,7 +7,10 @@ use serde::{
     de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
     ser::{self, SerializeMap},
 };
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+/// Text, of which the router's own words are not copied.
+pub(crate) type Text = Cow<'static, str>;
 
 /// A value of any type. Binary travels in JSON as a string: U+0000 and then base64 (section
 /// "Binary support in JSON").
@@ -24,7 +27,7 @@ pub enum Value {
     /// A number with a fraction.
     Float(f64),
     /// Text.
-    String(String),
+    String(Text),
     /// Octets.
     Binary(Vec<u8>),
     /// Values in order.
@@ -35,7 +38,7 @@ pub enum Value {
 
 /// Values by name, in the order in which they were given.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Dict(Vec<(String, Value)>);
+pub struct Dict(Vec<(Text, Value)>);
 
 impl Dict {
     /// The value of `key`, if there is one that is not null.
@@ -50,17 +53,17 @@ impl Dict {
 
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
+        self.0.iter().map(|(key, value)| (&**key, value))
     }
 }
 
-impl<K: Into<String>, const N: usize> From<[(K, Value); N]> for Dict {
+impl<K: Into<Text>, const N: usize> From<[(K, Value); N]> for Dict {
     fn from(entries: [(K, Value); N]) -> Self {
         entries.into_iter().collect()
     }
 }
 
-impl<K: Into<String>> FromIterator<(K, Value)> for Dict {
+impl<K: Into<Text>> FromIterator<(K, Value)> for Dict {
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
         Self(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
@@ -78,9 +81,15 @@ impl From<u64> for Value {
     }
 }
 
-impl From<&str> for Value {
-    fn from(value: &str) -> Self {
-        Self::String(value.into())
+impl From<&'static str> for Value {
+    fn from(word: &'static str) -> Self {
+        Self::String(word.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text.into())
     }
 }
 
@@ -97,6 +106,11 @@ impl From<Dict> for Value {
 }
 
 impl Value {
+    /// Text that stands elsewhere.
+    pub fn copied(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+
     /// The boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(value) = self { Some(*value) } else { None }
@@ -210,7 +224,7 @@ impl<'de> Visitor<'de> for Reading {
             Some(encoded) if self.json => {
                 BASE64_STANDARD.decode(encoded).map(Value::Binary).map_err(|_| E::custom(INVALID_BINARY))
             }
-            _ => Ok(Value::String(text.into())),
+            _ => Ok(Value::copied(text)),
         }
     }
 
@@ -236,7 +250,7 @@ impl<'de> Visitor<'de> for Reading {
         let no_string =
             |error| if self.json { error } else { de::Error::custom("a key that is not a string") };
         while let Some(Key(key)) = entries.next_key().map_err(no_string)? {
-            dict.push((key, entries.next_value_seed(self)?));
+            dict.push((Text::from(key), entries.next_value_seed(self)?));
         }
         Ok(Value::Dict(Dict(dict)))
     }
@@ -247,8 +261,8 @@ struct Key(String);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
+        struct Keys;
+        impl Visitor<'_> for Keys {
             type Value = Key;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,7 +273,7 @@ impl<'de> Deserialize<'de> for Key {
                 Ok(Key(key.into()))
             }
         }
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(Keys)
     }
 }
 

@@ -101,8 +101,8 @@ fn details(id: RegistrationId, registration: &Registration) -> Dict {
     let Registration { procedure, matching, invoke, created, .. } = registration;
     Dict::from([
         ("id", id.get().into()),
-        ("created", Value::from(&*humantime::format_rfc3339_millis(*created).to_string())),
-        ("uri", (&**procedure).into()),
+        ("created", Value::from(humantime::format_rfc3339_millis(*created).to_string())),
+        ("uri", Value::copied(procedure)),
         ("match", matching.word().into()),
         ("invoke", invoke.word().into()),
     ])

@@ -248,7 +248,7 @@ impl Realm {
 /// What an authorizer is asked.
 fn question(member: &Member, realm: &str, wish: &Wish, options: Value) -> Arguments {
     let details = member.details(realm, SessionDetails::Full);
-    let args = vec![details.into(), Value::from(&*wish.uri), wish.action.name().into(), options];
+    let args = vec![details.into(), Value::copied(&wish.uri), wish.action.name().into(), options];
     Arguments { args, ..Arguments::default() }
 }
 

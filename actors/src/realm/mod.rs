@@ -349,8 +349,8 @@ impl Realm {
             roles: Some(Roles { broker, dealer, ..Roles::default() }),
             agent: Some(AGENT.into()),
             realm: Some(self.name.clone()),
-            authid: Some((&*member.authid).into()),
-            authrole: Some((&**member.authrole()).into()),
+            authid: Some(member.authid.clone()),
+            authrole: Some(member.authrole().clone()),
             authmethod: Some(member.authmethod.into()),
             authprovider: Some(member.authprovider.into()),
             authextra,
@@ -369,7 +369,7 @@ impl Realm {
         if cause.is_of_the_realm() {
             self.dealer.cut_off(session, &self.roster, step);
         }
-        let Some(member) = self.roster.remove(session) else { return };
+        let Some(member) = self.roster.remove(session).map(Arc::new) else { return };
         let is_announced = cause.is_announced();
         step.let_go(member.clone(), cause);
         self.abandon(session, step);
@@ -399,7 +399,7 @@ impl Realm {
         self.broker = self.options.broker(step);
         (self.dealer, self.testaments, self.held, self.settled) = Default::default();
         for member in roster.into_members() {
-            step.let_go(member, cause.clone());
+            step.let_go(member.into(), cause.clone());
         }
     }
 

@@ -90,7 +90,7 @@ impl Asking {
     /// Asks the component, with the ticket that was shown if it was one.
     pub(super) fn ask(self, ticket: Option<&Signature>) -> Next {
         let Candidate { realm, method, promised, transport, .. } = &*self.candidate;
-        let authid = || self.authid.as_deref().map_or(Value::Null, Value::from);
+        let authid = || self.authid.as_deref().map_or(Value::Null, Value::copied);
         let told = [
             ("authmethod", Value::from(method.name())),
             ("authid", authid()),
@@ -99,8 +99,8 @@ impl Asking {
             ("transport", transport.details(true).into()),
         ];
         let details: Dict =
-            told.into_iter().chain(ticket.map(|ticket| ("ticket", ticket.text().into()))).collect();
-        let args = vec![Value::from(&**realm), authid(), details.into()];
+            told.into_iter().chain(ticket.map(|ticket| ("ticket", Value::copied(ticket.text())))).collect();
+        let args = vec![Value::copied(realm), authid(), details.into()];
         let arguments = Arguments { args, ..Arguments::default() };
         let payload = Payload::build(transport.serializer, &arguments);
         if payload.is_ok_and(|payload| payload.len() > MOST_TOLD) {
@@ -145,7 +145,7 @@ impl Asking {
         let admission = access.admission(realm).ok_or("the realm is gone")?;
         let arguments = payload.open()?;
         let proof = match &arguments.args[..] {
-            [Value::String(role)] => Dict::from([("role", role.as_str().into())]),
+            [Value::String(role)] => Dict::from([("role", Value::String(role.clone()))]),
             [Value::Dict(dict)] => dict.clone(),
             _ => return Err("it answered neither a role nor a dict".to_owned()),
         };

@@ -155,12 +155,12 @@ impl Exchange {
         let salted = self.key.salting.iter().flat_map(|salting| {
             let Salting { salt, iterations, key_length } = salting;
             [
-                ("salt", Value::from(&**salt)),
+                ("salt", Value::copied(salt)),
                 ("keylen", u64::from(*key_length).into()),
                 ("iterations", u64::from(*iterations).into()),
             ]
         });
-        [("challenge", Value::from(&*self.challenge))].into_iter().chain(salted).collect()
+        [("challenge", Value::copied(&self.challenge))].into_iter().chain(salted).collect()
     }
 
     pub(crate) fn answer(self, signature: Signature) -> Check {

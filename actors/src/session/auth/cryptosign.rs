@@ -110,7 +110,7 @@ impl Exchange {
 
     /// CHALLENGE.Extra.
     pub(crate) fn extra(&self) -> Dict {
-        Dict::from([("challenge", (&*hex(&self.challenge)).into())])
+        Dict::from([("challenge", hex(&self.challenge).into())])
     }
 
     pub(crate) fn answer(self, signature: Signature) -> Check {

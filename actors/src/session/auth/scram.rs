@@ -225,8 +225,8 @@ impl Exchange {
     pub(crate) fn extra(&self) -> Dict {
         let kdf = self.keys.kdf;
         Dict::from([
-            ("nonce", Value::from(&*self.nonce)),
-            ("salt", self.keys.salt().into()),
+            ("nonce", Value::copied(&self.nonce)),
+            ("salt", Value::copied(self.keys.salt())),
             ("kdf", kdf.name().into()),
             ("iterations", u64::from(kdf.iterations()).into()),
             ("memory", kdf.memory().map_or(Value::Null, |memory| u64::from(memory).into())),
@@ -260,7 +260,7 @@ impl Check {
         let client_key = xor(shown.unwrap_or_default(), hmac(&keys.stored, &[message.as_bytes()]));
         let is_right = bool::from(Sha256::digest(client_key).as_slice().ct_eq(&keys.stored));
         let verifier = BASE64_STANDARD.encode(hmac(&keys.server, &[message.as_bytes()]));
-        let authextra = Some(Dict::from([("verifier", verifier.as_str().into())]));
+        let authextra = Some(Dict::from([("verifier", verifier.into())]));
         (is_right & self.fits & shown.is_some()).then_some(Proof { authextra, claims: None })
     }
 }
@@ -300,7 +300,8 @@ mod tests {
     }
 
     fn extra(nonce: &str) -> Dict {
-        Dict::from([("nonce", nonce.into()), ("channel_binding", Value::Null), ("cbind_data", Value::Null)])
+        let nonce = Value::copied(nonce);
+        Dict::from([("nonce", nonce), ("channel_binding", Value::Null), ("cbind_data", Value::Null)])
     }
 
     fn run(exchange: Exchange, signature: &str, extra: Dict) -> Option<Proof> {
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn a_challenge_tells_how_the_password_is_derived() {
         let nonce = "clientAQEBAQEBAQEBAQEBAQEBAQEB";
-        let told = |kdf: &str, iterations: u64, memory| {
+        let told = |kdf: &'static str, iterations: u64, memory| {
             Dict::from([
                 ("nonce", nonce.into()),
                 ("salt", "W22ZaJ0SNY7soEsUEjb6gQ==".into()),
@@ -367,15 +368,18 @@ mod tests {
             let begin = || exchange(kdf, 1);
             let nonce = &*begin().nonce;
             let ClientProof { signature, verifier } = proof(&begin(), "pencil");
-            let authextra = Some(Dict::from([("verifier", (&*verifier).into())]));
+            let authextra = Some(Dict::from([("verifier", Value::copied(&verifier))]));
             assert_eq!(run(begin(), &signature, extra(nonce)), Some(Proof { authextra, claims: None }));
             let other = exchange(kdf, 2);
             for (wrong, extra) in [
                 (&*signature, Dict::default()),
                 (&signature, extra("client")),
                 (&signature, extra(&other.nonce)),
-                (&signature, Dict::from([("nonce", nonce.into()), ("channel_binding", "tls-unique".into())])),
-                (&signature, Dict::from([("nonce", nonce.into()), ("cbind_data", "AAAA".into())])),
+                (
+                    &signature,
+                    Dict::from([("nonce", Value::copied(nonce)), ("channel_binding", "tls-unique".into())]),
+                ),
+                (&signature, Dict::from([("nonce", Value::copied(nonce)), ("cbind_data", "AAAA".into())])),
                 (&signature, Dict::from([("nonce", Value::Integer(1))])),
                 (&proof(&other, "pencil").signature, extra(nonce)),
                 (&proof(&begin(), "Pencil").signature, extra(nonce)),
