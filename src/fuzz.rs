@@ -1,6 +1,7 @@
 //! What must hold whatever comes, for fuzzers: each function takes octets and panics where a rule is broken. Only in
 //! builds with the feature `fuzzing`.
 
+pub use crate::server::fuzz::headers;
 pub use realmkeeper_actors::fuzz::*;
 
 use crate::{

@@ -16,6 +16,8 @@ mod doorkeeper;
 mod entrance;
 mod files;
 mod forwarded;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod listen;
 mod origin;
 pub(crate) mod proxy_protocol;

@@ -16,23 +16,33 @@ impl Origin {
     fn parse(text: &[u8]) -> Option<Self> {
         let uri = Uri::try_from(text).ok()?;
         let (scheme, host) = (uri.scheme_str()?.to_ascii_lowercase(), uri.host()?.to_ascii_lowercase());
-        let port = uri.port_u16().or(match &*scheme {
-            "http" => Some(80),
-            "https" => Some(443),
-            _ => None,
-        });
-        let is_all = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        // Nobody's name stands before the host, and nothing but a port behind it.
+        let port = match (uri.authority()?.as_str().get(host.len()..)?, &*scheme) {
+            ("", "http") => Some(80),
+            ("", "https") => Some(443),
+            ("", _) => None,
+            (port, _) => Some(port_of(port.strip_prefix(':')?)?),
+        };
+        // The parser leaves out what stands behind a #.
+        let is_all = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains(&b'#');
         is_all.then_some(Self { scheme, host, port })
     }
 
     fn is_loopback(&self) -> bool {
-        let address = self.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        let address = match self.host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').and_then(|text| text.parse().ok()).map(IpAddr::V6),
+            None => self.host.parse().ok().map(IpAddr::V4),
+        };
+        self.host == "localhost" || address.is_some_and(|address| address.is_loopback())
     }
 
     fn is_same(&self, other: &Self) -> bool {
         (&self.scheme, &self.host, self.port) == (&other.scheme, &other.host, other.port)
     }
+}
+
+fn port_of(text: &str) -> Option<u16> {
+    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Whether pages of this origin, as the header tells it, may connect.
@@ -74,6 +84,15 @@ mod tests {
             ("null", false),
             ("file://", false),
             ("", false),
+            ("http://localhost:", false),
+            ("http://localhost:+80", false),
+            ("http://localhost:65536", false),
+            ("http://localhost:80:80", false),
+            ("http://someone@localhost", false),
+            ("http://localhost@localhost", false),
+            ("http://localhost#part", false),
+            ("http://[127.0.0.1]", false),
+            ("http://[::1", false),
         ];
         check(&[AllowedOrigin::Loopback], &cases);
     }
@@ -91,6 +110,10 @@ mod tests {
             ("https://example.com.example.org", false),
             ("https://example.com/page", false),
             ("https://example.com?page", false),
+            ("https://example.com#part", false),
+            ("https://someone@example.com", false),
+            ("https://example.com:", false),
+            ("https://example.com:65979", false),
             ("null", false),
         ];
         for allowed in ["https://example.com", "https://EXAMPLE.com:443", "https://example.com/"] {

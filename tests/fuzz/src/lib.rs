@@ -12,10 +12,11 @@ mod tests {
 
     type Target = fn(&[u8]);
 
-    const TARGETS: [(&str, Target); 8] = [
+    const TARGETS: [(&str, Target); 9] = [
         ("authenticate", fuzz::authenticate),
         ("codec", fuzz::codec),
         ("config", fuzz::config),
+        ("headers", fuzz::headers),
         ("pattern", fuzz::pattern),
         ("proxy_header", fuzz::proxy_header),
         ("rawsocket", fuzz::rawsocket),
