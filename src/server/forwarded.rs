@@ -139,12 +139,20 @@ fn hop_of(text: &str) -> Option<Hop> {
             (IpAddr::V4(address.parse().ok()?), Some(port))
         }
     };
-    let is_hidden = |port: &&str| port.starts_with('_');
-    let port = port.filter(|port| !is_hidden(port)).map(|port| port.parse().ok());
+    let is_in_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_hidden = |port: &&str| {
+        port.strip_prefix('_').is_some_and(|name| !name.is_empty() && name.chars().all(is_in_name))
+    };
+    let port = port.filter(|port| !is_hidden(port)).map(port_of);
     match port {
         Some(None) => None,
         port => Some(Hop { address, port: port.flatten() }),
     }
+}
+
+/// A port as a URI or a header has it: digits and nothing else.
+pub(super) fn port_of(text: &str) -> Option<u16> {
+    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -168,6 +176,9 @@ mod tests {
             (&["unknown, 10.0.0.1"], "? tcp4:10.0.0.1"),
             (&["192.0.2.7:65536"], "?"),
             (&["192.0.2.7:"], "?"),
+            (&["192.0.2.7:+80"], "?"),
+            (&["192.0.2.7:_"], "?"),
+            (&["[2001:db8::7]:_https://a"], "?"),
             (&["192.0.2"], "?"),
             (&["[192.0.2.7]"], "?"),
             (&["[2001:db8::7]4660"], "?"),

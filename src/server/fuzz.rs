@@ -89,7 +89,7 @@ fn check_way(headers: &HeaderMap) {
 fn address_of(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let (host, port) = match hop.rsplit_once(':') {
-        Some((host, port)) if port.starts_with('_') => (host, None),
+        Some((host, port)) if is_hidden(port) => (host, None),
         _ => (hop, Some(())),
     };
     if port.is_none() {
@@ -97,6 +97,12 @@ fn address_of(hop: &str) -> Option<IpAddr> {
     }
     let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
     hop.parse().ok().or_else(|| bracketed(hop)).or_else(with_port)
+}
+
+/// Whether it stands for a port that is not told (RFC 7239 section 6.3).
+fn is_hidden(port: &str) -> bool {
+    let is_in = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
+    port.len() > 1 && port.starts_with('_') && port.bytes().all(is_in)
 }
 
 fn bracketed(text: &str) -> Option<IpAddr> {

@@ -1,5 +1,6 @@
 //! Which web pages may connect. A browser tells the origin of the page; other clients tell none.
 
+use super::forwarded::port_of;
 use crate::AllowedOrigin;
 use actix_http::uri::Uri;
 use std::net::IpAddr;
@@ -39,10 +40,6 @@ impl Origin {
     fn is_same(&self, other: &Self) -> bool {
         (&self.scheme, &self.host, self.port) == (&other.scheme, &other.host, other.port)
     }
-}
-
-fn port_of(text: &str) -> Option<u16> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Whether pages of this origin, as the header tells it, may connect.
