@@ -25,8 +25,11 @@ impl Origin {
             (port, _) => Some(port_of(port.strip_prefix(':')?)?),
         };
         // The parser leaves out what stands behind a #.
+        // The parser takes other schemes too than there can be (RFC 3986 section 3.1).
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
         let is_all = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains(&b'#');
-        is_all.then_some(Self { scheme, host, port })
+        (is_scheme && is_all).then_some(Self { scheme, host, port })
     }
 
     fn is_loopback(&self) -> bool {
@@ -90,6 +93,10 @@ mod tests {
             ("http://localhost#part", false),
             ("http://[127.0.0.1]", false),
             ("http://[::1", false),
+            ("://localhost", false),
+            ("1.http://localhost", false),
+            ("ht~p://localhost", false),
+            ("app+1.0-x://localhost", true),
         ];
         check(&[AllowedOrigin::Loopback], &cases);
     }
