@@ -11,7 +11,6 @@ use super::order::Outstanding;
 use super::run::Run;
 
 /// A session that calls. It sends nothing but calls, so its request ids have no gaps.
-#[derive(Debug)]
 pub(super) struct Caller {
     client: Client,
     run: Rc<Run>,

@@ -10,9 +10,9 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Target;
 use super::failure::Failure;
 use super::process::Process;
+use super::router::Target;
 use super::run::{Meter, Roles, finished};
 
 /// Time for the server to come to rest.
@@ -53,13 +53,13 @@ pub(super) async fn run(args: &IdleArgs) -> Result<IdleOutcome, Failure> {
     let IdleArgs { target, sessions, pid, floor } = args;
     let server = pid.map(Process);
     let resident = || server.map(Process::resident_kb).transpose();
-    let path = floor.then_some("idle/a");
+    let router = target.router(*floor)?;
     let mut roles = Roles::new();
-    target.populate(&mut roles, 1, path).await?;
+    router.populate(&mut roles, 1).await?;
     sleep(REST).await;
     let before = resident()?;
     let meter = Meter::start(server)?;
-    target.populate(&mut roles, *sessions, path).await?;
+    router.populate(&mut roles, *sessions).await?;
     let joining = meter.stop()?;
     tokio::select! {
         () = sleep(REST) => {}

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
-use super::Target;
 use super::caller::Caller;
 use super::client::Outgoing;
 use super::decode::Reader;
 use super::failure::Failure;
+use super::router::Target;
 use super::run::{Outcome, Roles, Run, Timing};
 
 /// Sessions that are listed.
@@ -35,10 +35,11 @@ pub(super) struct MetaArgs {
 /// Runs the benchmark.
 pub(super) async fn run(args: &MetaArgs) -> Result<Outcome, Failure> {
     let MetaArgs { target, timing, sessions, window } = args;
+    let router = target.router(false)?;
     let run = Run::new();
     let mut roles = Roles::new();
-    let mut members = target.populate(&mut roles, *sessions, None).await?;
-    let (client, own) = target.join().await?;
+    let mut members = router.populate(&mut roles, *sessions).await?;
+    let (client, own) = router.join().await?;
     members.push(own);
     let mut caller = Caller::new(client, &run, *window);
     let calls = Rc::clone(&caller.calls);
@@ -79,8 +80,8 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::super::decode::Message;
-    use super::super::encode::Serializer;
     use super::*;
+    use crate::client::Serializer;
 
     #[test]
     fn a_list_names_every_member_once() {

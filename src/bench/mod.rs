@@ -2,7 +2,7 @@
 //! at best.
 //!
 //! Each benchmark is a module that says what its operation is and what it checks: `rpc`, `pubsub` (also
-//! fan-out), `join`, `idle`, `meta` and `kill`. `floor` is the relay. How figures come about is
+//! fan-out), `join`, `idle`, `meta`, `kill` and `slow`. `floor` is the relay. How figures come about is
 //! told in `run.rs`: operations that end in a measured interval, after a warm-up; the latency of every one of
 //! them; CPU time and memory as the kernel counts them.
 //!
@@ -21,6 +21,7 @@ mod failure;
 mod floor;
 mod frame;
 mod handshake;
+mod head;
 mod idle;
 mod join;
 mod kill;
@@ -28,32 +29,25 @@ mod meta;
 mod order;
 mod process;
 mod pubsub;
+mod router;
 mod rpc;
 mod run;
+mod slow;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use clap::{Args, Subcommand};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use tokio::runtime;
 use tokio::task::LocalSet;
 
-use client::Client;
-use encode::Serializer;
 use failure::Failure;
-use handshake::Address;
-use run::{Flaws, Outcome, Roles};
-
-/// Sessions that join at the same time while a benchmark is being set up.
-const JOIN_AT_ONCE: usize = 32;
-/// Files that this process has open besides its connections, generously.
-const OTHER_FILES: u64 = 64;
+use run::{Flaws, Outcome};
 
 /// What to measure.
 #[derive(Clone, Debug, Args)]
@@ -78,65 +72,10 @@ enum Benchmark {
     Meta(meta::MetaArgs),
     /// Sessions killed per second.
     Kill(kill::KillArgs),
+    /// Events to those who read while one subscriber does not, and what becomes of that.
+    Slow(slow::SlowArgs),
     /// A relay that parses nothing, to run rpc, pubsub, fanout and idle against with --floor.
     Floor(floor::FloorArgs),
-}
-
-/// The router under load.
-#[derive(Clone, Debug, Args, Serialize)]
-struct Target {
-    /// Address of the router: ws:// for WebSocket, rs:// for RawSocket.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
-    url: String,
-    /// Realm to join, anonymously.
-    #[arg(long, default_value = "realm1")]
-    realm: String,
-    /// Serializer of all sessions.
-    #[arg(long, value_enum, default_value_t = Serializer::Json)]
-    serializer: Serializer,
-}
-
-impl Target {
-    /// Joins the realm; returns the session id as well.
-    async fn join(&self) -> Result<(Client, u64), Failure> {
-        Client::join(&self.url.as_str().into(), self.serializer, &self.realm).await
-    }
-
-    /// Joins the realm or, given the path of a relay's group, connects to that.
-    async fn attach(&self, relayed: Option<String>) -> Result<Client, Failure> {
-        let Some(path) = relayed else { return Ok(self.join().await?.0) };
-        let url = format!("ws://{}/{path}", Address::parse(&self.url)?.authority);
-        Client::connect(&Rc::from(url), self.serializer).await
-    }
-
-    /// Lets as many sessions join and stay until the router says GOODBYE to them. Returns their ids, which
-    /// are 0 at a relay.
-    async fn populate(
-        &self,
-        roles: &mut Roles,
-        sessions: usize,
-        relayed: Option<&str>,
-    ) -> Result<Vec<u64>, Failure> {
-        allow_open_files(roles.len() + sessions)?;
-        let join = async |_| match relayed {
-            None => self.join().await,
-            Some(path) => Ok((self.attach(Some(path.to_owned())).await?, 0)),
-        };
-        let mut joining = stream::iter(0..sessions).map(join).buffer_unordered(JOIN_AT_ONCE);
-        let mut ids = Vec::with_capacity(sessions);
-        while let Some((client, session)) = joining.try_next().await? {
-            roles.spawn_local(client.await_goodbye());
-            ids.push(session);
-        }
-        Ok(ids)
-    }
-}
-
-/// Raises the limit of open files as far as the system lets us, and sees whether that is enough.
-fn allow_open_files(connections: usize) -> Result<(), Failure> {
-    let needed = connections as u64 + OTHER_FILES;
-    let allowed = rlimit::increase_nofile_limit(u64::MAX)?;
-    if needed > allowed { Err(Failure::OpenFiles { needed, allowed }) } else { Ok(()) }
 }
 
 /// Parses a count that must not be zero.
@@ -148,6 +87,12 @@ fn count(text: &str) -> Result<usize, String> {
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "not a number of seconds from 0 to 86400".to_owned())
+}
+
+/// Parses an amount of payload.
+fn megabytes(text: &str) -> Result<f64, String> {
+    let megabytes = text.parse().ok().filter(|megabytes| (f64::MIN_POSITIVE..=1e6).contains(megabytes));
+    megabytes.ok_or_else(|| "not a number of megabytes above 0, up to 1000000".to_owned())
 }
 
 /// Runs a benchmark and prints its result, or runs the relay until the process is ended.
@@ -172,6 +117,11 @@ async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
         Benchmark::Join(args) => conclude("join", &args, join::run(&args).await?),
         Benchmark::Meta(args) => conclude("meta", &args, meta::run(&args).await?),
         Benchmark::Kill(args) => conclude("kill", &args, kill::run(&args).await?),
+        Benchmark::Slow(args) => {
+            let results = slow::run(&args).await?;
+            print(&Report { benchmark: "slow", parameters: &args, results: &results })?;
+            Ok(verdict(results.outcome.flaws))
+        }
         Benchmark::Idle(args) => {
             let results = idle::run(&args).await?;
             print(&Report { benchmark: "idle", parameters: &args, results: &results })?;
@@ -188,7 +138,11 @@ async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
 
 fn conclude(benchmark: &str, parameters: &impl Serialize, results: Outcome) -> Result<ExitCode, Failure> {
     print(&Report { benchmark, parameters, results: &results })?;
-    Ok(if results.flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(verdict(results.flaws))
+}
+
+fn verdict(flaws: Flaws) -> ExitCode {
+    if flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The line that a benchmark prints.

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
-use super::Target;
 use super::caller::Caller;
 use super::client::{Client, Outgoing, RELAYED_REGISTRATION};
 use super::decode::Message;
 use super::failure::Failure;
+use super::router::{Side, Target};
 use super::run::{Outcome, Roles, Run, Timing};
 
 /// Callers and callees.
@@ -48,18 +48,19 @@ pub(super) async fn run(args: &RpcArgs) -> Result<Outcome, Failure> {
     if *floor && callers > callees {
         return Err(Failure::Usage("a relay needs a callee for each caller"));
     }
+    let router = target.router(*floor)?;
     let run = Run::new();
     let mut roles = Roles::new();
     for number in 0..*callees {
         let procedure = procedure(number);
-        let mut client = target.attach(floor.then(|| format!("{procedure}/b"))).await?;
+        let mut client = router.attach(&procedure, Side::B).await?;
         let registration = if *floor { RELAYED_REGISTRATION } else { client.register(&procedure).await? };
         roles.spawn_local(callee(client, Rc::clone(&run), registration, *floor));
     }
     let mut calls = Vec::new();
     for number in 0..*callers {
         let procedure = procedure(number % callees);
-        let client = target.attach(floor.then(|| format!("{procedure}/a"))).await?;
+        let client = router.attach(&procedure, Side::A).await?;
         let mut caller = Caller::new(client, &run, *window);
         calls.push(Rc::clone(&caller.calls));
         let (run, text, floor) = (Rc::clone(&run), "x".repeat(*payload), *floor);

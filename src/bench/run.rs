@@ -21,7 +21,7 @@ use super::process::Process;
 /// How long answers may take to come when nothing more is asked for.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long to wait for what must not come.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// The largest latency that is told apart, in nanoseconds.
 const LONGEST_LATENCY: u64 = 100_000_000_000;
 
@@ -126,6 +126,7 @@ struct Latency {
     p90: f64,
     p99: f64,
     p999: f64,
+    p9999: f64,
     max: f64,
 }
 
@@ -178,16 +179,21 @@ impl Run {
 
     async fn measure(&self, timing: &Timing) -> Result<Interval, Failure> {
         sleep(Duration::from_secs_f64(timing.warmup)).await;
-        self.phase.set(Phase::Measured);
+        self.end_warmup();
         let meter = Meter::start(timing.pid.map(Process))?;
         sleep(Duration::from_secs_f64(timing.seconds)).await;
-        self.phase.set(Phase::Over);
+        self.end();
         meter.stop()
     }
 
     /// Ends the warm-up of a benchmark that measures its intervals itself.
     pub(super) fn end_warmup(&self) {
         self.phase.set(Phase::Measured);
+    }
+
+    /// Lets nothing more be asked for.
+    pub(super) fn end(&self) {
+        self.phase.set(Phase::Over);
     }
 
     /// Sums up.
@@ -205,6 +211,7 @@ impl Run {
                 p90: percentile(90.0),
                 p99: percentile(99.0),
                 p999: percentile(99.9),
+                p9999: percentile(99.99),
                 max: percentile(100.0),
             },
             flaws: tally.flaws,
