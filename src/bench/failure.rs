@@ -34,6 +34,12 @@ pub(super) enum Failure {
     /// `--pid` names no process that can be measured.
     #[error("cannot measure process {pid}: {source}")]
     Process { pid: u32, source: io::Error },
+    /// The router or the relay that a suite starts.
+    #[error("what is to be measured does not start: {0}")]
+    Start(String),
+    /// `--output` cannot be written.
+    #[error("cannot write {file}: {source}")]
+    Write { file: String, source: io::Error },
     /// More sessions than this process may hold open.
     #[error(
         "{needed} open files are needed and {allowed} allowed: raise the limit (ulimit -n) or ask for less"

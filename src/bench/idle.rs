@@ -11,9 +11,12 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::failure::Failure;
+use super::print::Lines;
 use super::process::Process;
+use super::progress;
 use super::router::Target;
 use super::run::{Meter, Roles, finished};
+use super::text;
 
 /// Time for the server to come to rest.
 const REST: Duration = Duration::from_secs(1);
@@ -48,6 +51,21 @@ pub(super) struct IdleOutcome {
     server_rss_kb_after: Option<u64>,
 }
 
+impl IdleOutcome {
+    /// For people.
+    pub(super) fn lines(&self) -> Lines {
+        let mut lines = vec![("joined", format!("in {} s", self.seconds))];
+        let megabytes = |kb: Option<u64>, when: &str| Some(format!("{} {when}", text::megabytes(kb?)));
+        lines.extend(
+            self.server_rss_kb_per_session
+                .map(|kb| ("a session", format!("{} KB in the server", text::digits(kb)))),
+        );
+        lines.extend(megabytes(self.server_rss_kb, "with all sessions").map(|text| ("memory", text)));
+        lines.extend(megabytes(self.server_rss_kb_after, "when they are gone").map(|text| ("", text)));
+        lines
+    }
+}
+
 /// Runs the benchmark.
 pub(super) async fn run(args: &IdleArgs) -> Result<IdleOutcome, Failure> {
     let IdleArgs { target, sessions, pid, floor } = args;
@@ -55,11 +73,11 @@ pub(super) async fn run(args: &IdleArgs) -> Result<IdleOutcome, Failure> {
     let resident = || server.map(Process::resident_kb).transpose();
     let router = target.router(*floor)?;
     let mut roles = Roles::new();
-    router.populate(&mut roles, 1).await?;
+    router.populate(&mut roles, &progress::count("joining", 1), 1).await?;
     sleep(REST).await;
     let before = resident()?;
     let meter = Meter::start(server)?;
-    router.populate(&mut roles, *sessions).await?;
+    router.populate(&mut roles, &progress::count("joining", *sessions), *sessions).await?;
     let joining = meter.stop()?;
     tokio::select! {
         () = sleep(REST) => {}

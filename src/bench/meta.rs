@@ -12,6 +12,8 @@ use super::caller::Caller;
 use super::client::Outgoing;
 use super::decode::Reader;
 use super::failure::Failure;
+use super::pace::Rate;
+use super::progress;
 use super::router::Target;
 use super::run::{Outcome, Roles, Run, Timing};
 
@@ -30,18 +32,21 @@ pub(super) struct MetaArgs {
     /// Calls in flight.
     #[arg(long, default_value_t = 16, value_parser = super::count)]
     window: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rate: Rate,
 }
 
 /// Runs the benchmark.
 pub(super) async fn run(args: &MetaArgs) -> Result<Outcome, Failure> {
-    let MetaArgs { target, timing, sessions, window } = args;
+    let MetaArgs { target, timing, sessions, window, rate } = args;
     let router = target.router(false)?;
     let run = Run::new();
     let mut roles = Roles::new();
-    let mut members = router.populate(&mut roles, *sessions).await?;
+    let mut members = router.populate(&mut roles, &progress::count("joining", *sessions), *sessions).await?;
     let (client, own) = router.join().await?;
     members.push(own);
-    let mut caller = Caller::new(client, &run, *window);
+    let mut caller = Caller::new(client, &run, *window, rate.pace(0, 1));
     let calls = Rc::clone(&caller.calls);
     let mut list = List { members, checked: Vec::new() };
     let driver = Rc::clone(&run);

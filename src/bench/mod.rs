@@ -13,11 +13,14 @@
 //! A benchmark prints one line of JSON. The process exits with 0, or with 1 if something was lost, repeated,
 //! out of order or answered by an error, or with 2 and a line on stderr if there is no result.
 
+mod bystanders;
 mod caller;
 mod client;
+mod curves;
 mod decode;
 mod encode;
 mod failure;
+mod findings;
 mod floor;
 mod frame;
 mod handshake;
@@ -27,16 +30,24 @@ mod join;
 mod kill;
 mod meta;
 mod order;
+mod pace;
+mod print;
 mod process;
+mod progress;
 mod pubsub;
+mod report;
 mod router;
 mod rpc;
 mod run;
 mod slow;
+mod suite;
+mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod topic;
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -47,6 +58,7 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 
 use failure::Failure;
+use print::Printer;
 use run::{Flaws, Outcome};
 
 /// What to measure.
@@ -54,6 +66,9 @@ use run::{Flaws, Outcome};
 pub struct BenchArgs {
     #[command(subcommand)]
     benchmark: Benchmark,
+    /// Print one line of JSON on a terminal too, as it is printed elsewhere
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -74,6 +89,10 @@ enum Benchmark {
     Kill(kill::KillArgs),
     /// Events to those who read while one subscriber does not, and what becomes of that.
     Slow(slow::SlowArgs),
+    /// All of them against a router and the relay, in rounds, and the table of what came out.
+    Report(report::ReportArgs),
+    /// What a call and an event cost beside more and more sessions and realms.
+    Curves(curves::CurvesArgs),
     /// A relay that parses nothing, to run rpc, pubsub, fanout and idle against with --floor.
     Floor(floor::FloorArgs),
 }
@@ -101,7 +120,7 @@ pub fn run(args: BenchArgs) -> ExitCode {
         .enable_all()
         .build()
         .map_err(Failure::from)
-        .and_then(|runtime| LocalSet::new().block_on(&runtime, dispatch(args.benchmark)));
+        .and_then(|runtime| LocalSet::new().block_on(&runtime, dispatch(args)));
     ended.unwrap_or_else(|failure| {
         // Nothing is left to be done if stderr is closed.
         let _ = writeln!(io::stderr(), "realmkeeper bench: {failure}");
@@ -109,35 +128,50 @@ pub fn run(args: BenchArgs) -> ExitCode {
     })
 }
 
-async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
+async fn dispatch(BenchArgs { benchmark, json }: BenchArgs) -> Result<ExitCode, Failure> {
+    let printer = Printer::new(json);
     match benchmark {
-        Benchmark::Rpc(args) => conclude("rpc", &args, rpc::run(&args).await?),
-        Benchmark::Pubsub(args) => conclude("pubsub", &args, pubsub::run(&args).await?),
-        Benchmark::Fanout(args) => conclude("fanout", &args, pubsub::run_fanout(&args).await?),
-        Benchmark::Join(args) => conclude("join", &args, join::run(&args).await?),
-        Benchmark::Meta(args) => conclude("meta", &args, meta::run(&args).await?),
-        Benchmark::Kill(args) => conclude("kill", &args, kill::run(&args).await?),
+        Benchmark::Rpc(args) => conclude(printer, "rpc", &args, &rpc::run(&args).await?),
+        Benchmark::Pubsub(args) => conclude(printer, "pubsub", &args, &pubsub::run(&args).await?),
+        Benchmark::Fanout(args) => conclude(printer, "fanout", &args, &pubsub::run_fanout(&args).await?),
+        Benchmark::Join(args) => conclude(printer, "join", &args, &join::run(&args).await?),
+        Benchmark::Meta(args) => conclude(printer, "meta", &args, &meta::run(&args).await?),
+        Benchmark::Kill(args) => conclude(printer, "kill", &args, &kill::run(&args).await?),
         Benchmark::Slow(args) => {
             let results = slow::run(&args).await?;
-            print(&Report { benchmark: "slow", parameters: &args, results: &results })?;
+            printer.report("slow", &args, &results, results.lines())?;
             Ok(verdict(results.outcome.flaws))
         }
         Benchmark::Idle(args) => {
             let results = idle::run(&args).await?;
-            print(&Report { benchmark: "idle", parameters: &args, results: &results })?;
+            printer.report("idle", &args, &results, results.lines())?;
             Ok(ExitCode::SUCCESS)
+        }
+        Benchmark::Report(args) => {
+            let findings = report::run(&args).await?;
+            findings.publish(args.suite.output.as_deref())
+        }
+        Benchmark::Curves(args) => {
+            let findings = curves::run(&args).await?;
+            findings.publish(args.suite.output.as_deref())
         }
         Benchmark::Floor(args) => {
             let listener = floor::listen(&args).await?;
-            print(&Listening { listening: listener.local_addr()?, pid: std::process::id() })?;
+            let listening = Listening { listening: listener.local_addr()?, pid: std::process::id() };
+            printer.print(&listening, vec![("listening", listening.to_string())])?;
             floor::serve(listener).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn conclude(benchmark: &str, parameters: &impl Serialize, results: Outcome) -> Result<ExitCode, Failure> {
-    print(&Report { benchmark, parameters, results: &results })?;
+fn conclude(
+    printer: Printer,
+    benchmark: &str,
+    parameters: &impl Serialize,
+    results: &Outcome,
+) -> Result<ExitCode, Failure> {
+    printer.report(benchmark, parameters, results, results.lines())?;
     Ok(verdict(results.flaws))
 }
 
@@ -145,26 +179,15 @@ fn verdict(flaws: Flaws) -> ExitCode {
     if flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The line that a benchmark prints.
-#[derive(Debug, Serialize)]
-struct Report<'a, P, R> {
-    benchmark: &'a str,
-    #[serde(flatten)]
-    parameters: &'a P,
-    #[serde(flatten)]
-    results: &'a R,
-}
-
-/// The line that the relay prints when it can be connected to.
+/// What the relay prints when it can be connected to.
 #[derive(Debug, Serialize)]
 struct Listening {
     listening: SocketAddr,
     pid: u32,
 }
 
-fn print(line: &impl Serialize) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, line)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on ws://{}/ as process {}", self.listening, self.pid)
+    }
 }

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
+use super::bystanders::Bystanders;
 use super::failure::Failure;
+use super::pace::Rate;
 use super::router::Target;
 use super::run::{Outcome, Roles, Run, Timing};
 use super::topic::Topic;
@@ -26,6 +28,12 @@ pub(super) struct Common {
     #[command(flatten)]
     #[serde(flatten)]
     timing: Timing,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rate: Rate,
+    #[command(flatten)]
+    #[serde(flatten)]
+    bystanders: Bystanders,
     /// Bytes of payload in each event.
     #[arg(long, default_value_t = 128)]
     payload: usize,
@@ -78,10 +86,11 @@ async fn publish_and_subscribe(
     subscribers: usize,
     window: usize,
 ) -> Result<Outcome, Failure> {
-    let Common { target, timing, payload, floor } = common;
+    let Common { target, timing, rate, bystanders, payload, floor } = common;
     let router = target.router(*floor)?;
     let run = Run::new();
     let mut roles = Roles::new();
+    bystanders.join(&router, &mut roles, topics * (1 + subscribers)).await?;
     let mut shared = Vec::new();
     for number in 0..topics {
         let topic = Rc::new(Topic::new(format!("bench.topic.{number}"), "x".repeat(*payload), subscribers));
@@ -90,8 +99,9 @@ async fn publish_and_subscribe(
         }
         shared.push(topic);
     }
-    for topic in &shared {
-        topic.spawn_publisher(&router, &run, &mut roles, window).await?;
+    for (number, topic) in shared.iter().enumerate() {
+        let pace = rate.pace(number, topics);
+        topic.spawn_publisher(&router, &run, &mut roles, window, pace).await?;
     }
     let interval = run.conduct(&mut roles, topics, timing).await?;
     for topic in shared {

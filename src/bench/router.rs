@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::client::Client;
@@ -88,20 +89,38 @@ impl Router {
 
     /// Lets as many sessions join and stay until the router says GOODBYE to them. Returns their ids, which
     /// are 0 at a relay.
-    pub(super) async fn populate(&self, roles: &mut Roles, sessions: usize) -> Result<Vec<u64>, Failure> {
+    pub(super) async fn populate(
+        &self,
+        roles: &mut Roles,
+        bar: &ProgressBar,
+        sessions: usize,
+    ) -> Result<Vec<u64>, Failure> {
         allow_open_files(roles.len() + sessions)?;
         let join = async |_| match self.is_relay {
             false => self.join().await,
             true => Ok((self.attach("idle", Side::A).await?, 0)),
         };
-        let mut joining = stream::iter(0..sessions).map(join).buffer_unordered(JOIN_AT_ONCE);
-        let mut ids = Vec::with_capacity(sessions);
-        while let Some((client, session)) = joining.try_next().await? {
-            roles.spawn_local(client.await_goodbye());
-            ids.push(session);
-        }
-        Ok(ids)
+        settle(roles, bar, sessions, join).await
     }
+}
+
+/// Lets as many sessions join, some at once, and stay until the router says GOODBYE to them; `join` gets the
+/// number of each. Returns their ids.
+pub(super) async fn settle(
+    roles: &mut Roles,
+    bar: &ProgressBar,
+    sessions: usize,
+    join: impl AsyncFn(usize) -> Result<(Client, u64), Failure>,
+) -> Result<Vec<u64>, Failure> {
+    let joining = stream::iter(0..sessions).map(|number| join(number));
+    let mut joining = std::pin::pin!(joining.buffer_unordered(JOIN_AT_ONCE));
+    let mut ids = Vec::with_capacity(sessions);
+    while let Some((client, session)) = joining.try_next().await? {
+        roles.spawn_local(client.await_goodbye());
+        ids.push(session);
+        bar.inc(1);
+    }
+    Ok(ids)
 }
 
 /// The sides of a relay's group: what one sends is for the other.

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
+use super::bystanders::Bystanders;
 use super::caller::Caller;
 use super::client::{Client, Outgoing, RELAYED_REGISTRATION};
 use super::decode::Message;
 use super::failure::Failure;
+use super::pace::Rate;
 use super::router::{Side, Target};
 use super::run::{Outcome, Roles, Run, Timing};
 
@@ -34,6 +36,12 @@ pub(super) struct RpcArgs {
     /// Calls that each caller has in flight.
     #[arg(long, default_value_t = 32, value_parser = super::count)]
     window: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rate: Rate,
+    #[command(flatten)]
+    #[serde(flatten)]
+    bystanders: Bystanders,
     /// Bytes of payload in each call and in each answer.
     #[arg(long, default_value_t = 128)]
     payload: usize,
@@ -44,13 +52,14 @@ pub(super) struct RpcArgs {
 
 /// Runs the benchmark.
 pub(super) async fn run(args: &RpcArgs) -> Result<Outcome, Failure> {
-    let RpcArgs { target, timing, callers, callees, window, payload, floor } = args;
+    let RpcArgs { target, timing, callers, callees, window, rate, bystanders, payload, floor } = args;
     if *floor && callers > callees {
         return Err(Failure::Usage("a relay needs a callee for each caller"));
     }
     let router = target.router(*floor)?;
     let run = Run::new();
     let mut roles = Roles::new();
+    bystanders.join(&router, &mut roles, callers + callees).await?;
     for number in 0..*callees {
         let procedure = procedure(number);
         let mut client = router.attach(&procedure, Side::B).await?;
@@ -61,7 +70,7 @@ pub(super) async fn run(args: &RpcArgs) -> Result<Outcome, Failure> {
     for number in 0..*callers {
         let procedure = procedure(number % callees);
         let client = router.attach(&procedure, Side::A).await?;
-        let mut caller = Caller::new(client, &run, *window);
+        let mut caller = Caller::new(client, &run, *window, rate.pace(number, *callers));
         calls.push(Rc::clone(&caller.calls));
         let (run, text, floor) = (Rc::clone(&run), "x".repeat(*payload), *floor);
         roles.spawn_local(async move {

@@ -16,9 +16,13 @@ use super::client::Client;
 use super::decode::Message;
 use super::failure::Failure;
 use super::order::Sequence;
+use super::pace::Pace;
+use super::print::Lines;
 use super::process::Process;
+use super::progress;
 use super::router::Target;
 use super::run::{GRACE, Meter, Outcome, Roles, Run, SETTLE, finished};
+use super::text;
 use super::topic::Topic;
 
 /// How often the memory of the server is looked at.
@@ -69,6 +73,23 @@ pub(super) struct SlowOutcome {
     slow_ended: Option<String>,
 }
 
+impl SlowOutcome {
+    /// For people.
+    pub(super) fn lines(&self) -> Lines {
+        let mut lines = self.outcome.lines();
+        let growth = |kb| ("growth", format!("{} of the server's memory", text::megabytes(kb)));
+        lines.extend(self.server_rss_kb_growth.map(growth));
+        let (received, lost) = (text::grouped(self.slow_received), text::grouped(self.slow_lost));
+        lines.push(("slow one", format!("got {received} events and missed {lost}")));
+        let ended = self.slow_ended.as_ref().map_or_else(
+            || "its session was kept".to_owned(),
+            |reason| format!("its session was ended: {reason}"),
+        );
+        lines.push(("", ended));
+        lines
+    }
+}
+
 /// Runs the benchmark.
 pub(super) async fn run(args: &SlowArgs) -> Result<SlowOutcome, Failure> {
     let SlowArgs { target, subscribers, megabytes, payload, window, seconds, pid } = args;
@@ -87,10 +108,10 @@ pub(super) async fn run(args: &SlowArgs) -> Result<SlowOutcome, Failure> {
     let before = server.map(Process::resident_kb).transpose()?;
     let mut most = before;
     let meter = Meter::start(server)?;
-    topic.spawn_publisher(&router, &run, &mut roles, *window).await?;
+    topic.spawn_publisher(&router, &run, &mut roles, *window, Pace::UNBOUND).await?;
     tokio::select! {
         ended = finished(&mut roles, 1) => ended?,
-        failure = watch(server, &mut most) => return Err(failure),
+        failure = watch(server, &mut most, &topic, publications) => return Err(failure),
         () = sleep(Duration::from_secs_f64(*seconds)) => {
             run.end();
             if let Ok(ended) = timeout(GRACE, finished(&mut roles, 1)).await {
@@ -114,14 +135,15 @@ pub(super) async fn run(args: &SlowArgs) -> Result<SlowOutcome, Failure> {
 }
 
 /// Takes note of the most memory that the server has; ends when it cannot be measured.
-async fn watch(server: Option<Process>, most: &mut Option<u64>) -> Failure {
-    let Some(server) = server else { return std::future::pending().await };
+async fn watch(server: Option<Process>, most: &mut Option<u64>, topic: &Topic, publications: u64) -> Failure {
+    let bar = progress::count("publishing", publications as usize);
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        match server.resident_kb() {
-            Ok(resident) => *most = (*most).max(Some(resident)),
+        bar.set_position(topic.published());
+        match server.map(Process::resident_kb).transpose() {
+            Ok(resident) => *most = (*most).max(resident),
             Err(failure) => return failure,
         }
     }

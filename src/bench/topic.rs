@@ -13,6 +13,7 @@ use super::client::{Client, RELAYED_SUBSCRIPTION};
 use super::decode::{Malformed, Message, Reader};
 use super::failure::Failure;
 use super::order::Sequence;
+use super::pace::Pace;
 use super::router::{Router, Side};
 use super::run::{Flaws, Roles, Run};
 
@@ -102,25 +103,17 @@ impl Topic {
         run: &Rc<Run>,
         roles: &mut Roles,
         window: usize,
+        pace: Pace,
     ) -> Result<(), Failure> {
         let client = router.attach(&self.name, Side::A).await?;
-        roles.spawn_local(publish(client, Rc::clone(run), Rc::clone(self), router.is_relay, window));
+        let publisher = Publisher { client, run: Rc::clone(run), topic: Rc::clone(self), window, pace };
+        roles.spawn_local(publisher.publish(router.is_relay));
         Ok(())
     }
 
     /// The number of the publication whose arguments these are.
     pub(super) fn number(&self, arguments: Reader<'_>) -> Result<u64, Malformed> {
         arguments.payload(&self.text)
-    }
-
-    /// Publishes as often as the window lets it.
-    fn fill_window(&self, size: usize, mut publish: impl FnMut(u64)) {
-        let now = Instant::now();
-        let subscribers = self.sequences.borrow().len();
-        let mut window = self.window.borrow_mut();
-        while window.open.len() < size && window.published < self.limit {
-            publish(window.publish(now, subscribers));
-        }
     }
 }
 
@@ -151,43 +144,71 @@ impl Window {
     }
 }
 
-/// Keeps the window full until the run is over or all is published, then waits until all is seen.
-async fn publish(
-    mut client: Client,
+/// A session that publishes, and sends nothing else.
+struct Publisher {
+    client: Client,
     run: Rc<Run>,
     topic: Rc<Topic>,
-    is_relayed: bool,
+    /// How many publications may be under way.
     window: usize,
-) -> Result<(), Failure> {
-    let mut stalled = std::pin::pin!(sleep(STALL));
-    let mut first_at_last_check = 0;
-    loop {
-        if !run.is_over() {
-            topic.fill_window(window, |number| match is_relayed {
+    pace: Pace,
+}
+
+impl Publisher {
+    /// Publishes as often as pace and window let it until the run is over or all is published, then waits until
+    /// all is seen.
+    async fn publish(mut self, is_relayed: bool) -> Result<(), Failure> {
+        let mut stalled = std::pin::pin!(sleep(STALL));
+        let mut oldest_at_last_check = None;
+        loop {
+            let now = Instant::now();
+            let has_more = self.fill_window(now, is_relayed);
+            let Self { client, run, topic, window, pace } = &mut self;
+            let under_way = topic.window.borrow().open.len();
+            if !has_more && under_way == 0 {
+                run.fall_behind(pace.behind(now));
+                return Ok(());
+            }
+            tokio::select! {
+                () = topic.room.notified() => {}
+                () = pace.due(), if has_more && under_way < *window => {}
+                received = client.exchange() => {
+                    received?;
+                    if let Some(message) = client.incoming.next(&mut client.outgoing)? {
+                        return Err(Failure::unexpected(&message));
+                    }
+                }
+                () = &mut stalled => {
+                    let mut window = topic.window.borrow_mut();
+                    let oldest = (!window.open.is_empty()).then(|| window.first());
+                    if oldest == oldest_at_last_check {
+                        window.open.clear();
+                    }
+                    oldest_at_last_check = oldest;
+                    stalled.as_mut().reset(tokio::time::Instant::now() + STALL);
+                }
+            }
+        }
+    }
+
+    /// Publishes as often as pace and window let it; returns whether there is more to publish.
+    fn fill_window(&mut self, now: Instant, is_relayed: bool) -> bool {
+        let Self { client, run, topic, window: size, pace } = self;
+        let subscribers = topic.sequences.borrow().len();
+        let mut window = topic.window.borrow_mut();
+        let has_more = |window: &Window| !run.is_over() && window.published < topic.limit;
+        while has_more(&window)
+            && window.open.len() < *size
+            && let Some(since) = pace.next(now)
+        {
+            let number = window.publish(since, subscribers);
+            match is_relayed {
                 false => client.outgoing.publish(&topic.name, number, &topic.text),
                 true => client.outgoing.relayed_publish(number, &topic.text),
-            });
-        }
-        if topic.window.borrow().open.is_empty() && (run.is_over() || topic.published() == topic.limit) {
-            return Ok(());
-        }
-        tokio::select! {
-            () = topic.room.notified() => {}
-            received = client.exchange() => {
-                received?;
-                if let Some(message) = client.incoming.next(&mut client.outgoing)? {
-                    return Err(Failure::unexpected(&message));
-                }
             }
-            () = &mut stalled => {
-                let first = topic.window.borrow().first();
-                if first == first_at_last_check {
-                    topic.window.borrow_mut().open.clear();
-                }
-                first_at_last_check = first;
-                stalled.as_mut().reset(tokio::time::Instant::now() + STALL);
-            }
+            pace.begin();
         }
+        has_more(&window)
     }
 }
 

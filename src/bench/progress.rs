@@ -1,0 +1,42 @@
+//! How far a benchmark is, on stderr if that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often the bar of a time moves.
+const STEP: Duration = Duration::from_millis(100);
+
+/// A bar that goes when it is dropped.
+fn bar(what: &str, length: u64, numbers: &str) -> ProgressBar {
+    let template = format!("{{msg:11}} [{{wide_bar}}] {numbers}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length)
+        .with_style(style.progress_chars("=> "))
+        .with_message(what.to_owned())
+        .with_finish(ProgressFinish::AndClear)
+}
+
+/// The bar of something that is counted.
+pub(super) fn count(what: &str, length: usize) -> ProgressBar {
+    bar(what, length as u64, "{human_pos}/{human_len}")
+}
+
+/// The bar of something that takes a time which is known, in milliseconds.
+pub(super) fn time(what: &str, length: Duration) -> ProgressBar {
+    bar(what, length.as_millis() as u64, "{percent:>3}%")
+}
+
+/// Waits, with a bar.
+pub(super) async fn wait(what: &str, length: Duration) {
+    let bar = time(what, length);
+    if bar.is_hidden() {
+        return sleep(length).await;
+    }
+    let start = Instant::now();
+    while start.elapsed() < length {
+        bar.set_position(start.elapsed().as_millis() as u64);
+        sleep_until((start + length).min(Instant::now() + STEP)).await;
+    }
+}
