@@ -27,8 +27,8 @@ impl Caller {
         Self { client, run: Rc::clone(run), window, pace, calls: Rc::default() }
     }
 
-    /// Calls what `ask` asks for, as often as pace and window let it, until there is nothing more, then waits
-    /// for the last answers. A call whose result `is_correct` is an operation.
+    /// Calls what `ask` asks for, as often as pace and window let it, until the run is over or there is nothing
+    /// more, then waits for the last answers. A call whose result `is_correct` is an operation.
     pub(super) async fn call(
         &mut self,
         mut ask: impl FnMut(&mut Outgoing) -> Option<u64>,
@@ -46,6 +46,7 @@ impl Caller {
             tokio::select! {
                 received = client.exchange() => received?,
                 () = pace.due(), if has_more && waiting < *window => {}
+                () = run.ended(), if has_more => {}
             }
             now = Instant::now();
             let mut calls = calls.borrow_mut();
@@ -65,13 +66,14 @@ impl Caller {
     /// Asks as often as pace and window let it; returns whether there may be more to ask.
     fn fill_window(&mut self, now: Instant, ask: &mut impl FnMut(&mut Outgoing) -> Option<u64>) -> bool {
         let mut calls = self.calls.borrow_mut();
-        while calls.len() < self.window
+        while !self.run.is_over()
+            && calls.len() < self.window
             && let Some(since) = self.pace.next(now)
         {
             let Some(request) = ask(&mut self.client.outgoing) else { return false };
             self.pace.begin();
             calls.ask(request, since);
         }
-        true
+        !self.run.is_over()
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::failure::Failure;
-use super::suite::Printed;
+use super::suite::Measured;
 use super::text;
 
 /// The figures of one benchmark with one server, round by round.
@@ -20,7 +20,7 @@ pub(super) struct Cell {
 
 impl Cell {
     /// Takes note of a round; returns what went wrong in it.
-    pub(super) fn add(&mut self, measured: Result<&Printed, &str>) -> Option<String> {
+    pub(super) fn add(&mut self, measured: Result<&Measured, &str>) -> Option<String> {
         match measured {
             Ok(printed) => {
                 self.figures.extend(printed.server_rss_kb_per_session.or(printed.per_second));

@@ -11,11 +11,11 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::failure::Failure;
-use super::print::Lines;
+use super::print::{Lines, Results};
 use super::process::Process;
 use super::progress;
 use super::router::Target;
-use super::run::{Meter, Roles, finished};
+use super::run::{Flaws, Meter, Roles, finished};
 use super::text;
 
 /// Time for the server to come to rest.
@@ -51,9 +51,12 @@ pub(super) struct IdleOutcome {
     server_rss_kb_after: Option<u64>,
 }
 
-impl IdleOutcome {
-    /// For people.
-    pub(super) fn lines(&self) -> Lines {
+impl Results for IdleOutcome {
+    fn flaws(&self) -> Flaws {
+        Flaws::default()
+    }
+
+    fn lines(&self) -> Lines {
         let mut lines = vec![("joined", format!("in {} s", self.seconds))];
         let megabytes = |kb: Option<u64>, when: &str| Some(format!("{} {when}", text::megabytes(kb?)));
         lines.extend(

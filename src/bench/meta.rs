@@ -49,9 +49,8 @@ pub(super) async fn run(args: &MetaArgs) -> Result<Outcome, Failure> {
     let mut caller = Caller::new(client, &run, *window, rate.pace(0, 1));
     let calls = Rc::clone(&caller.calls);
     let mut list = List { members, checked: Vec::new() };
-    let driver = Rc::clone(&run);
     roles.spawn_local(async move {
-        let ask = |outgoing: &mut Outgoing| (!driver.is_over()).then(|| outgoing.call_session_list());
+        let ask = |outgoing: &mut Outgoing| Some(outgoing.call_session_list());
         caller.call(ask, |_, result| list.is_correct(result)).await
     });
     let interval = run.conduct(&mut roles, 1, timing).await?;

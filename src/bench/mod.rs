@@ -4,14 +4,18 @@
 //! Each benchmark is a module that says what its operation is and what it checks: `rpc`, `pubsub` (also
 //! fan-out), `join`, `idle`, `meta`, `kill` and `slow`. `floor` is the relay. How figures come about is
 //! told in `run.rs`: operations that end in a measured interval, after a warm-up; the latency of every one of
-//! them; CPU time and memory as the kernel counts them.
+//! them; CPU time and memory as the kernel counts them. `pace.rs` tells when operations begin.
 //!
 //! Everything happens in one thread, so that the generator leaves the other cores to the server. All roles of
 //! a benchmark share it: where a latency is told, it includes the time that the generator takes to come to
 //! the answer.
 //!
-//! A benchmark prints one line of JSON. The process exits with 0, or with 1 if something was lost, repeated,
-//! out of order or answered by an error, or with 2 and a line on stderr if there is no result.
+//! A benchmark prints one line of JSON, or a few lines for a person at a terminal. The process exits with 0, or
+//! with 1 if something was lost, repeated, out of order or answered by an error, or with 2 and a line on stderr
+//! if there is no result.
+//!
+//! `suite.rs` runs benchmarks one after the other, each in a process of its own: `report` all of them with all
+//! servers side by side, `curves` some beside more and more bystanders.
 
 mod bystanders;
 mod caller;
@@ -58,37 +62,33 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 
 use failure::Failure;
-use print::Printer;
-use run::{Flaws, Outcome};
+use print::{Printed, print};
 
 /// What to measure.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
     benchmark: Benchmark,
-    /// Print one line of JSON on a terminal too, as it is printed elsewhere
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum Benchmark {
     /// Calls per second.
-    Rpc(rpc::RpcArgs),
+    Rpc(Printed<rpc::RpcArgs>),
     /// Events per second from several publishers to one subscriber each.
-    Pubsub(pubsub::PubsubArgs),
+    Pubsub(Printed<pubsub::PubsubArgs>),
     /// Events per second from one publisher to many subscribers.
-    Fanout(pubsub::FanoutArgs),
+    Fanout(Printed<pubsub::FanoutArgs>),
     /// Sessions joining and leaving per second, and whether each is announced once.
-    Join(join::JoinArgs),
+    Join(Printed<join::JoinArgs>),
     /// Memory per idle session.
-    Idle(idle::IdleArgs),
+    Idle(Printed<idle::IdleArgs>),
     /// Calls of wamp.session.list per second.
-    Meta(meta::MetaArgs),
+    Meta(Printed<meta::MetaArgs>),
     /// Sessions killed per second.
-    Kill(kill::KillArgs),
+    Kill(Printed<kill::KillArgs>),
     /// Events to those who read while one subscriber does not, and what becomes of that.
-    Slow(slow::SlowArgs),
+    Slow(Printed<slow::SlowArgs>),
     /// All of them against a router and the relay, in rounds, and the table of what came out.
     Report(report::ReportArgs),
     /// What a call and an event cost beside more and more sessions and realms.
@@ -120,7 +120,7 @@ pub fn run(args: BenchArgs) -> ExitCode {
         .enable_all()
         .build()
         .map_err(Failure::from)
-        .and_then(|runtime| LocalSet::new().block_on(&runtime, dispatch(args)));
+        .and_then(|runtime| LocalSet::new().block_on(&runtime, dispatch(args.benchmark)));
     ended.unwrap_or_else(|failure| {
         // Nothing is left to be done if stderr is closed.
         let _ = writeln!(io::stderr(), "realmkeeper bench: {failure}");
@@ -128,55 +128,26 @@ pub fn run(args: BenchArgs) -> ExitCode {
     })
 }
 
-async fn dispatch(BenchArgs { benchmark, json }: BenchArgs) -> Result<ExitCode, Failure> {
-    let printer = Printer::new(json);
+async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
     match benchmark {
-        Benchmark::Rpc(args) => conclude(printer, "rpc", &args, &rpc::run(&args).await?),
-        Benchmark::Pubsub(args) => conclude(printer, "pubsub", &args, &pubsub::run(&args).await?),
-        Benchmark::Fanout(args) => conclude(printer, "fanout", &args, &pubsub::run_fanout(&args).await?),
-        Benchmark::Join(args) => conclude(printer, "join", &args, &join::run(&args).await?),
-        Benchmark::Meta(args) => conclude(printer, "meta", &args, &meta::run(&args).await?),
-        Benchmark::Kill(args) => conclude(printer, "kill", &args, &kill::run(&args).await?),
-        Benchmark::Slow(args) => {
-            let results = slow::run(&args).await?;
-            printer.report("slow", &args, &results, results.lines())?;
-            Ok(verdict(results.outcome.flaws))
-        }
-        Benchmark::Idle(args) => {
-            let results = idle::run(&args).await?;
-            printer.report("idle", &args, &results, results.lines())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Benchmark::Report(args) => {
-            let findings = report::run(&args).await?;
-            findings.publish(args.suite.output.as_deref())
-        }
-        Benchmark::Curves(args) => {
-            let findings = curves::run(&args).await?;
-            findings.publish(args.suite.output.as_deref())
-        }
+        Benchmark::Rpc(printed) => printed.conclude("rpc", &rpc::run(&printed.args).await?),
+        Benchmark::Pubsub(printed) => printed.conclude("pubsub", &pubsub::run(&printed.args).await?),
+        Benchmark::Fanout(printed) => printed.conclude("fanout", &pubsub::run_fanout(&printed.args).await?),
+        Benchmark::Join(printed) => printed.conclude("join", &join::run(&printed.args).await?),
+        Benchmark::Meta(printed) => printed.conclude("meta", &meta::run(&printed.args).await?),
+        Benchmark::Kill(printed) => printed.conclude("kill", &kill::run(&printed.args).await?),
+        Benchmark::Slow(printed) => printed.conclude("slow", &slow::run(&printed.args).await?),
+        Benchmark::Idle(printed) => printed.conclude("idle", &idle::run(&printed.args).await?),
+        Benchmark::Report(args) => report::run(&args).await?.publish(args.suite.output.as_deref()),
+        Benchmark::Curves(args) => curves::run(&args).await?.publish(args.suite.output.as_deref()),
         Benchmark::Floor(args) => {
             let listener = floor::listen(&args).await?;
             let listening = Listening { listening: listener.local_addr()?, pid: std::process::id() };
-            printer.print(&listening, vec![("listening", listening.to_string())])?;
+            print(false, &listening, &[("listening", listening.to_string())])?;
             floor::serve(listener).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn conclude(
-    printer: Printer,
-    benchmark: &str,
-    parameters: &impl Serialize,
-    results: &Outcome,
-) -> Result<ExitCode, Failure> {
-    printer.report(benchmark, parameters, results, results.lines())?;
-    Ok(verdict(results.flaws))
-}
-
-fn verdict(flaws: Flaws) -> ExitCode {
-    if flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What the relay prints when it can be connected to.

@@ -1,20 +1,37 @@
 //! What a benchmark prints: one line of JSON for programs, a few lines for people.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
+use clap::Args;
 use serde::Serialize;
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Printer {
-    /// As JSON, also on a terminal.
+use super::failure::Failure;
+use super::run::Flaws;
+
+/// A benchmark, and how its results are printed.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Printed<A: Args> {
+    #[command(flatten)]
+    pub(super) args: A,
+    /// Print one line of JSON on a terminal too, as it is printed elsewhere
+    #[arg(long)]
     json: bool,
+}
+
+/// What a benchmark has found.
+pub(super) trait Results: Serialize {
+    /// For people.
+    fn lines(&self) -> Lines;
+
+    /// What went wrong.
+    fn flaws(&self) -> Flaws;
 }
 
 /// What people read beside each other: what it is, and how it is.
 pub(super) type Lines = Vec<(&'static str, String)>;
 
-/// The line that a benchmark prints.
+/// The object that a benchmark prints.
 #[derive(Debug, Serialize)]
 struct Report<'a, P, R> {
     benchmark: &'a str,
@@ -24,34 +41,24 @@ struct Report<'a, P, R> {
     results: &'a R,
 }
 
-impl Printer {
-    /// As JSON unless a person reads.
-    pub(super) fn new(json: bool) -> Self {
-        Self { json: json || !io::stdout().is_terminal() }
+impl<A: Args + Serialize> Printed<A> {
+    /// Prints what a benchmark has found; the exit code says whether something went wrong.
+    pub(super) fn conclude(&self, benchmark: &str, results: &impl Results) -> Result<ExitCode, Failure> {
+        print(self.json, &Report { benchmark, parameters: &self.args, results }, &results.lines())?;
+        Ok(if results.flaws() == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
 
-    /// Prints what a benchmark has found.
-    pub(super) fn report(
-        self,
-        benchmark: &str,
-        parameters: &impl Serialize,
-        results: &impl Serialize,
-        lines: Lines,
-    ) -> io::Result<()> {
-        self.print(&Report { benchmark, parameters, results }, lines)
-    }
-
-    /// Prints one object of JSON, or the lines.
-    pub(super) fn print(self, object: &impl Serialize, lines: Lines) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut stdout, object)?;
-            stdout.write_all(b"\n")?;
-        } else {
-            for (what, how) in lines {
-                writeln!(stdout, "{what:10}  {how}")?;
-            }
+/// Prints one object of JSON, or the lines if a person reads and did not ask for JSON.
+pub(super) fn print(json: bool, object: &impl Serialize, lines: &[(&str, String)]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if json || !stdout.is_terminal() {
+        serde_json::to_writer(&mut stdout, object)?;
+        stdout.write_all(b"\n")?;
+    } else {
+        for (what, how) in lines {
+            writeln!(stdout, "{what:10}  {how}")?;
         }
-        stdout.flush()
     }
+    stdout.flush()
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::failure::Failure;
 use super::findings::{Cell, Findings, commands};
 use super::progress;
-use super::suite::{Printed, Server, SuiteArgs, measure};
+use super::suite::{Measured, Server, SuiteArgs, measure};
 use super::table::{Row, Table};
 use super::text;
 use crate::client::Address;
@@ -148,7 +148,7 @@ async fn servers(args: &ReportArgs) -> Result<Vec<Server>, Failure> {
 }
 
 /// What a slow subscriber did to a router.
-fn note(name: &str, printed: &Printed) -> Option<String> {
+fn note(name: &str, printed: &Measured) -> Option<String> {
     let lost = printed.slow_lost?;
     let growth =
         printed.server_rss_kb_growth.map(|kb| format!(" the memory grew by {},", text::megabytes(kb)));

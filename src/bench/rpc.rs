@@ -72,10 +72,9 @@ pub(super) async fn run(args: &RpcArgs) -> Result<Outcome, Failure> {
         let client = router.attach(&procedure, Side::A).await?;
         let mut caller = Caller::new(client, &run, *window, rate.pace(number, *callers));
         calls.push(Rc::clone(&caller.calls));
-        let (run, text, floor) = (Rc::clone(&run), "x".repeat(*payload), *floor);
+        let (text, floor) = ("x".repeat(*payload), *floor);
         roles.spawn_local(async move {
             let ask = |outgoing: &mut Outgoing| match floor {
-                _ if run.is_over() => None,
                 true => Some(outgoing.relayed_call(&text)),
                 false => Some(outgoing.call(&procedure, &text)),
             };

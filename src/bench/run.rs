@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
-use super::print::Lines;
+use super::print::{Lines, Results};
 use super::process::Process;
 use super::progress;
 use super::text;
@@ -51,6 +52,8 @@ pub(super) type Roles = JoinSet<Result<(), Failure>>;
 #[derive(Debug)]
 pub(super) struct Run {
     phase: Cell<Phase>,
+    /// Tells those who wait for something else.
+    ended: Notify,
     tally: RefCell<Tally>,
 }
 
@@ -142,9 +145,12 @@ pub(super) struct Outcome {
     server_rss_kb: Option<u64>,
 }
 
-impl Outcome {
-    /// For people.
-    pub(super) fn lines(&self) -> Lines {
+impl Results for Outcome {
+    fn flaws(&self) -> Flaws {
+        self.flaws
+    }
+
+    fn lines(&self) -> Lines {
         let Latency { p50, p90, p99, p999, p9999, max } = &self.latency_us;
         let latency = |named: [(&str, &f64); 3]| {
             named
@@ -194,7 +200,7 @@ impl Run {
         let latency =
             Histogram::new_with_max(LONGEST_LATENCY, 3).unwrap_or_else(|_| unreachable!("valid bounds"));
         let tally = RefCell::new(Tally { operations: 0, latency, behind: 0, flaws: Flaws::default() });
-        Rc::new(Self { phase: Cell::new(Phase::WarmUp), tally })
+        Rc::new(Self { phase: Cell::new(Phase::WarmUp), ended: Notify::new(), tally })
     }
 
     /// Whether to ask for nothing more.
@@ -257,6 +263,12 @@ impl Run {
     /// Lets nothing more be asked for.
     pub(super) fn end(&self) {
         self.phase.set(Phase::Over);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until there is nothing more to ask for.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Sums up.

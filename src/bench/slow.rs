@@ -17,11 +17,11 @@ use super::decode::Message;
 use super::failure::Failure;
 use super::order::Sequence;
 use super::pace::Pace;
-use super::print::Lines;
+use super::print::{Lines, Results};
 use super::process::Process;
 use super::progress;
 use super::router::Target;
-use super::run::{GRACE, Meter, Outcome, Roles, Run, SETTLE, finished};
+use super::run::{Flaws, GRACE, Meter, Outcome, Roles, Run, SETTLE, finished};
 use super::text;
 use super::topic::Topic;
 
@@ -60,7 +60,7 @@ pub(super) struct SlowArgs {
 pub(super) struct SlowOutcome {
     /// Of those that read.
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    outcome: Outcome,
     /// How many publications there were.
     published: u64,
     /// The largest growth of the server's resident memory, in KB.
@@ -73,9 +73,12 @@ pub(super) struct SlowOutcome {
     slow_ended: Option<String>,
 }
 
-impl SlowOutcome {
-    /// For people.
-    pub(super) fn lines(&self) -> Lines {
+impl Results for SlowOutcome {
+    fn flaws(&self) -> Flaws {
+        self.outcome.flaws()
+    }
+
+    fn lines(&self) -> Lines {
         let mut lines = self.outcome.lines();
         let growth = |kb| ("growth", format!("{} of the server's memory", text::megabytes(kb)));
         lines.extend(self.server_rss_kb_growth.map(growth));

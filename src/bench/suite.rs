@@ -135,7 +135,7 @@ impl Server {
         struct Listening {
             listening: String,
         }
-        let (process, line) = start(&["bench", "floor", "--json"]).await?;
+        let (process, line) = start(&["bench", "floor"]).await?;
         let told: Listening = serde_json::from_str(&line).map_err(|_| Failure::Start(line))?;
         let (url, pid) = (format!("ws://{}/", told.listening), process.id());
         Ok(Self { name: "relay".to_owned(), url, pid, is_relay: true, _process: Some(process) })
@@ -202,7 +202,7 @@ fn program() -> Result<Command, Failure> {
 
 /// What a benchmark has printed, as far as it is of interest.
 #[derive(Debug, Deserialize)]
-pub(super) struct Printed {
+pub(super) struct Measured {
     /// Operations per second.
     pub(super) per_second: Option<f64>,
     /// CPU time of the server per operation, in microseconds.
@@ -221,8 +221,8 @@ pub(super) struct Printed {
 }
 
 /// Runs a benchmark; an error is what it says of itself.
-pub(super) async fn measure(command: &[String]) -> Result<Result<Printed, String>, Failure> {
-    let output = program()?.args(command).arg("--json").output().await?;
+pub(super) async fn measure(command: &[String]) -> Result<Result<Measured, String>, Failure> {
+    let output = program()?.args(command).output().await?;
     Ok(serde_json::from_slice(&output.stdout).map_err(|_| {
         let line = last_line(&output.stderr);
         line.strip_prefix("realmkeeper bench: ").unwrap_or(&line).to_owned()

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 
 use super::frame::{Framing, Inbox};
+use super::run::Flaws;
 use super::*;
 
 #[test]

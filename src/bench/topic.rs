@@ -172,6 +172,7 @@ impl Publisher {
             tokio::select! {
                 () = topic.room.notified() => {}
                 () = pace.due(), if has_more && under_way < *window => {}
+                () = run.ended(), if has_more => {}
                 received = client.exchange() => {
                     received?;
                     if let Some(message) = client.incoming.next(&mut client.outgoing)? {
