@@ -44,15 +44,20 @@ fn line(args: &[&str]) -> Json {
     serde_json::from_slice(&stdout).expect("it is JSON")
 }
 
-/// A benchmark for a moment, with a program that serves.
+/// A benchmark for a moment, with a program that serves; for a longer one if nothing came to its end in it.
 fn brief(serving: &Serving, name: &str, args: &[&str]) -> Json {
     let pid = serving.pid().to_string();
-    let timed = ["--seconds", "0.3", "--warmup", "0"];
-    let timed = if matches!(name, "idle" | "slow") { &[] } else { &timed[..] };
-    let all = [&[name, "--url", serving.url(), "--pid", &pid], timed, args].concat();
-    let line = line(&all);
-    assert_eq!(line["benchmark"], name);
-    assert_eq!(line["url"], serving.url());
+    let with = [&[name, "--url", serving.url(), "--pid", &pid], args].concat();
+    let timed = |seconds| line(&[&with[..], &["--seconds", seconds, "--warmup", "0"]].concat());
+    let line = match name {
+        "idle" | "slow" => line(&with),
+        _ => ["0.2", "2", "20"]
+            .into_iter()
+            .map(timed)
+            .find(|line| line["operations"] != 0)
+            .expect("it gets done"),
+    };
+    assert_eq!((&line["benchmark"], &line["url"]), (&name.into(), &serving.url().into()));
     for flaw in FLAWS.into_iter().filter(|_| name != "idle") {
         assert_eq!(line[flaw], 0, "{line}");
     }
@@ -121,8 +126,8 @@ fn messages_come_in_every_serializer_over_every_transport() {
             let ca = authority_file().to_str().expect("the path is UTF-8");
             let url = url.replace("127.0.0.1", "localhost");
             let args = ["rpc", "--url", &url, "--serializer", serializer, "--ca", ca, "--payload", "70000"];
-            let line = line(&[&args[..], &["--seconds", "0.1", "--warmup", "0", "--window", "2"]].concat());
-            assert!(line["operations"].as_u64() > Some(0), "{line}");
+            let line = line(&[&args[..], &["--seconds", "0.1", "--window", "2"]].concat());
+            assert_eq!(FLAWS.map(|flaw| line[flaw].as_u64()), [Some(0); 4], "{line}");
         }
     }
 }
@@ -131,12 +136,12 @@ fn messages_come_in_every_serializer_over_every_transport() {
 fn at_a_fixed_rate_no_more_is_asked_for_than_is_due() {
     let serving = Serving::start();
     // The first is due at the start, which may count for the warm-up, the second in a quarter of an hour.
-    let rare = ["--rate", "0.001"];
-    let line = brief(&serving, "rpc", &[&rare[..], &["--callers", "1"]].concat());
-    assert!(line["operations"].as_u64() <= Some(1) && line["behind"] == 0, "{line}");
-    let line = brief(&serving, "fanout", &[&rare[..], &["--subscribers", "3"]].concat());
-    assert!(line["operations"].as_u64() <= Some(3) && line["behind"] == 0, "{line}");
-    // More than any router can do, so that some have to be left.
+    for (benchmark, most) in [(["rpc", "--callers", "1"], 1), (["fanout", "--subscribers", "3"], 3)] {
+        let args = ["--url", serving.url(), "--rate", "0.001", "--seconds", "0.1"];
+        let line = line(&[&benchmark[..], &args].concat());
+        assert!(line["operations"].as_u64() <= Some(most) && line["behind"] == 0, "{line}");
+    }
+    // More than any router can do, so that some are left.
     let line = brief(&serving, "meta", &["--rate", "100000000", "--sessions", "2"]);
     assert!(line["behind"].as_u64() > Some(0), "{line}");
 }
@@ -150,7 +155,7 @@ fn a_subscriber_that_stops_reading_is_ended_and_takes_nothing_from_the_others() 
     let slow = ["slow_ended", "slow_lost", "slow_received"];
     let told: Vec<_> = TIMED.into_iter().filter(|key| *key != "warmup").collect();
     check(&line, &[&told[..], &FLAWS, &own, &slow].concat());
-    assert_eq!((&line["published"], &line["operations"]), (&4000.into(), &16_000.into()));
+    assert_eq!(line["published"], 4000);
     let (received, lost) = (line["slow_received"].as_u64(), line["slow_lost"].as_u64());
     assert_eq!(received.zip(lost).map(|(received, lost)| received + lost), Some(4000));
     assert!(lost > Some(0) && line["slow_ended"].is_string(), "{line}");
@@ -181,7 +186,7 @@ fn a_report_has_every_server_side_by_side_and_tells_how_it_was_made() {
     }
     let join = cells(table.last().expect("there are rows"));
     assert_eq!([&join[4], &join[5], &join[6]], ["", "", ""], "nobody joins a relay");
-    assert!(!join[2].is_empty() && !join[7].is_empty() && !join[9].is_empty(), "{join:?}");
+    assert!(!join[2].is_empty() && !join[7].is_empty(), "{join:?}");
     assert!(report.contains("\nNothing was lost, repeated, out of order"), "{report}");
     // The commands are those of a shell.
     let command = report.lines().find(|line| line.starts_with("realmkeeper bench join")).expect("it is told");
@@ -217,9 +222,12 @@ fn curves_have_a_point_for_each_number_of_sessions_and_of_realms() {
         let rows = curve.lines().skip_while(|line| !line.starts_with("|--:")).skip(1);
         let rows: Vec<Vec<_>> = rows.take(2).map(|row| row.split('|').map(str::trim).collect()).collect();
         assert_eq!(rows.iter().map(|row| row[1]).collect::<Vec<_>>(), numbers);
-        let bars: Vec<_> = rows.iter().map(|row| row[4].chars().count()).collect();
-        assert!(rows.iter().all(|row| row[4].chars().all(|letter| letter == '█')), "{rows:?}");
-        assert_eq!(bars.iter().max(), Some(&24), "{rows:?}");
+        let costs: Vec<f64> = rows.iter().map(|row| row[3].parse().expect("it is a number")).collect();
+        let most = costs.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        for (row, cost) in rows.iter().zip(costs) {
+            let bar = row[4].chars().filter(|letter| *letter == '█').count() as f64;
+            assert!((bar - 24.0 * cost / most).abs() <= 1.0, "{rows:?}");
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) async fn run(args: &CurvesArgs) -> Result<Findings, Failure> {
     }
     let mut findings = Findings::default();
     let points = curves.iter().map(|curve| curve.points.len()).sum::<usize>();
-    let bar = progress::count("", points * suite.rounds);
+    let bar = progress::runs(points * suite.rounds);
     for round in 1..=suite.rounds {
         for Curve { kind, beside, points } in &mut curves {
             let (benchmark, ..) = kind.benchmark();
@@ -133,7 +133,7 @@ impl Curve {
         let most = points.iter().filter_map(|point| point.cell.cost()).fold(0.0, f64::max);
         for Point { number, cell, .. } in points {
             let cpu = if has_cpu { cell.cpu() } else { cell.cost().map(text::digits).unwrap_or_default() };
-            let bar = cell.cost().map_or(0.0, |cost| cost / most * LONGEST_BAR);
+            let bar = cell.cost().filter(|_| most > 0.0).map_or(0.0, |cost| cost / most * LONGEST_BAR);
             let bar = "█".repeat(bar.round() as usize);
             let number = text::grouped(*number as u64);
             let _ = writeln!(out, "| {number} | {} | {cpu} | {bar} |", cell.figures());

@@ -37,6 +37,9 @@ pub(super) enum Failure {
     /// The router or the relay that a suite starts.
     #[error("what is to be measured does not start: {0}")]
     Start(String),
+    /// SIGINT or SIGTERM.
+    #[error("stopped before there was a result")]
+    Stopped,
     /// `--output` cannot be written.
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: io::Error },

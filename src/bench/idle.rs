@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -76,7 +77,7 @@ pub(super) async fn run(args: &IdleArgs) -> Result<IdleOutcome, Failure> {
     let resident = || server.map(Process::resident_kb).transpose();
     let router = target.router(*floor)?;
     let mut roles = Roles::new();
-    router.populate(&mut roles, &progress::count("joining", 1), 1).await?;
+    router.populate(&mut roles, &ProgressBar::hidden(), 1).await?;
     sleep(REST).await;
     let before = resident()?;
     let meter = Meter::start(server)?;

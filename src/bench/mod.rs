@@ -138,8 +138,12 @@ async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
         Benchmark::Kill(printed) => printed.conclude("kill", &kill::run(&printed.args).await?),
         Benchmark::Slow(printed) => printed.conclude("slow", &slow::run(&printed.args).await?),
         Benchmark::Idle(printed) => printed.conclude("idle", &idle::run(&printed.args).await?),
-        Benchmark::Report(args) => report::run(&args).await?.publish(args.suite.output.as_deref()),
-        Benchmark::Curves(args) => curves::run(&args).await?.publish(args.suite.output.as_deref()),
+        Benchmark::Report(args) => {
+            suite::run(report::run(&args)).await?.publish(args.suite.output.as_deref())
+        }
+        Benchmark::Curves(args) => {
+            suite::run(curves::run(&args)).await?.publish(args.suite.output.as_deref())
+        }
         Benchmark::Floor(args) => {
             let listener = floor::listen(&args).await?;
             let listening = Listening { listening: listener.local_addr()?, pid: std::process::id() };

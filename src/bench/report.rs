@@ -106,7 +106,7 @@ pub(super) async fn run(args: &ReportArgs) -> Result<Findings, Failure> {
     let mut rows: Vec<_> = rows.collect();
     let (mut findings, mut notes) = (Findings::default(), Vec::new());
     let rounds = (1..=suite.rounds).flat_map(|round| chosen.iter().map(move |(kind, ..)| (round, *kind)));
-    let bar = progress::count("", rounds.map(|(round, kind)| runs(round, kind).count()).sum());
+    let bar = progress::runs(rounds.map(|(round, kind)| runs(round, kind).count()).sum());
     for round in 1..=suite.rounds {
         for (row, (kind, benchmark, options, _)) in rows.iter_mut().zip(&chosen) {
             for (column, server) in runs(round, *kind) {

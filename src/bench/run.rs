@@ -161,10 +161,12 @@ impl Results for Outcome {
         };
         let (operations, per_second) =
             (text::grouped(self.operations), text::grouped(self.per_second as u64));
-        let mut cpu = format!("{} us an operation", text::digits(self.client_cpu_us_per_op));
-        if let Some(server) = self.server_cpu_us_per_op {
-            cpu = format!("{} us an operation in the server, {cpu} here", text::digits(server));
-        }
+        let server = self.server_cpu_us_per_op.map(|cpu| format!("{} us in the server, ", text::digits(cpu)));
+        let cpu = format!(
+            "{}{} us here, for each operation",
+            server.unwrap_or_default(),
+            text::digits(self.client_cpu_us_per_op)
+        );
         let mut lines = vec![
             ("operations", format!("{per_second} a second: {operations} in {} s", self.seconds)),
             ("latency", latency([("p50", p50), ("p90", p90), ("p99", p99)])),

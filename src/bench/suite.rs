@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::bystanders;
 use super::failure::Failure;
@@ -50,6 +51,16 @@ pub(super) struct SuiteArgs {
     pub(super) output: Option<PathBuf>,
 }
 
+/// Runs a suite to its end, or until this process is told to end; none of the processes of the suite stays.
+pub(super) async fn run<T>(suite: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        done = suite => done,
+        _ = terminate.recv() => Err(Failure::Stopped),
+        _ = interrupt.recv() => Err(Failure::Stopped),
+    }
+}
+
 impl SuiteArgs {
     /// The router: the one that is named, or one that is started, which also has realms for bystanders.
     pub(super) async fn router(&self, realms: usize) -> Result<Server, Failure> {
@@ -67,7 +78,7 @@ impl SuiteArgs {
             rounds => format!("{rounds} interleaved rounds"),
         };
         format!(
-            "realmkeeper {}, {cores} cores ({}), {}, {rounds} of {} s; CPU is what the server takes for one operation.\n",
+            "realmkeeper {} on {cores} cores ({}), {}, {rounds} of {} s.\nCPU is what the server takes for one operation.\n",
             env!("CARGO_PKG_VERSION"),
             processor().unwrap_or_else(|| "of a kind that is not told".to_owned()),
             self.serializer(),
@@ -201,7 +212,7 @@ fn program() -> Result<Command, Failure> {
 }
 
 /// What a benchmark has printed, as far as it is of interest.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Measured {
     /// Operations per second.
     pub(super) per_second: Option<f64>,
