@@ -8,7 +8,12 @@ use crate::support::{
 };
 use realmkeeper::{Listener, ListenerKind, UnixSocket};
 use serde_json::Value as Json;
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+};
 
 /// What is wrong in a run, which must be nothing.
 const FLAWS: [&str; 4] = ["errors", "lost", "duplicated", "out_of_order"];
@@ -227,6 +232,37 @@ fn curves_have_a_point_for_each_number_of_sessions_and_of_realms() {
         for (row, cost) in rows.iter().zip(costs) {
             let bar = row[4].chars().filter(|letter| *letter == '█').count() as f64;
             assert!((bar - 24.0 * cost / most).abs() <= 1.0, "{rows:?}");
+        }
+    }
+}
+
+#[test]
+fn a_report_that_is_stopped_leaves_nothing_running() {
+    for signal in ["TERM", "INT"] {
+        let mut command = program(&["bench", "report", "--only", "rpc", "--seconds", "600"]);
+        let report =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let pid = report.id().to_string();
+        // The router, the relay, and the benchmark that runs.
+        let children = loop {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+            if children.split_whitespace().count() == 3 {
+                break children;
+            }
+            thread::yield_now();
+        };
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status().expect("kill can be run");
+        assert!(sent.success());
+        let Output { status, stdout, stderr } = report.wait_with_output().expect("the program ends");
+        let told = "realmkeeper bench: stopped before there was a result\n";
+        assert_eq!((status.code(), text(&stdout), text(&stderr)), (Some(2), "", told));
+        for child in children.split_whitespace() {
+            // Killed it is at once, and gone as soon as the system has cleaned up.
+            while fs::read_to_string(format!("/proc/{child}/cmdline"))
+                .is_ok_and(|line| line.contains("realmkeeper"))
+            {
+                thread::yield_now();
+            }
         }
     }
 }
