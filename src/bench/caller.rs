@@ -40,13 +40,13 @@ impl Caller {
             let Self { client, run, window, pace, calls } = self;
             let waiting = calls.borrow().len();
             if !has_more && waiting == 0 {
-                run.fall_behind(pace.behind(now));
+                run.fall_behind(pace);
                 return Ok(());
             }
             tokio::select! {
+                biased;
                 received = client.exchange() => received?,
-                () = pace.due(), if has_more && waiting < *window => {}
-                () = run.ended(), if has_more => {}
+                () = pace.due(run), if has_more && waiting < *window => {}
             }
             now = Instant::now();
             let mut calls = calls.borrow_mut();

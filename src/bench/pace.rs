@@ -11,6 +11,8 @@ use serde::Serialize;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
+use super::run::Run;
+
 /// How late a timer of the runtime may be, and more. The rest of the time is waited for without sleeping.
 const COARSE: Duration = Duration::from_millis(2);
 
@@ -67,16 +69,22 @@ impl Pace {
         }
     }
 
-    /// Waits until the next operation is due; for ever if it may begin at any time.
-    pub(super) async fn due(&self) {
+    /// Waits until the next operation is due or there is none any more; for ever if it may begin at any time.
+    pub(super) async fn due(&self, run: &Run) {
         let Some(due) = &self.0 else { return std::future::pending().await };
-        if let Some(early) = due.next.checked_sub(COARSE)
-            && Instant::now() < early
-        {
-            sleep_until(early.into()).await;
-        }
-        while Instant::now() < due.next {
-            yield_now().await;
+        let wait = async {
+            if let Some(early) = due.next.checked_sub(COARSE)
+                && Instant::now() < early
+            {
+                sleep_until(early.into()).await;
+            }
+            while Instant::now() < due.next {
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = run.ended() => {}
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
+use super::pace::Pace;
 use super::print::{Lines, Results};
 use super::process::Process;
 use super::progress;
@@ -52,6 +53,8 @@ pub(super) type Roles = JoinSet<Result<(), Failure>>;
 #[derive(Debug)]
 pub(super) struct Run {
     phase: Cell<Phase>,
+    /// When it was over.
+    end: Cell<Option<Instant>>,
     /// Tells those who wait for something else.
     ended: Notify,
     tally: RefCell<Tally>,
@@ -202,7 +205,7 @@ impl Run {
         let latency =
             Histogram::new_with_max(LONGEST_LATENCY, 3).unwrap_or_else(|_| unreachable!("valid bounds"));
         let tally = RefCell::new(Tally { operations: 0, latency, behind: 0, flaws: Flaws::default() });
-        Rc::new(Self { phase: Cell::new(Phase::WarmUp), ended: Notify::new(), tally })
+        Rc::new(Self { phase: Cell::new(Phase::WarmUp), end: Cell::default(), ended: Notify::new(), tally })
     }
 
     /// Whether to ask for nothing more.
@@ -219,9 +222,9 @@ impl Run {
         }
     }
 
-    /// Counts operations that were due and were not begun.
-    pub(super) fn fall_behind(&self, operations: u64) {
-        self.tally.borrow_mut().behind += operations;
+    /// Counts the operations of a session that were due when the run was over, and had not begun.
+    pub(super) fn fall_behind(&self, pace: &Pace) {
+        self.tally.borrow_mut().behind += self.end.get().map_or(0, |end| pace.behind(end));
     }
 
     /// Counts what went wrong, with `self.flaw(|flaws| flaws.lost += 1)`.
@@ -265,6 +268,7 @@ impl Run {
     /// Lets nothing more be asked for.
     pub(super) fn end(&self) {
         self.phase.set(Phase::Over);
+        self.end.set(Some(Instant::now()));
         self.ended.notify_waiters();
     }
 

@@ -166,13 +166,12 @@ impl Publisher {
             let Self { client, run, topic, window, pace } = &mut self;
             let under_way = topic.window.borrow().open.len();
             if !has_more && under_way == 0 {
-                run.fall_behind(pace.behind(now));
+                run.fall_behind(pace);
                 return Ok(());
             }
             tokio::select! {
                 () = topic.room.notified() => {}
-                () = pace.due(), if has_more && under_way < *window => {}
-                () = run.ended(), if has_more => {}
+                () = pace.due(run), if has_more && under_way < *window => {}
                 received = client.exchange() => {
                     received?;
                     if let Some(message) = client.incoming.next(&mut client.outgoing)? {
