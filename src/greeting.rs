@@ -22,7 +22,7 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     }
     // The name by which it was called works again, wherever the program lies.
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    // What the load generator can reach.
+    // Where the load generator needs no certificate and no right to a file.
     let plain = service
         .urls()
         .iter()

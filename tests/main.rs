@@ -4,6 +4,7 @@ mod addresses;
 mod admin;
 mod authentication;
 mod balancers;
+mod bench;
 mod churn;
 mod codec_vectors;
 mod components;

@@ -8,35 +8,46 @@ use super::client::{Client, Outgoing};
 use super::decode::Reader;
 use super::failure::Failure;
 use super::order::Outstanding;
+use super::pace::Pace;
 use super::run::Run;
 
 /// A session that calls. It sends nothing but calls, so its request ids have no gaps.
-#[derive(Debug)]
 pub(super) struct Caller {
     client: Client,
     run: Rc<Run>,
     window: usize,
+    pace: Pace,
     /// The calls in flight.
     pub(super) calls: Rc<RefCell<Outstanding>>,
 }
 
 impl Caller {
     /// Makes a caller of a client that has sent no requests.
-    pub(super) fn new(client: Client, run: &Rc<Run>, window: usize) -> Self {
-        Self { client, run: Rc::clone(run), window, calls: Rc::default() }
+    pub(super) fn new(client: Client, run: &Rc<Run>, window: usize, pace: Pace) -> Self {
+        Self { client, run: Rc::clone(run), window, pace, calls: Rc::default() }
     }
 
-    /// Keeps the window full with calls from `ask` until there are no more, then waits for the last answers.
-    /// A call whose result `is_correct` is an operation.
+    /// Calls what `ask` asks for, as often as pace and window let it, until the run is over or there is nothing
+    /// more, then waits for the last answers. A call whose result `is_correct` is an operation.
     pub(super) async fn call(
         &mut self,
         mut ask: impl FnMut(&mut Outgoing) -> Option<u64>,
         mut is_correct: impl FnMut(u64, Reader<'_>) -> bool,
     ) -> Result<(), Failure> {
         let mut now = Instant::now();
-        while self.fill_window(now, &mut ask) {
-            let Self { client, run, calls, .. } = self;
-            client.exchange().await?;
+        loop {
+            let has_more = self.fill_window(now, &mut ask);
+            let Self { client, run, window, pace, calls } = self;
+            let waiting = calls.borrow().len();
+            if !has_more && waiting == 0 {
+                run.fall_behind(pace);
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                received = client.exchange() => received?,
+                () = pace.due(run), if has_more && waiting < *window => {}
+            }
             now = Instant::now();
             let mut calls = calls.borrow_mut();
             while let Some(message) = client.incoming.next(&mut client.outgoing)? {
@@ -50,17 +61,19 @@ impl Caller {
                 }
             }
         }
-        Ok(())
     }
 
-    /// Asks as often as the window lets it; returns whether there are answers to wait for.
+    /// Asks as often as pace and window let it; returns whether there may be more to ask.
     fn fill_window(&mut self, now: Instant, ask: &mut impl FnMut(&mut Outgoing) -> Option<u64>) -> bool {
         let mut calls = self.calls.borrow_mut();
-        while calls.len() < self.window
-            && let Some(request) = ask(&mut self.client.outgoing)
+        while !self.run.is_over()
+            && calls.len() < self.window
+            && let Some(since) = self.pace.next(now)
         {
-            calls.ask(request, now);
+            let Some(request) = ask(&mut self.client.outgoing) else { return false };
+            self.pace.begin();
+            calls.ask(request, since);
         }
-        calls.len() > 0
+        !self.run.is_over()
     }
 }

@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::decode::Message;
 use super::encode::Field::{self, Empty, Id, Payload, Raw, Roles, Text, Uint};
-use super::encode::{Serializer, encode};
+use super::encode::encode;
 use super::failure::Failure;
 use super::frame::{BINARY, CLOSE, Frame, Framing, Inbox, PING, PONG, TEXT};
-use super::handshake::{self, Address};
+use crate::client::{Dialed, Dialer, Octets, Serializer};
 
 /// Seconds that the server may take to answer while the benchmark is being set up.
 const PATIENCE: u64 = 10;
@@ -33,9 +32,8 @@ pub(super) const RELAYED_SUBSCRIPTION: u64 = 7_710_563_904_418_736;
 const RELAYED_PUBLICATION: u64 = 3_905_528_611_704_919;
 
 /// A connection of the benchmark.
-#[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Octets>,
     /// What the server has sent.
     pub(super) incoming: Incoming,
     /// What it is to be sent.
@@ -43,46 +41,30 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Opens a WebSocket or a RawSocket at `url`.
-    pub(super) async fn connect(url: &Rc<str>, serializer: Serializer) -> Result<Self, Failure> {
-        within(url, "the handshake", async {
-            let address = Address::parse(url)?;
-            let unreachable = |source| Failure::Connect { url: url.to_string(), source };
-            let mut stream = TcpStream::connect(address.authority).await.map_err(unreachable)?;
-            stream.set_nodelay(true)?;
-            let mut inbox = Inbox::new(address.framing);
-            match address.framing {
-                Framing::WebSocket => {
-                    handshake::ask(&mut stream, &mut inbox, url, address, serializer.subprotocol()).await?;
-                }
-                Framing::RawSocket => {
-                    handshake::ask_raw(&mut stream, &mut inbox, url, serializer).await?;
-                }
-            }
-            Ok(Self {
-                stream,
-                incoming: Incoming { inbox, serializer, url: Rc::clone(url) },
-                outgoing: Outgoing::new(serializer, address.framing),
-            })
+    /// Connects.
+    pub(super) async fn connect(dialer: &Dialer) -> Result<Self, Failure> {
+        let url: Rc<str> = dialer.address().to_string().into();
+        let dialing = async { Ok(dialer.dial().await?) };
+        let Dialed { octets, read, .. } = within(&url, "the handshake", dialing).await?;
+        let framing = if dialer.address().is_web_socket() { Framing::WebSocket } else { Framing::RawSocket };
+        let serializer = dialer.serializer();
+        Ok(Self {
+            stream: octets,
+            incoming: Incoming { inbox: Inbox::new(framing, &read), serializer, url },
+            outgoing: Outgoing::new(serializer, framing),
         })
-        .await
     }
 
-    /// Connects and joins the realm; returns the session id as well.
-    pub(super) async fn join(
-        url: &Rc<str>,
-        serializer: Serializer,
-        realm: &str,
-    ) -> Result<(Self, u64), Failure> {
-        let mut client = Self::connect(url, serializer).await?;
-        client.outgoing.put(&[Uint(1), Text(realm), Roles]);
+    /// Joins a realm; returns the session id.
+    pub(super) async fn join(&mut self, realm: &str) -> Result<u64, Failure> {
+        self.outgoing.put(&[Uint(1), Text(realm), Roles]);
         let what = format!("to join realm {realm}");
-        let welcome = client.answer(&what, |message| {
+        let url = Rc::clone(&self.incoming.url);
+        let welcome = self.answer(&what, |message| {
             let Message::Welcome { session } = message else { return None };
             Some(*session)
         });
-        let session = within(url, &what, welcome).await?;
-        Ok((client, session))
+        within(&url, &what, welcome).await
     }
 
     /// Subscribes to a topic; returns the subscription id.
@@ -312,7 +294,7 @@ impl Outgoing {
         encode(self.serializer, fields, &mut message);
         let opcode = match (self.framing, self.serializer) {
             (Framing::WebSocket, Serializer::Json) => TEXT,
-            (Framing::WebSocket, Serializer::Msgpack) | (Framing::RawSocket, _) => BINARY,
+            (Framing::WebSocket, Serializer::Msgpack | Serializer::Cbor) | (Framing::RawSocket, _) => BINARY,
         };
         self.frame(opcode, &message);
         message.clear();
@@ -330,7 +312,11 @@ impl Outgoing {
         Frame::put_masked(opcode, payload, self.key.to_ne_bytes(), &mut self.frames);
     }
 
-    fn poll_flush(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(
+        &mut self,
+        stream: &mut Box<dyn Octets>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.frames.is_empty() {
             match Pin::new(&mut *stream).poll_write(context, &self.frames) {
                 Poll::Ready(Ok(written)) if written == self.frames.len() => self.frames.clear(),
@@ -339,6 +325,7 @@ impl Outgoing {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(Ok(()))
+        // What TLS has encrypted may not be written yet.
+        Pin::new(stream).poll_flush(context)
     }
 }

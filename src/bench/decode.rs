@@ -1,10 +1,11 @@
-//! Reads the WAMP messages that a load generator receives, in JSON and in MessagePack.
+//! Reads the WAMP messages that a load generator receives, in JSON, in MessagePack and in CBOR.
 //!
 //! A [`Reader`] walks over the bytes and builds no values. It is made to find ids and to compare payloads,
 //! not to validate: it believes that commas and colons stand where they belong.
 
-use super::encode::Serializer;
 use super::failure::Failure;
+use super::head::{self, Head};
+use crate::client::Serializer;
 
 /// The message is not what WAMP says it should be.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -111,7 +112,7 @@ impl<'a> Reader<'a> {
             Serializer::Json => {
                 self.next()? == b'"' && self.take(text.len())? == text.as_bytes() && self.next()? == b'"'
             }
-            Serializer::Msgpack => self.text()? == text,
+            Serializer::Msgpack | Serializer::Cbor => self.text()? == text,
         };
         if as_sent { Ok(number) } else { Err(Malformed) }
     }
@@ -154,7 +155,7 @@ impl<'a> Reader<'a> {
                 let rest = rest.strip_prefix(b",").unwrap_or(rest);
                 rest.strip_suffix(b"]").unwrap_or(rest)
             }
-            Serializer::Msgpack => self.rest,
+            Serializer::Msgpack | Serializer::Cbor => self.rest,
         }
     }
 
@@ -168,15 +169,16 @@ impl<'a> Reader<'a> {
 
     /// Enters a list or a dict.
     fn open(&mut self) -> Result<Elements, Malformed> {
-        let marker = self.next()?;
-        let count = match (self.serializer, marker) {
-            (Serializer::Json, b'[' | b'{') => None,
-            (Serializer::Msgpack, 0x80..=0x9f) => Some(usize::from(marker & 0x0f)),
-            (Serializer::Msgpack, 0xdc | 0xde) => Some(self.length(2)?),
-            (Serializer::Msgpack, 0xdd | 0xdf) => Some(self.length(4)?),
-            _ => return Err(Malformed),
-        };
-        Ok(Elements(count))
+        match self.serializer {
+            Serializer::Json => match self.next()? {
+                b'[' | b'{' => Ok(Elements(None)),
+                _ => Err(Malformed),
+            },
+            Serializer::Msgpack | Serializer::Cbor => {
+                let (Head::List(count) | Head::Dict(count)) = self.head()? else { return Err(Malformed) };
+                Ok(Elements(Some(count)))
+            }
+        }
     }
 
     /// Steps to the next element, or out of the list or dict when there is none.
@@ -195,38 +197,28 @@ impl<'a> Reader<'a> {
     }
 
     fn uint(&mut self) -> Result<u64, Malformed> {
-        let first = self.next()?;
-        match (self.serializer, first) {
-            (Serializer::Json, b'0'..=b'9') => {
-                let mut value = u64::from(first - b'0');
-                while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
-                    value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-                    self.rest = rest;
-                }
-                Ok(value)
-            }
-            (Serializer::Msgpack, 0..=0x7f) => Ok(u64::from(first)),
-            (Serializer::Msgpack, 0xcc..=0xcf) => Ok(self.length(1 << (first - 0xcc))? as u64),
-            (Serializer::Msgpack, 0xd0..=0xd3) => Ok(self.length(1 << (first - 0xd0))? as u64),
-            _ => Err(Malformed),
+        if self.serializer != Serializer::Json {
+            return if let Head::Uint(value) = self.head()? { Ok(value) } else { Err(Malformed) };
         }
+        let first @ b'0'..=b'9' = self.next()? else { return Err(Malformed) };
+        let mut value = u64::from(first - b'0');
+        while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.rest = rest;
+        }
+        Ok(value)
     }
 
     /// Reads a string; escapes of JSON stay as they are.
     fn text(&mut self) -> Result<&'a str, Malformed> {
-        let first = self.next()?;
-        let bytes = match (self.serializer, first) {
-            (Serializer::Json, b'"') => {
-                let bytes = self.rest;
-                let length = self.skip_json_string()?;
-                &bytes[..length]
-            }
-            (Serializer::Msgpack, 0xa0..=0xbf) => self.take(usize::from(first & 0x1f))?,
-            (Serializer::Msgpack, 0xd9..=0xdb) => {
-                let length = self.length(1 << (first - 0xd9))?;
-                self.take(length)?
-            }
-            _ => return Err(Malformed),
+        let bytes = if self.serializer != Serializer::Json {
+            let Head::Text(length) = self.head()? else { return Err(Malformed) };
+            self.take(length)?
+        } else if self.next()? == b'"' {
+            let rest = self.rest;
+            &rest[..self.skip_json_string()?]
+        } else {
+            return Err(Malformed);
         };
         str::from_utf8(bytes).map_err(|_| Malformed)
     }
@@ -235,8 +227,34 @@ impl<'a> Reader<'a> {
     fn skip(&mut self) -> Result<(), Malformed> {
         match self.serializer {
             Serializer::Json => self.skip_json(),
-            Serializer::Msgpack => self.skip_msgpack(),
+            Serializer::Msgpack | Serializer::Cbor => self.skip_binary(),
         }
+    }
+
+    /// Reads how a value begins that is not JSON.
+    fn head(&mut self) -> Result<Head, Malformed> {
+        if self.serializer == Serializer::Cbor {
+            head::cbor(&mut self.rest)
+        } else {
+            head::msgpack(&mut self.rest)
+        }
+    }
+
+    fn skip_binary(&mut self) -> Result<(), Malformed> {
+        let mut values = 1_usize;
+        while values > 0 {
+            values -= 1;
+            match self.head()? {
+                Head::Uint(_) => {}
+                Head::Tag => values += 1,
+                Head::List(count) => values = values.saturating_add(count),
+                Head::Dict(count) => values = values.saturating_add(count.saturating_mul(2)),
+                Head::Text(length) | Head::Octets(length) => {
+                    self.take(length)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn skip_json(&mut self) -> Result<(), Malformed> {
@@ -276,55 +294,9 @@ impl<'a> Reader<'a> {
         Ok(length)
     }
 
-    fn skip_msgpack(&mut self) -> Result<(), Malformed> {
-        let mut values = 1;
-        while values > 0 {
-            values -= 1;
-            let marker = self.next()?;
-            let size = match marker {
-                0..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0.. => 0,
-                0x80..=0x8f => {
-                    values += 2 * usize::from(marker & 0x0f);
-                    0
-                }
-                0x90..=0x9f => {
-                    values += usize::from(marker & 0x0f);
-                    0
-                }
-                0xa0..=0xbf => usize::from(marker & 0x1f),
-                0xc4..=0xc6 => self.length(1 << (marker - 0xc4))?,
-                0xc7..=0xc9 => self.length(1 << (marker - 0xc7))? + 1,
-                0xca | 0xce | 0xd2 => 4,
-                0xcb | 0xcf | 0xd3 => 8,
-                0xcc | 0xd0 => 1,
-                0xcd | 0xd1 => 2,
-                0xd4..=0xd8 => (1 << (marker - 0xd4)) + 1,
-                0xd9..=0xdb => self.length(1 << (marker - 0xd9))?,
-                0xdc | 0xdd => {
-                    values += self.length(2 << (marker - 0xdc))?;
-                    0
-                }
-                0xde | 0xdf => {
-                    values += 2 * self.length(2 << (marker - 0xde))?;
-                    0
-                }
-                0xc1 => return Err(Malformed),
-            };
-            self.take(size)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a big-endian integer of as many bytes.
-    fn length(&mut self, bytes: usize) -> Result<usize, Malformed> {
-        Ok(self.take(bytes)?.iter().fold(0, |value, byte| value << 8 | usize::from(*byte)))
-    }
-
-    /// Takes one byte; in JSON, the first that is neither space nor separator.
+    /// Takes one byte of JSON, the first that is neither space nor separator.
     fn next(&mut self) -> Result<u8, Malformed> {
-        if self.serializer == Serializer::Json {
-            self.skip_separators();
-        }
+        self.skip_separators();
         let (first, rest) = self.rest.split_first().ok_or(Malformed)?;
         self.rest = rest;
         Ok(*first)
@@ -348,11 +320,11 @@ mod tests {
     use super::super::encode::{Field, encode};
     use super::*;
 
-    const BOTH: [Serializer; 2] = [Serializer::Json, Serializer::Msgpack];
+    const ALL: [Serializer; 3] = [Serializer::Json, Serializer::Msgpack, Serializer::Cbor];
 
     #[test]
     fn a_payload_comes_back_as_it_was_sent_or_not_at_all() {
-        for serializer in BOTH {
+        for serializer in ALL {
             for length in [1, 31, 32, 255, 256, 70_000] {
                 let text = "x".repeat(length);
                 let bytes = message(serializer, &[50, 9], &[Field::Empty, Field::Payload(300, &text)]);
@@ -385,6 +357,14 @@ mod tests {
         let msgpack = b"\x96\x24\x05\xcf\0\0\0\0\0\0\0\x06\x83\xa1a\x92\x01\x81\xa1b\xc4\x02ab\xa1c\xcb\
                         12345678\xa1d\xc0\xdc\x00\x02\xcd\x00\x07\xd9\x02xx\x80";
         let Ok(Message::Event { subscription: 5, arguments }) = Message::decode(Serializer::Msgpack, msgpack)
+        else {
+            panic!()
+        };
+        assert_eq!(arguments.payload("xx"), Ok(7));
+
+        let cbor = b"\x86\x18\x24\x05\x1b\0\0\0\0\0\0\0\x06\xa5\x61a\x82\x01\xa1\x61b\x42ab\x61c\xfb12345678\
+                     \x61d\xf6\x61e\xc1\x1a1234\x61f\x38\x20\x82\x19\x00\x07\x78\x02xx\xa0";
+        let Ok(Message::Event { subscription: 5, arguments }) = Message::decode(Serializer::Cbor, cbor)
         else {
             panic!()
         };
@@ -424,7 +404,7 @@ mod tests {
 
     #[test]
     fn no_prefix_of_a_message_passes_for_it() {
-        for serializer in BOTH {
+        for serializer in ALL {
             let bytes = message(serializer, &[68, 9, 8], &[Field::Empty, Field::Payload(7, "abc")]);
             for end in 0..bytes.len() - 2 {
                 let read = Message::decode(serializer, &bytes[..end]).and_then(|message| {

@@ -1,35 +1,7 @@
-//! Writes the WAMP messages of a load generator, in JSON and in MessagePack.
+//! Writes the WAMP messages of a load generator, in JSON, in MessagePack and in CBOR.
 
-use clap::ValueEnum;
-use serde::Serialize;
-
-/// How messages are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Serializer {
-    /// JSON in text frames.
-    Json,
-    /// MessagePack in binary frames.
-    Msgpack,
-}
-
-impl Serializer {
-    /// The number in the handshake of RawSocket.
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Json => 1,
-            Self::Msgpack => 2,
-        }
-    }
-
-    /// The name of the WebSocket subprotocol.
-    pub(super) fn subprotocol(self) -> &'static str {
-        match self {
-            Self::Json => "wamp.2.json",
-            Self::Msgpack => "wamp.2.msgpack",
-        }
-    }
-}
+use super::head::{put_cbor, put_msgpack_text, put_msgpack_uint};
+use crate::client::Serializer;
 
 /// One element of a message.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +35,11 @@ pub(super) fn encode(serializer: Serializer, fields: &[Field<'_>], out: &mut Vec
             }
             out.push(b']');
         }
-        Serializer::Msgpack => {
-            out.push(0x90 | fields.len() as u8);
+        Serializer::Msgpack | Serializer::Cbor => {
+            let mut binary = Binary { serializer, out };
+            binary.list(fields.len() as u8);
             for field in fields {
-                msgpack(*field, out);
+                binary.field(*field);
             }
         }
     }
@@ -116,59 +89,68 @@ fn json_uint(mut value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
-fn msgpack(field: Field<'_>, out: &mut Vec<u8>) {
-    match field {
-        Field::Uint(value) => msgpack_uint(value, out),
-        Field::Text(text) => msgpack_text(text, out),
-        Field::Empty => out.push(0x80),
-        Field::Roles => out.extend_from_slice(
-            b"\x81\xa5roles\x84\xa9publisher\x80\xaasubscriber\x80\xa6caller\x80\xa6callee\x80",
-        ),
-        Field::Payload(number, text) => {
-            out.push(0x92);
-            msgpack_uint(number, out);
-            msgpack_text(text, out);
-        }
-        Field::Id(id) => {
-            out.push(0x91);
-            msgpack_uint(id, out);
-        }
-        Field::Raw(bytes) => out.extend_from_slice(bytes),
-    }
+/// The roles of a client.
+const ROLES: [&str; 4] = ["publisher", "subscriber", "caller", "callee"];
+
+/// A message in MessagePack or in CBOR.
+struct Binary<'a> {
+    serializer: Serializer,
+    out: &'a mut Vec<u8>,
 }
 
-fn msgpack_text(text: &str, out: &mut Vec<u8>) {
-    match text.len() {
-        length @ 0..=31 => out.push(0xa0 | length as u8),
-        length @ 32..=0xff => out.extend_from_slice(&[0xd9, length as u8]),
-        length @ 0x100..=0xffff => {
-            out.push(0xda);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(0xdb);
-            out.extend_from_slice(&(length as u32).to_be_bytes());
+impl Binary<'_> {
+    fn is_cbor(&self) -> bool {
+        self.serializer == Serializer::Cbor
+    }
+
+    fn field(&mut self, field: Field<'_>) {
+        match field {
+            Field::Uint(value) => self.uint(value),
+            Field::Text(text) => self.text(text),
+            Field::Empty => self.dict(0),
+            Field::Roles => {
+                self.dict(1);
+                self.text("roles");
+                self.dict(ROLES.len() as u8);
+                for role in ROLES {
+                    self.text(role);
+                    self.dict(0);
+                }
+            }
+            Field::Payload(number, text) => {
+                self.list(2);
+                self.uint(number);
+                self.text(text);
+            }
+            Field::Id(id) => {
+                self.list(1);
+                self.uint(id);
+            }
+            Field::Raw(bytes) => self.out.extend_from_slice(bytes),
         }
     }
-    out.extend_from_slice(text.as_bytes());
-}
 
-fn msgpack_uint(value: u64, out: &mut Vec<u8>) {
-    match value {
-        0..=0x7f => out.push(value as u8),
-        0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
-        0x100..=0xffff => {
-            out.push(0xcd);
-            out.extend_from_slice(&(value as u16).to_be_bytes());
+    fn uint(&mut self, value: u64) {
+        if self.is_cbor() { put_cbor(0, value, self.out) } else { put_msgpack_uint(value, self.out) }
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.is_cbor() {
+            put_cbor(3, text.len() as u64, self.out);
+        } else {
+            put_msgpack_text(text.len(), self.out);
         }
-        0x1_0000..=0xffff_ffff => {
-            out.push(0xce);
-            out.extend_from_slice(&(value as u32).to_be_bytes());
-        }
-        _ => {
-            out.push(0xcf);
-            out.extend_from_slice(&value.to_be_bytes());
-        }
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Begins a list of fewer than 16 values.
+    fn list(&mut self, values: u8) {
+        self.out.push(if self.is_cbor() { 0x80 } else { 0x90 } | values);
+    }
+
+    /// Begins a dict of fewer than 16 keys.
+    fn dict(&mut self, keys: u8) {
+        self.out.push(if self.is_cbor() { 0xa0 } else { 0x80 } | keys);
     }
 }
 
@@ -178,40 +160,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_stand_side_by_side_in_both_serializers() {
+    fn messages_stand_side_by_side_in_all_serializers() {
         check(
             &[Uint(48), Uint(7), Empty, Text("com.sum"), Payload(7, "xx")],
             r#"[48,7,{},"com.sum",[7,"xx"]]"#,
             b"\x95\x30\x07\x80\xa7com.sum\x92\x07\xa2xx",
+            b"\x85\x18\x30\x07\xa0\x67com.sum\x82\x07\x62xx",
         );
         check(
             &[Uint(48), Uint(1), Empty, Text("wamp.session.kill"), Id(9_007_199_254_740_992)],
             r#"[48,1,{},"wamp.session.kill",[9007199254740992]]"#,
             b"\x95\x30\x01\x80\xb1wamp.session.kill\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
+            b"\x85\x18\x30\x01\xa0\x71wamp.session.kill\x81\x1b\x00\x20\x00\x00\x00\x00\x00\x00",
         );
-        check(&[Uint(70), Uint(300), Empty, Raw(b"[1]")], "[70,300,{},[1]]", b"\x94\x46\xcd\x01\x2c\x80[1]");
+        check(
+            &[Uint(70), Uint(300), Empty, Raw(b"[1]")],
+            "[70,300,{},[1]]",
+            b"\x94\x46\xcd\x01\x2c\x80[1]",
+            b"\x84\x18\x46\x19\x01\x2c\xa0[1]",
+        );
     }
 
     #[test]
     fn integers_take_the_smallest_form() {
-        for (value, bytes) in [
-            (0, &b"\x00"[..]),
-            (127, b"\x7f"),
-            (128, b"\xcc\x80"),
-            (256, b"\xcd\x01\x00"),
-            (65_536, b"\xce\x00\x01\x00\x00"),
-            (1 << 32, b"\xcf\x00\x00\x00\x01\x00\x00\x00\x00"),
+        for (value, msgpack, cbor) in [
+            (0, &b"\x00"[..], &b"\x00"[..]),
+            (23, b"\x17", b"\x17"),
+            (24, b"\x18", b"\x18\x18"),
+            (127, b"\x7f", b"\x18\x7f"),
+            (128, b"\xcc\x80", b"\x18\x80"),
+            (256, b"\xcd\x01\x00", b"\x19\x01\x00"),
+            (65_536, b"\xce\x00\x01\x00\x00", b"\x1a\x00\x01\x00\x00"),
+            (1 << 32, b"\xcf\x00\x00\x00\x01\x00\x00\x00\x00", b"\x1b\x00\x00\x00\x01\x00\x00\x00\x00"),
         ] {
-            check(&[Uint(value)], &format!("[{value}]"), &[b"\x91", bytes].concat());
+            let (msgpack, cbor) = ([b"\x91", msgpack].concat(), [b"\x81", cbor].concat());
+            check(&[Uint(value)], &format!("[{value}]"), &msgpack, &cbor);
         }
     }
 
-    fn check(fields: &[Field<'_>], json: &str, msgpack: &[u8]) {
-        let mut out = Vec::new();
-        encode(Serializer::Json, fields, &mut out);
-        assert_eq!(String::from_utf8_lossy(&out), json);
-        out.clear();
-        encode(Serializer::Msgpack, fields, &mut out);
-        assert_eq!(out, msgpack);
+    fn check(fields: &[Field<'_>], json: &str, msgpack: &[u8], cbor: &[u8]) {
+        for (serializer, expected) in
+            [(Serializer::Json, json.as_bytes()), (Serializer::Msgpack, msgpack), (Serializer::Cbor, cbor)]
+        {
+            let mut out = Vec::new();
+            encode(serializer, fields, &mut out);
+            assert_eq!(out, expected, "{serializer:?}: {}", String::from_utf8_lossy(&out));
+        }
     }
 }

@@ -7,9 +7,6 @@ use super::decode::Message;
 /// Ends the benchmark: there is no result. Figures that are merely bad, such as lost events, are results.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// `--url` is something else.
-    #[error("{0:?} is not of the form ws://host:port/path or rs://host:port")]
-    Url(String),
     /// Options that do not go together.
     #[error("{0}")]
     Usage(&'static str),
@@ -17,11 +14,8 @@ pub(super) enum Failure {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     /// No connection to the server.
-    #[error("cannot connect to {url}: {source}")]
-    Connect { url: String, source: io::Error },
-    /// The server does not speak what is asked for.
-    #[error("{url} refused the handshake: {answer}")]
-    Handshake { url: String, answer: String },
+    #[error(transparent)]
+    Connect(#[from] crate::client::Failure),
     /// ABORT, ERROR or GOODBYE instead of the expected answer.
     #[error("{url} refused {what}: {reason}")]
     Refused { url: String, what: String, reason: String },
@@ -40,6 +34,15 @@ pub(super) enum Failure {
     /// `--pid` names no process that can be measured.
     #[error("cannot measure process {pid}: {source}")]
     Process { pid: u32, source: io::Error },
+    /// The router or the relay that a suite starts.
+    #[error("what is to be measured does not start: {0}")]
+    Start(String),
+    /// SIGINT or SIGTERM.
+    #[error("stopped before there was a result")]
+    Stopped,
+    /// `--output` cannot be written.
+    #[error("cannot write {file}: {source}")]
+    Write { file: String, source: io::Error },
     /// More sessions than this process may hold open.
     #[error(
         "{needed} open files are needed and {allowed} allowed: raise the limit (ulimit -n) or ask for less"
@@ -51,9 +54,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The connection broke before anything could be sent.
-    pub(super) fn lost_in_handshake(url: &str, error: &io::Error) -> Self {
-        Self::Lost { url: url.to_owned(), reason: format!("in the handshake: {error}") }
+    /// Why a connection was lost; of all else, what there is to say.
+    pub(super) fn reason(self) -> String {
+        if let Self::Lost { reason, .. } = self { reason } else { self.to_string() }
     }
 
     /// A message that the benchmark did not ask for.

@@ -69,7 +69,7 @@ struct Receiver {
 
 async fn connection(mut stream: TcpStream, groups: &Groups) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut inbox = Inbox::new(Framing::WebSocket);
+    let mut inbox = Inbox::new(Framing::WebSocket, &[]);
     let path = handshake::grant(&mut stream, &mut inbox).await?;
     let (name, side) = path.rsplit_once('/').unwrap_or_default();
     let group = Rc::clone(groups.borrow_mut().entry(name.to_owned()).or_default());

@@ -11,11 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A frame that holds a JSON message.
 pub(super) const TEXT: u8 = 1;
-/// A frame that holds a MessagePack message.
+/// A frame that holds a message in MessagePack or CBOR.
 pub(super) const BINARY: u8 = 2;
 /// The last frame of a peer.
 pub(super) const CLOSE: u8 = 8;
@@ -189,15 +188,17 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Makes an inbox that holds nothing.
-    pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, bytes: vec![0; FIRST_READ], start: Cell::new(0), end: 0 }
+    /// Makes an inbox that holds what was read already.
+    pub(super) fn new(framing: Framing, read: &[u8]) -> Self {
+        let mut bytes = read.to_vec();
+        bytes.resize(read.len().max(FIRST_READ), 0);
+        Self { framing, bytes, start: Cell::new(0), end: read.len() }
     }
 
     /// Reads once from the stream. The end of the stream is an error.
     pub(super) fn poll_fill(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncRead + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.make_room();
@@ -236,14 +237,6 @@ impl Inbox {
         let Some((frame, size)) = parsed else { return Ok(None) };
         self.start.set(start + size);
         Ok(Some(frame))
-    }
-
-    /// Takes the next four octets, if they have arrived.
-    pub(super) fn four(&self) -> Option<[u8; 4]> {
-        let start = self.start.get();
-        let octets = self.bytes[start..self.end].first_chunk()?;
-        self.start.set(start + octets.len());
-        Some(*octets)
     }
 
     /// Takes all that stands before the first `pattern`, and the pattern; nothing if it has not arrived yet.

@@ -7,13 +7,17 @@
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Target;
 use super::failure::Failure;
+use super::print::{Lines, Results};
 use super::process::Process;
-use super::run::{Meter, Roles, finished};
+use super::progress;
+use super::router::Target;
+use super::run::{Flaws, Meter, Roles, finished};
+use super::text;
 
 /// Time for the server to come to rest.
 const REST: Duration = Duration::from_secs(1);
@@ -48,18 +52,36 @@ pub(super) struct IdleOutcome {
     server_rss_kb_after: Option<u64>,
 }
 
+impl Results for IdleOutcome {
+    fn flaws(&self) -> Flaws {
+        Flaws::default()
+    }
+
+    fn lines(&self) -> Lines {
+        let mut lines = vec![("joined", format!("in {} s", self.seconds))];
+        let megabytes = |kb: Option<u64>, when: &str| Some(format!("{} {when}", text::megabytes(kb?)));
+        lines.extend(
+            self.server_rss_kb_per_session
+                .map(|kb| ("a session", format!("{} KB in the server", text::digits(kb)))),
+        );
+        lines.extend(megabytes(self.server_rss_kb, "with all sessions").map(|text| ("memory", text)));
+        lines.extend(megabytes(self.server_rss_kb_after, "when they are gone").map(|text| ("", text)));
+        lines
+    }
+}
+
 /// Runs the benchmark.
 pub(super) async fn run(args: &IdleArgs) -> Result<IdleOutcome, Failure> {
     let IdleArgs { target, sessions, pid, floor } = args;
     let server = pid.map(Process);
     let resident = || server.map(Process::resident_kb).transpose();
-    let path = floor.then_some("idle/a");
+    let router = target.router(*floor)?;
     let mut roles = Roles::new();
-    target.populate(&mut roles, 1, path).await?;
+    router.populate(&mut roles, &ProgressBar::hidden(), 1).await?;
     sleep(REST).await;
     let before = resident()?;
     let meter = Meter::start(server)?;
-    target.populate(&mut roles, *sessions, path).await?;
+    router.populate(&mut roles, &progress::count("joining", *sessions), *sessions).await?;
     let joining = meter.stop()?;
     tokio::select! {
         () = sleep(REST) => {}

@@ -15,10 +15,10 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Target;
 use super::client::Client;
 use super::decode::Message;
 use super::failure::Failure;
+use super::router::{Router, Target};
 use super::run::{Flaws, Outcome, Roles, Run, Timing};
 
 /// How long the observer may be behind the last session that has left.
@@ -41,15 +41,16 @@ pub(super) struct JoinArgs {
 /// Runs the benchmark.
 pub(super) async fn run(args: &JoinArgs) -> Result<Outcome, Failure> {
     let JoinArgs { target, timing, concurrency } = args;
+    let router = target.router(false)?;
     let run = Run::new();
     let sessions = Rc::new(RefCell::new(Sessions::default()));
     let mut roles = Roles::new();
-    let mut client = target.attach(None).await?;
+    let (mut client, _) = router.join().await?;
     let on_join = client.subscribe("wamp.session.on_join").await?;
     let on_leave = client.subscribe("wamp.session.on_leave").await?;
     roles.spawn_local(observe(client, Rc::clone(&run), Rc::clone(&sessions), on_join, on_leave));
     for _ in 0..*concurrency {
-        roles.spawn_local(come_and_go(target.clone(), Rc::clone(&run), Rc::clone(&sessions)));
+        roles.spawn_local(come_and_go(router.clone(), Rc::clone(&run), Rc::clone(&sessions)));
     }
     let interval = run.conduct(&mut roles, *concurrency, timing).await?;
     let patience = Instant::now() + LAG;
@@ -61,10 +62,10 @@ pub(super) async fn run(args: &JoinArgs) -> Result<Outcome, Failure> {
 }
 
 /// Joins and leaves until the run is over.
-async fn come_and_go(target: Target, run: Rc<Run>, sessions: Rc<RefCell<Sessions>>) -> Result<(), Failure> {
+async fn come_and_go(router: Router, run: Rc<Run>, sessions: Rc<RefCell<Sessions>>) -> Result<(), Failure> {
     while !run.is_over() {
         let start = Instant::now();
-        let (client, session) = target.join().await?;
+        let (client, session) = router.join().await?;
         sessions.borrow_mut().entry(session).own = true;
         client.leave().await?;
         run.complete(start.elapsed());

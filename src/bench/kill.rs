@@ -7,13 +7,16 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::Target;
 use super::caller::Caller;
 use super::failure::Failure;
+use super::pace::Pace;
 use super::process::Process;
+use super::progress;
+use super::router::{Router, Target};
 use super::run::{GRACE, Interval, Meter, Outcome, Roles, Run, Timing, finished};
 
 /// Sessions that are killed.
@@ -36,25 +39,35 @@ pub(super) struct KillArgs {
 /// Runs the benchmark.
 pub(super) async fn run(args: &KillArgs) -> Result<Outcome, Failure> {
     let KillArgs { target, timing, window, .. } = args;
+    let router = target.router(false)?;
     let run = Run::new();
-    let mut killer = Caller::new(target.attach(None).await?, &run, *window);
-    let warm = Instant::now() + Duration::from_secs_f64(timing.warmup);
-    while Instant::now() < warm {
-        round(args, &run, &mut killer).await?;
+    let mut killer = Caller::new(router.join().await?.0, &run, *window, Pace::UNBOUND);
+    let warmup = Duration::from_secs_f64(timing.warmup);
+    let start = Instant::now();
+    while start.elapsed() < warmup {
+        round(args, &router, &run, &mut killer).await?;
     }
     run.end_warmup();
-    let end = Instant::now() + Duration::from_secs_f64(timing.seconds);
-    let mut interval = round(args, &run, &mut killer).await?;
-    while Instant::now() < end {
-        interval += round(args, &run, &mut killer).await?;
+    let seconds = Duration::from_secs_f64(timing.seconds);
+    let bar = progress::time("measuring", seconds);
+    let start = Instant::now();
+    let mut interval = round(args, &router, &run, &mut killer).await?;
+    while start.elapsed() < seconds {
+        bar.set_position(start.elapsed().as_millis() as u64);
+        interval += round(args, &router, &run, &mut killer).await?;
     }
     run.flaw(|flaws| flaws.lost += killer.calls.borrow().len() as u64);
     run.outcome(interval, timing.pid)
 }
 
-async fn round(args: &KillArgs, run: &Run, killer: &mut Caller) -> Result<Interval, Failure> {
+async fn round(
+    args: &KillArgs,
+    router: &Router,
+    run: &Run,
+    killer: &mut Caller,
+) -> Result<Interval, Failure> {
     let mut victims = Roles::new();
-    let mut ids = args.target.populate(&mut victims, args.sessions, None).await?.into_iter();
+    let mut ids = router.populate(&mut victims, &ProgressBar::hidden(), args.sessions).await?.into_iter();
     let meter = Meter::start(args.timing.pid.map(Process))?;
     let killing = killer.call(|outgoing| ids.next().map(|id| outgoing.call_session_kill(id)), |_, _| true);
     if let Ok(ended) = timeout(GRACE, killing).await {

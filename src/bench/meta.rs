@@ -8,11 +8,13 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
-use super::Target;
 use super::caller::Caller;
 use super::client::Outgoing;
 use super::decode::Reader;
 use super::failure::Failure;
+use super::pace::Rate;
+use super::progress;
+use super::router::Target;
 use super::run::{Outcome, Roles, Run, Timing};
 
 /// Sessions that are listed.
@@ -30,22 +32,25 @@ pub(super) struct MetaArgs {
     /// Calls in flight.
     #[arg(long, default_value_t = 16, value_parser = super::count)]
     window: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rate: Rate,
 }
 
 /// Runs the benchmark.
 pub(super) async fn run(args: &MetaArgs) -> Result<Outcome, Failure> {
-    let MetaArgs { target, timing, sessions, window } = args;
+    let MetaArgs { target, timing, sessions, window, rate } = args;
+    let router = target.router(false)?;
     let run = Run::new();
     let mut roles = Roles::new();
-    let mut members = target.populate(&mut roles, *sessions, None).await?;
-    let (client, own) = target.join().await?;
+    let mut members = router.populate(&mut roles, &progress::count("joining", *sessions), *sessions).await?;
+    let (client, own) = router.join().await?;
     members.push(own);
-    let mut caller = Caller::new(client, &run, *window);
+    let mut caller = Caller::new(client, &run, *window, rate.pace(0, 1));
     let calls = Rc::clone(&caller.calls);
     let mut list = List { members, checked: Vec::new() };
-    let driver = Rc::clone(&run);
     roles.spawn_local(async move {
-        let ask = |outgoing: &mut Outgoing| (!driver.is_over()).then(|| outgoing.call_session_list());
+        let ask = |outgoing: &mut Outgoing| Some(outgoing.call_session_list());
         caller.call(ask, |_, result| list.is_correct(result)).await
     });
     let interval = run.conduct(&mut roles, 1, timing).await?;
@@ -79,8 +84,8 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::super::decode::Message;
-    use super::super::encode::Serializer;
     use super::*;
+    use crate::client::Serializer;
 
     #[test]
     fn a_list_names_every_member_once() {

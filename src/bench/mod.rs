@@ -2,58 +2,67 @@
 //! at best.
 //!
 //! Each benchmark is a module that says what its operation is and what it checks: `rpc`, `pubsub` (also
-//! fan-out), `join`, `idle`, `meta` and `kill`. `floor` is the relay. How figures come about is
+//! fan-out), `join`, `idle`, `meta`, `kill` and `slow`. `floor` is the relay. How figures come about is
 //! told in `run.rs`: operations that end in a measured interval, after a warm-up; the latency of every one of
-//! them; CPU time and memory as the kernel counts them.
+//! them; CPU time and memory as the kernel counts them. `pace.rs` tells when operations begin.
 //!
 //! Everything happens in one thread, so that the generator leaves the other cores to the server. All roles of
 //! a benchmark share it: where a latency is told, it includes the time that the generator takes to come to
 //! the answer.
 //!
-//! A benchmark prints one line of JSON. The process exits with 0, or with 1 if something was lost, repeated,
-//! out of order or answered by an error, or with 2 and a line on stderr if there is no result.
+//! A benchmark prints one line of JSON, or a few lines for a person at a terminal. The process exits with 0, or
+//! with 1 if something was lost, repeated, out of order or answered by an error, or with 2 and a line on stderr
+//! if there is no result.
+//!
+//! `suite.rs` runs benchmarks one after the other, each in a process of its own: `report` all of them with all
+//! servers side by side, `curves` some beside more and more bystanders.
 
+mod bystanders;
 mod caller;
 mod client;
+mod curves;
 mod decode;
 mod encode;
 mod failure;
+mod findings;
 mod floor;
 mod frame;
 mod handshake;
+mod head;
 mod idle;
 mod join;
 mod kill;
 mod meta;
 mod order;
+mod pace;
+mod print;
 mod process;
+mod progress;
 mod pubsub;
+mod report;
+mod router;
 mod rpc;
 mod run;
+mod slow;
+mod suite;
+mod table;
 #[cfg(test)]
 mod tests;
+mod text;
+mod topic;
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use clap::{Args, Subcommand};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use tokio::runtime;
 use tokio::task::LocalSet;
 
-use client::Client;
-use encode::Serializer;
 use failure::Failure;
-use handshake::Address;
-use run::{Flaws, Outcome, Roles};
-
-/// Sessions that join at the same time while a benchmark is being set up.
-const JOIN_AT_ONCE: usize = 32;
-/// Files that this process has open besides its connections, generously.
-const OTHER_FILES: u64 = 64;
+use print::{Printed, print};
 
 /// What to measure.
 #[derive(Clone, Debug, Args)]
@@ -65,78 +74,27 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum Benchmark {
     /// Calls per second.
-    Rpc(rpc::RpcArgs),
+    Rpc(Printed<rpc::RpcArgs>),
     /// Events per second from several publishers to one subscriber each.
-    Pubsub(pubsub::PubsubArgs),
+    Pubsub(Printed<pubsub::PubsubArgs>),
     /// Events per second from one publisher to many subscribers.
-    Fanout(pubsub::FanoutArgs),
+    Fanout(Printed<pubsub::FanoutArgs>),
     /// Sessions joining and leaving per second, and whether each is announced once.
-    Join(join::JoinArgs),
+    Join(Printed<join::JoinArgs>),
     /// Memory per idle session.
-    Idle(idle::IdleArgs),
+    Idle(Printed<idle::IdleArgs>),
     /// Calls of wamp.session.list per second.
-    Meta(meta::MetaArgs),
+    Meta(Printed<meta::MetaArgs>),
     /// Sessions killed per second.
-    Kill(kill::KillArgs),
+    Kill(Printed<kill::KillArgs>),
+    /// Events to those who read while one subscriber does not, and what becomes of that.
+    Slow(Printed<slow::SlowArgs>),
+    /// All of them against a router and the relay, in rounds, and the table of what came out.
+    Report(report::ReportArgs),
+    /// What a call and an event cost beside more and more sessions and realms.
+    Curves(curves::CurvesArgs),
     /// A relay that parses nothing, to run rpc, pubsub, fanout and idle against with --floor.
     Floor(floor::FloorArgs),
-}
-
-/// The router under load.
-#[derive(Clone, Debug, Args, Serialize)]
-struct Target {
-    /// Address of the router: ws:// for WebSocket, rs:// for RawSocket.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
-    url: String,
-    /// Realm to join, anonymously.
-    #[arg(long, default_value = "realm1")]
-    realm: String,
-    /// Serializer of all sessions.
-    #[arg(long, value_enum, default_value_t = Serializer::Json)]
-    serializer: Serializer,
-}
-
-impl Target {
-    /// Joins the realm; returns the session id as well.
-    async fn join(&self) -> Result<(Client, u64), Failure> {
-        Client::join(&self.url.as_str().into(), self.serializer, &self.realm).await
-    }
-
-    /// Joins the realm or, given the path of a relay's group, connects to that.
-    async fn attach(&self, relayed: Option<String>) -> Result<Client, Failure> {
-        let Some(path) = relayed else { return Ok(self.join().await?.0) };
-        let url = format!("ws://{}/{path}", Address::parse(&self.url)?.authority);
-        Client::connect(&Rc::from(url), self.serializer).await
-    }
-
-    /// Lets as many sessions join and stay until the router says GOODBYE to them. Returns their ids, which
-    /// are 0 at a relay.
-    async fn populate(
-        &self,
-        roles: &mut Roles,
-        sessions: usize,
-        relayed: Option<&str>,
-    ) -> Result<Vec<u64>, Failure> {
-        allow_open_files(roles.len() + sessions)?;
-        let join = async |_| match relayed {
-            None => self.join().await,
-            Some(path) => Ok((self.attach(Some(path.to_owned())).await?, 0)),
-        };
-        let mut joining = stream::iter(0..sessions).map(join).buffer_unordered(JOIN_AT_ONCE);
-        let mut ids = Vec::with_capacity(sessions);
-        while let Some((client, session)) = joining.try_next().await? {
-            roles.spawn_local(client.await_goodbye());
-            ids.push(session);
-        }
-        Ok(ids)
-    }
-}
-
-/// Raises the limit of open files as far as the system lets us, and sees whether that is enough.
-fn allow_open_files(connections: usize) -> Result<(), Failure> {
-    let needed = connections as u64 + OTHER_FILES;
-    let allowed = rlimit::increase_nofile_limit(u64::MAX)?;
-    if needed > allowed { Err(Failure::OpenFiles { needed, allowed }) } else { Ok(()) }
 }
 
 /// Parses a count that must not be zero.
@@ -148,6 +106,12 @@ fn count(text: &str) -> Result<usize, String> {
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "not a number of seconds from 0 to 86400".to_owned())
+}
+
+/// Parses an amount of payload.
+fn megabytes(text: &str) -> Result<f64, String> {
+    let megabytes = text.parse().ok().filter(|megabytes| (f64::MIN_POSITIVE..=1e6).contains(megabytes));
+    megabytes.ok_or_else(|| "not a number of megabytes above 0, up to 1000000".to_owned())
 }
 
 /// Runs a benchmark and prints its result, or runs the relay until the process is ended.
@@ -166,51 +130,39 @@ pub fn run(args: BenchArgs) -> ExitCode {
 
 async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
     match benchmark {
-        Benchmark::Rpc(args) => conclude("rpc", &args, rpc::run(&args).await?),
-        Benchmark::Pubsub(args) => conclude("pubsub", &args, pubsub::run(&args).await?),
-        Benchmark::Fanout(args) => conclude("fanout", &args, pubsub::run_fanout(&args).await?),
-        Benchmark::Join(args) => conclude("join", &args, join::run(&args).await?),
-        Benchmark::Meta(args) => conclude("meta", &args, meta::run(&args).await?),
-        Benchmark::Kill(args) => conclude("kill", &args, kill::run(&args).await?),
-        Benchmark::Idle(args) => {
-            let results = idle::run(&args).await?;
-            print(&Report { benchmark: "idle", parameters: &args, results: &results })?;
-            Ok(ExitCode::SUCCESS)
+        Benchmark::Rpc(printed) => printed.conclude("rpc", &rpc::run(&printed.args).await?),
+        Benchmark::Pubsub(printed) => printed.conclude("pubsub", &pubsub::run(&printed.args).await?),
+        Benchmark::Fanout(printed) => printed.conclude("fanout", &pubsub::run_fanout(&printed.args).await?),
+        Benchmark::Join(printed) => printed.conclude("join", &join::run(&printed.args).await?),
+        Benchmark::Meta(printed) => printed.conclude("meta", &meta::run(&printed.args).await?),
+        Benchmark::Kill(printed) => printed.conclude("kill", &kill::run(&printed.args).await?),
+        Benchmark::Slow(printed) => printed.conclude("slow", &slow::run(&printed.args).await?),
+        Benchmark::Idle(printed) => printed.conclude("idle", &idle::run(&printed.args).await?),
+        Benchmark::Report(args) => {
+            suite::run(report::run(&args)).await?.publish(args.suite.output.as_deref())
+        }
+        Benchmark::Curves(args) => {
+            suite::run(curves::run(&args)).await?.publish(args.suite.output.as_deref())
         }
         Benchmark::Floor(args) => {
             let listener = floor::listen(&args).await?;
-            print(&Listening { listening: listener.local_addr()?, pid: std::process::id() })?;
+            let listening = Listening { listening: listener.local_addr()?, pid: std::process::id() };
+            print(false, &listening, &[("listening", listening.to_string())])?;
             floor::serve(listener).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn conclude(benchmark: &str, parameters: &impl Serialize, results: Outcome) -> Result<ExitCode, Failure> {
-    print(&Report { benchmark, parameters, results: &results })?;
-    Ok(if results.flaws == Flaws::default() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The line that a benchmark prints.
-#[derive(Debug, Serialize)]
-struct Report<'a, P, R> {
-    benchmark: &'a str,
-    #[serde(flatten)]
-    parameters: &'a P,
-    #[serde(flatten)]
-    results: &'a R,
-}
-
-/// The line that the relay prints when it can be connected to.
+/// What the relay prints when it can be connected to.
 #[derive(Debug, Serialize)]
 struct Listening {
     listening: SocketAddr,
     pid: u32,
 }
 
-fn print(line: &impl Serialize) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, line)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on ws://{}/ as process {}", self.listening, self.pid)
+    }
 }

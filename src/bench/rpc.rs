@@ -9,11 +9,13 @@ use std::rc::Rc;
 use clap::Args;
 use serde::Serialize;
 
-use super::Target;
+use super::bystanders::Bystanders;
 use super::caller::Caller;
 use super::client::{Client, Outgoing, RELAYED_REGISTRATION};
 use super::decode::Message;
 use super::failure::Failure;
+use super::pace::Rate;
+use super::router::{Side, Target};
 use super::run::{Outcome, Roles, Run, Timing};
 
 /// Callers and callees.
@@ -34,6 +36,12 @@ pub(super) struct RpcArgs {
     /// Calls that each caller has in flight.
     #[arg(long, default_value_t = 32, value_parser = super::count)]
     window: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rate: Rate,
+    #[command(flatten)]
+    #[serde(flatten)]
+    bystanders: Bystanders,
     /// Bytes of payload in each call and in each answer.
     #[arg(long, default_value_t = 128)]
     payload: usize,
@@ -44,28 +52,29 @@ pub(super) struct RpcArgs {
 
 /// Runs the benchmark.
 pub(super) async fn run(args: &RpcArgs) -> Result<Outcome, Failure> {
-    let RpcArgs { target, timing, callers, callees, window, payload, floor } = args;
+    let RpcArgs { target, timing, callers, callees, window, rate, bystanders, payload, floor } = args;
     if *floor && callers > callees {
         return Err(Failure::Usage("a relay needs a callee for each caller"));
     }
+    let router = target.router(*floor)?;
     let run = Run::new();
     let mut roles = Roles::new();
+    bystanders.join(&router, &mut roles, callers + callees).await?;
     for number in 0..*callees {
         let procedure = procedure(number);
-        let mut client = target.attach(floor.then(|| format!("{procedure}/b"))).await?;
+        let mut client = router.attach(&procedure, Side::B).await?;
         let registration = if *floor { RELAYED_REGISTRATION } else { client.register(&procedure).await? };
         roles.spawn_local(callee(client, Rc::clone(&run), registration, *floor));
     }
     let mut calls = Vec::new();
     for number in 0..*callers {
         let procedure = procedure(number % callees);
-        let client = target.attach(floor.then(|| format!("{procedure}/a"))).await?;
-        let mut caller = Caller::new(client, &run, *window);
+        let client = router.attach(&procedure, Side::A).await?;
+        let mut caller = Caller::new(client, &run, *window, rate.pace(number, *callers));
         calls.push(Rc::clone(&caller.calls));
-        let (run, text, floor) = (Rc::clone(&run), "x".repeat(*payload), *floor);
+        let (text, floor) = ("x".repeat(*payload), *floor);
         roles.spawn_local(async move {
             let ask = |outgoing: &mut Outgoing| match floor {
-                _ if run.is_over() => None,
                 true => Some(outgoing.relayed_call(&text)),
                 false => Some(outgoing.call(&procedure, &text)),
             };

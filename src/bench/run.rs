@@ -6,22 +6,28 @@
 //! last.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::ops::AddAssign;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
+use super::pace::Pace;
+use super::print::{Lines, Results};
 use super::process::Process;
+use super::progress;
+use super::text;
 
 /// How long answers may take to come when nothing more is asked for.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long to wait for what must not come.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// The largest latency that is told apart, in nanoseconds.
 const LONGEST_LATENCY: u64 = 100_000_000_000;
 
@@ -47,6 +53,10 @@ pub(super) type Roles = JoinSet<Result<(), Failure>>;
 #[derive(Debug)]
 pub(super) struct Run {
     phase: Cell<Phase>,
+    /// When it was over.
+    end: Cell<Option<Instant>>,
+    /// Tells those who wait for something else.
+    ended: Notify,
     tally: RefCell<Tally>,
 }
 
@@ -62,11 +72,13 @@ enum Phase {
 struct Tally {
     operations: u64,
     latency: Histogram<u64>,
+    behind: u64,
     flaws: Flaws,
 }
 
 /// What went wrong. A run without flaws has only zeros here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Flaws {
     /// Requests answered by ERROR, and messages with a wrong id or payload.
     pub(super) errors: u64,
@@ -76,6 +88,21 @@ pub(super) struct Flaws {
     pub(super) duplicated: u64,
     /// What came too late, after a later one.
     pub(super) out_of_order: u64,
+}
+
+impl fmt::Display for Flaws {
+    /// What there is of each; nothing if there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { errors, lost, duplicated, out_of_order } = self;
+        let counted =
+            [(errors, "errors"), (lost, "lost"), (duplicated, "repeated"), (out_of_order, "out of order")];
+        let mut between = "";
+        for (number, what) in counted.into_iter().filter(|(number, _)| **number > 0) {
+            write!(f, "{between}{} {what}", text::grouped(*number))?;
+            between = ", ";
+        }
+        Ok(())
+    }
 }
 
 /// The measured interval, or the sum of several.
@@ -108,6 +135,8 @@ pub(super) struct Outcome {
     per_second: f64,
     /// From the start of an operation to its end.
     latency_us: Latency,
+    /// Calls or publications that were due at the end and had not begun, if there was a rate.
+    behind: u64,
     /// What went wrong in the whole run.
     #[serde(flatten)]
     pub(super) flaws: Flaws,
@@ -119,6 +148,46 @@ pub(super) struct Outcome {
     server_rss_kb: Option<u64>,
 }
 
+impl Results for Outcome {
+    fn flaws(&self) -> Flaws {
+        self.flaws
+    }
+
+    fn lines(&self) -> Lines {
+        let Latency { p50, p90, p99, p999, p9999, max } = &self.latency_us;
+        let latency = |named: [(&str, &f64); 3]| {
+            named
+                .map(|(name, time)| format!("{name:6} {:8}", text::micros(*time)))
+                .join("  ")
+                .trim_end()
+                .to_owned()
+        };
+        let (operations, per_second) =
+            (text::grouped(self.operations), text::grouped(self.per_second as u64));
+        let server = self.server_cpu_us_per_op.map(|cpu| format!("{} us in the server, ", text::digits(cpu)));
+        let cpu = format!(
+            "{}{} us here, for each operation",
+            server.unwrap_or_default(),
+            text::digits(self.client_cpu_us_per_op)
+        );
+        let mut lines = vec![
+            ("operations", format!("{per_second} a second: {operations} in {} s", self.seconds)),
+            ("latency", latency([("p50", p50), ("p90", p90), ("p99", p99)])),
+            ("", latency([("p99.9", p999), ("p99.99", p9999), ("max", max)])),
+            ("CPU", cpu),
+        ];
+        lines.extend(
+            self.server_rss_kb.map(|kb| ("memory", format!("{} in the server", text::megabytes(kb)))),
+        );
+        if self.behind > 0 {
+            lines.push(("behind", format!("{} were due and had not begun", text::grouped(self.behind))));
+        }
+        let flaws = self.flaws.to_string();
+        lines.push(("wrong", if flaws.is_empty() { "nothing".to_owned() } else { flaws }));
+        lines
+    }
+}
+
 /// Percentiles in microseconds.
 #[derive(Debug, Serialize)]
 struct Latency {
@@ -126,6 +195,7 @@ struct Latency {
     p90: f64,
     p99: f64,
     p999: f64,
+    p9999: f64,
     max: f64,
 }
 
@@ -134,8 +204,8 @@ impl Run {
     pub(super) fn new() -> Rc<Self> {
         let latency =
             Histogram::new_with_max(LONGEST_LATENCY, 3).unwrap_or_else(|_| unreachable!("valid bounds"));
-        let tally = RefCell::new(Tally { operations: 0, latency, flaws: Flaws::default() });
-        Rc::new(Self { phase: Cell::new(Phase::WarmUp), tally })
+        let tally = RefCell::new(Tally { operations: 0, latency, behind: 0, flaws: Flaws::default() });
+        Rc::new(Self { phase: Cell::new(Phase::WarmUp), end: Cell::default(), ended: Notify::new(), tally })
     }
 
     /// Whether to ask for nothing more.
@@ -150,6 +220,11 @@ impl Run {
             tally.operations += 1;
             tally.latency.saturating_record(latency.as_nanos() as u64);
         }
+    }
+
+    /// Counts the operations of a session that were due when the run was over, and had not begun.
+    pub(super) fn fall_behind(&self, pace: &Pace) {
+        self.tally.borrow_mut().behind += self.end.get().map_or(0, |end| pace.behind(end));
     }
 
     /// Counts what went wrong, with `self.flaw(|flaws| flaws.lost += 1)`.
@@ -177,17 +252,29 @@ impl Run {
     }
 
     async fn measure(&self, timing: &Timing) -> Result<Interval, Failure> {
-        sleep(Duration::from_secs_f64(timing.warmup)).await;
-        self.phase.set(Phase::Measured);
+        progress::wait("warming up", Duration::from_secs_f64(timing.warmup)).await;
+        self.end_warmup();
         let meter = Meter::start(timing.pid.map(Process))?;
-        sleep(Duration::from_secs_f64(timing.seconds)).await;
-        self.phase.set(Phase::Over);
+        progress::wait("measuring", Duration::from_secs_f64(timing.seconds)).await;
+        self.end();
         meter.stop()
     }
 
     /// Ends the warm-up of a benchmark that measures its intervals itself.
     pub(super) fn end_warmup(&self) {
         self.phase.set(Phase::Measured);
+    }
+
+    /// Lets nothing more be asked for.
+    pub(super) fn end(&self) {
+        self.phase.set(Phase::Over);
+        self.end.set(Some(Instant::now()));
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until there is nothing more to ask for.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Sums up.
@@ -205,8 +292,10 @@ impl Run {
                 p90: percentile(90.0),
                 p99: percentile(99.0),
                 p999: percentile(99.9),
+                p9999: percentile(99.99),
                 max: percentile(100.0),
             },
+            behind: tally.behind,
             flaws: tally.flaws,
             client_cpu_us_per_op: per_op(interval.client_cpu),
             server_cpu_us_per_op: interval.server_cpu.map(per_op),

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 
 use super::frame::{Framing, Inbox};
+use super::run::Flaws;
 use super::*;
 
 #[test]
@@ -16,7 +17,7 @@ fn calls_and_events_pass_the_relay_without_a_flaw() {
         let listener = floor::listen(&parse(&[])).await.unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
         spawn_local(floor::serve(listener));
-        for serializer in ["json", "msgpack"] {
+        for serializer in ["json", "msgpack", "cbor"] {
             let common =
                 ["--url", &url, "--serializer", serializer, "--floor", "--seconds", "0.1", "--warmup", "0"];
             let rpc = rpc::run(&parse(&common)).await.unwrap();
@@ -95,7 +96,7 @@ struct Peer {
 impl Peer {
     async fn accept(listener: &TcpListener) -> Self {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut inbox = Inbox::new(Framing::WebSocket);
+        let mut inbox = Inbox::new(Framing::WebSocket, &[]);
         handshake::grant(&mut stream, &mut inbox).await.unwrap();
         Self { stream, inbox }
     }

@@ -59,6 +59,18 @@ impl Address {
     pub(crate) fn is_secure(&self) -> bool {
         matches!(self.place, Place::Tcp { is_secure: true, .. })
     }
+
+    /// Whether WebSocket is spoken, or else RawSocket.
+    pub(crate) fn is_web_socket(&self) -> bool {
+        self.is_web_socket
+    }
+
+    /// Another path at the same place, for WebSocket without TLS; nothing for what else there is.
+    pub(crate) fn beside(&self, path: &str) -> Option<Self> {
+        let uri = self.text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("ws"))?;
+        let text = format!("ws://{}{path}", uri.authority()?);
+        Some(Self { text, ..self.clone() })
+    }
 }
 
 impl fmt::Display for Address {
@@ -88,6 +100,15 @@ mod tests {
         ] {
             let address = Address { text: text.into(), place, is_web_socket };
             assert_eq!(text.parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn beside_a_path_stand_others_of_the_same_place() {
+        let address: Address = "ws://[::1]:8080/ws".parse().unwrap();
+        assert_eq!(address.beside("/a/b"), "ws://[::1]:8080/a/b".parse().ok());
+        for text in ["wss://localhost/ws", "rs://localhost:9000", "/run/socket"] {
+            assert_eq!(text.parse::<Address>().unwrap().beside("/a"), None, "{text}");
         }
     }
 

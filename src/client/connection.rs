@@ -3,45 +3,16 @@
 
 use super::{
     Failure,
-    address::{Address, Place},
+    dial::{Dialed, Dialer, Octets, described},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use std::{fmt, io, path::Path, sync::Arc};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
-};
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{
-        self, ClientConfig, ConfigBuilder, RootCertStore,
-        client::WantsClientCert,
-        crypto::ring,
-        pki_types::{
-            CertificateDer, PrivateKeyDer, ServerName,
-            pem::{self, PemObject},
-        },
-    },
-};
+use std::io;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        Message, Utf8Bytes,
-        client::IntoClientRequest,
-        error::Error as WebSocketError,
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
-    },
+    tungstenite::{Message, Utf8Bytes, protocol::Role},
 };
-use tokio_util::codec::{Decoder, Encoder, Framed};
-
-/// The subprotocol of the only serializer.
-const JSON: HeaderValue = HeaderValue::from_static("wamp.2.json");
-
-/// What octets travel on.
-pub(super) trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
+use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 /// A connection to a router.
 pub(super) enum Connection {
@@ -49,77 +20,17 @@ pub(super) enum Connection {
     RawSocket(Framed<Box<dyn Octets>, Frames>),
 }
 
-/// The certificate that a connection with TLS shows, in PEM files.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnCertificate {
-    /// It, and those between it and its authority.
-    pub(crate) chain: Box<Path>,
-    /// Its private key.
-    pub(crate) key: Box<Path>,
-}
-
-/// By whom routers have to be certified.
-#[derive(Clone, Debug)]
-pub(crate) enum Authorities {
-    /// Whom this system trusts.
-    System,
-    /// Those in a PEM file.
-    File(Box<Path>),
-}
-
 impl Connection {
     /// Connects; an error says why it cannot.
-    pub(super) async fn open(
-        address: &Address,
-        authorities: &Authorities,
-        own: Option<&OwnCertificate>,
-    ) -> Result<Self, Failure> {
-        let cannot = |reason: String| Failure::Connect { url: address.to_string(), reason };
-        let octets = octets(address, authorities, own).await.map_err(cannot)?;
-        let opened = match address.is_web_socket {
-            true => Self::upgrade(address, octets).await,
-            false => Self::shake_hands(octets).await,
-        };
-        opened.map_err(cannot)
-    }
-
-    async fn upgrade(address: &Address, octets: Box<dyn Octets>) -> Result<Self, String> {
-        let mut request = address.to_string().into_client_request().map_err(|error| error.to_string())?;
-        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, JSON);
-        let upgraded = tokio_tungstenite::client_async(request, octets).await;
-        let (socket, response) = upgraded.map_err(|error| {
-            let WebSocketError::Http(response) = error else {
-                return format!("no WebSocket: {}", described(error));
-            };
-            let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            let body = body.lines().next().unwrap_or_default().trim();
-            let colon = if body.is_empty() { "" } else { ": " };
-            format!("it answers HTTP status {}{colon}{body}", response.status())
-        })?;
-        match response.headers().get(SEC_WEBSOCKET_PROTOCOL) {
-            Some(chosen) if chosen == JSON => Ok(Self::WebSocket(Box::new(socket))),
-            _ => Err("it does not speak wamp.2.json".to_owned()),
+    pub(super) async fn open(dialer: &Dialer) -> Result<Self, Failure> {
+        let Dialed { octets, read, longest } = dialer.dial().await?;
+        if dialer.address().is_web_socket() {
+            let socket = WebSocketStream::from_partially_read(octets, read.into(), Role::Client, None);
+            return Ok(Self::WebSocket(Box::new(socket.await)));
         }
-    }
-
-    async fn shake_hands(mut octets: Box<dyn Octets>) -> Result<Self, String> {
-        let ask = async {
-            octets.write_all(&[MAGIC, LONGEST << 4 | JSON_NUMBER, 0, 0]).await?;
-            let mut answer = [0; 4];
-            octets.read_exact(&mut answer).await.map(|_| answer)
-        };
-        let answer = ask.await.map_err(|error| format!("no RawSocket: {error}"))?;
-        match answer {
-            [MAGIC, lengths, 0, 0] if lengths & 0xf == JSON_NUMBER => {
-                let longest = 512 << (lengths >> 4);
-                Ok(Self::RawSocket(Framed::new(octets, Frames { longest })))
-            }
-            [MAGIC, 0x10, 0, 0] => Err("it does not speak JSON".to_owned()),
-            [MAGIC, 0x20, 0, 0] => Err("it refuses the maximum length of messages".to_owned()),
-            [MAGIC, 0x30, 0, 0] => Err("it refuses the reserved bits of the handshake".to_owned()),
-            [MAGIC, 0x40, 0, 0] => Err("it has too many connections".to_owned()),
-            _ => Err(format!("no RawSocket: it answers the handshake with {answer:02x?}")),
-        }
+        let mut parts = FramedParts::new(octets, Frames { longest });
+        parts.read_buf = read;
+        Ok(Self::RawSocket(Framed::from_parts(parts)))
     }
 
     /// Sends a message, or a ping, or the answer to one.
@@ -176,106 +87,6 @@ impl Connection {
         }
     }
 }
-
-/// Connects, and encrypts where that is asked for.
-async fn octets(
-    address: &Address,
-    authorities: &Authorities,
-    own: Option<&OwnCertificate>,
-) -> Result<Box<dyn Octets>, String> {
-    let (host, port, is_secure) = match &address.place {
-        Place::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(|error| error.to_string())?;
-            return Ok(Box::new(stream));
-        }
-        Place::Tcp { host, port, is_secure } => (host, *port, *is_secure),
-    };
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    if !is_secure {
-        return Ok(Box::new(stream));
-    }
-    let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-    let roots = authorities.roots()?;
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let config = match own {
-        Some(own) => own.shown_by(config)?,
-        None => config.with_no_client_auth(),
-    };
-    let connector = TlsConnector::from(Arc::new(config));
-    let stream = connector.connect(name, stream).await.map_err(|error| format!("no TLS: {error}"))?;
-    Ok(Box::new(stream))
-}
-
-impl OwnCertificate {
-    fn shown_by(&self, config: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, String> {
-        let chain = certificates(&self.chain)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| {
-            let is_missing = matches!(error, pem::Error::NoItemsFound);
-            if is_missing {
-                unusable(&self.key, &"no private key in it")
-            } else {
-                unusable(&self.key, &error)
-            }
-        })?;
-        config.with_client_auth_cert(chain, key).map_err(|error| {
-            if let rustls::Error::InconsistentKeys(_) = error {
-                let text = format!("not the key of the certificate in {}", self.chain.display());
-                return unusable(&self.key, &text);
-            }
-            unusable(&self.chain, &error)
-        })
-    }
-}
-
-/// The certificates in a PEM file, at least one.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match found {
-        Ok(found) if found.is_empty() => Err(unusable(file, &"no certificate in it")),
-        found => found.map_err(|error| unusable(file, &error)),
-    }
-}
-
-fn unusable(file: &Path, error: &dyn fmt::Display) -> String {
-    format!("{}: {error}", file.display())
-}
-
-impl Authorities {
-    fn roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        match self {
-            Self::System => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    return Err("this system has no certificates of authorities; use --ca FILE".to_owned());
-                }
-            }
-            Self::File(file) => {
-                for certificate in certificates(file)? {
-                    roots.add(certificate).map_err(|error| unusable(file, &error))?;
-                }
-            }
-        }
-        Ok(roots)
-    }
-}
-
-/// What the library says, without its name for the kind of error.
-fn described(error: WebSocketError) -> String {
-    if let WebSocketError::Io(error) = error { error.to_string() } else { error.to_string() }
-}
-
-/// The first octet of a RawSocket.
-const MAGIC: u8 = 0x7f;
-/// The number of JSON in the handshake.
-const JSON_NUMBER: u8 = 1;
-/// The longest message that this client takes, 16 MiB, as the handshake tells it.
-const LONGEST: u8 = 15;
 
 /// How messages travel on a RawSocket.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Why something could not be done.
 
+use super::Address;
 use serde_json::Value;
 use std::{io, time::Duration};
 
@@ -33,6 +34,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// There is no connection to a router, and why.
+    pub(super) fn connect(address: &Address, reason: String) -> Self {
+        Self::Connect { url: address.to_string(), reason }
+    }
+
     /// What makes no sense, not more of it than can be read at a glance.
     pub(crate) fn unexpected(what: &str, value: &Value) -> Self {
         let shown: String = value.to_string().chars().take(200).collect();

@@ -3,7 +3,7 @@
 //! A task of its own reads all that comes, so that pings are answered whatever else this program waits for.
 
 use super::{
-    Address, Authorities, Credentials, Failure, OwnCertificate, Refused,
+    Address, Authorities, Credentials, Dialer, Failure, OwnCertificate, Refused, Serializer,
     connection::{Connection, Kind},
     credentials::Proof,
 };
@@ -165,8 +165,9 @@ impl Session {
     /// Connects and joins.
     pub(crate) async fn join(peer: &Peer) -> Result<(Self, Happenings), Failure> {
         let joining = async {
-            let mut connection =
-                Connection::open(&peer.address, &peer.authorities, peer.own.as_ref()).await?;
+            let (address, own) = (peer.address.clone(), peer.own.as_ref());
+            let dialer = Dialer::new(address, Serializer::Json, &peer.authorities, own)?;
+            let mut connection = Connection::open(&dialer).await?;
             let id = say_hello(&mut connection, peer).await?;
             Ok::<_, Failure>((connection, id))
         };

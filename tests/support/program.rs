@@ -106,6 +106,11 @@ impl Serving {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The memory that it holds, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status =

@@ -1,0 +1,120 @@
+//! What a suite has found: figures of several rounds, what was seen besides, and what went wrong.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::failure::Failure;
+use super::suite::Measured;
+use super::text;
+
+/// The figures of one benchmark with one server, round by round.
+#[derive(Debug, Default)]
+pub(super) struct Cell {
+    figures: Vec<f64>,
+    /// Microseconds of the server per operation.
+    cpu: Vec<f64>,
+}
+
+impl Cell {
+    /// Takes note of a round; returns what went wrong in it.
+    pub(super) fn add(&mut self, measured: Result<&Measured, &str>) -> Option<String> {
+        match measured {
+            Ok(printed) => {
+                self.figures.extend(printed.server_rss_kb_per_session.or(printed.per_second));
+                self.cpu.extend(printed.server_cpu_us_per_op);
+                Some(printed.flaws.to_string()).filter(|flaws| !flaws.is_empty())
+            }
+            Err(reason) => Some(reason.to_owned()),
+        }
+    }
+
+    /// Whether anything was measured.
+    pub(super) fn is_empty(&self) -> bool {
+        self.figures.is_empty()
+    }
+
+    /// Whether the CPU time of the server was measured.
+    pub(super) fn has_cpu(&self) -> bool {
+        !self.cpu.is_empty()
+    }
+
+    /// The figure of each round.
+    pub(super) fn figures(&self) -> String {
+        list(&self.figures, text::short)
+    }
+
+    /// The CPU time of each round.
+    pub(super) fn cpu(&self) -> String {
+        list(&self.cpu, text::digits)
+    }
+
+    /// The figure in the middle of all rounds.
+    pub(super) fn middle(&self) -> Option<f64> {
+        middle(&self.figures)
+    }
+
+    /// The cost of an operation in microseconds, in the middle of all rounds: CPU time of the server if that was
+    /// measured, or else the time of which each takes a part.
+    pub(super) fn cost(&self) -> Option<f64> {
+        middle(&self.cpu).or_else(|| self.middle().filter(|figure| *figure > 0.0).map(|figure| 1e6 / figure))
+    }
+}
+
+fn list(figures: &[f64], text: fn(f64) -> String) -> String {
+    figures.iter().map(|figure| text(*figure)).collect::<Vec<_>>().join(", ")
+}
+
+fn middle(figures: &[f64]) -> Option<f64> {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
+/// What a suite has found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// For a document.
+    pub(super) markdown: String,
+    /// For a terminal, if that is something else.
+    pub(super) lines: Option<String>,
+    /// What went wrong.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Findings {
+    /// Writes the document, or prints what suits those who read.
+    pub(super) fn publish(&self, file: Option<&Path>) -> Result<ExitCode, Failure> {
+        if let Some(file) = file {
+            let failure = |source| Failure::Write { file: file.display().to_string(), source };
+            fs::write(file, &self.markdown).map_err(failure)?;
+        } else {
+            let mut stdout = io::stdout().lock();
+            let text = self.lines.as_ref().filter(|_| stdout.is_terminal()).unwrap_or(&self.markdown);
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()?;
+        }
+        Ok(if self.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// What went wrong, or that nothing did.
+    pub(super) fn verdict(&self) -> String {
+        if self.wrong.is_empty() {
+            return "Nothing was lost, repeated, out of order or answered by an error in any of them.\n"
+                .to_owned();
+        }
+        let wrong = self.wrong.iter().map(|wrong| format!("- {wrong}\n"));
+        std::iter::once("What went wrong:\n\n".to_owned()).chain(wrong).collect()
+    }
+}
+
+/// A block of commands in Markdown.
+pub(super) fn commands(commands: impl Iterator<Item = Vec<String>>) -> String {
+    let mut text = "\nWith the router this was run:\n\n```sh\n".to_owned();
+    for command in commands {
+        let _ = writeln!(text, "realmkeeper {}", command.join(" "));
+    }
+    text + "```\n"
+}

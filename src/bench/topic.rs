@@ -1,0 +1,275 @@
+//! A topic of a benchmark: one publisher that keeps a window of publications under way, and subscribers that look at what
+//! they get.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::client::{Client, RELAYED_SUBSCRIPTION};
+use super::decode::{Malformed, Message, Reader};
+use super::failure::Failure;
+use super::order::Sequence;
+use super::pace::Pace;
+use super::router::{Router, Side};
+use super::run::{Flaws, Roles, Run};
+
+/// How long a full window may stand still before its publications are taken for lost and the next are sent.
+const STALL: Duration = Duration::from_secs(1);
+
+/// What a publisher and its subscribers know of each other.
+pub(super) struct Topic {
+    name: String,
+    text: String,
+    /// How many publications there are to be.
+    limit: u64,
+    sequences: RefCell<Vec<Sequence>>,
+    window: RefCell<Window>,
+    /// Tells the publisher that the window has room.
+    room: Notify,
+}
+
+/// Publications that some subscriber has not seen yet. Subscribers see them in order, so the oldest is the
+/// first to go.
+#[derive(Debug, Default)]
+struct Window {
+    /// How many publications there were.
+    published: u64,
+    open: VecDeque<Publication>,
+}
+
+#[derive(Debug)]
+struct Publication {
+    since: Instant,
+    unseen: usize,
+}
+
+impl Topic {
+    /// A topic without an end.
+    pub(super) fn new(name: String, text: String, subscribers: usize) -> Self {
+        Self::limited(name, text, subscribers, u64::MAX)
+    }
+
+    /// A topic to which so much is published.
+    pub(super) fn limited(name: String, text: String, subscribers: usize, limit: u64) -> Self {
+        let sequences = RefCell::new((0..subscribers).map(|_| Sequence::default()).collect());
+        Self { name, text, limit, sequences, window: RefCell::default(), room: Notify::new() }
+    }
+
+    /// How many publications there were.
+    pub(super) fn published(&self) -> u64 {
+        self.window.borrow().published
+    }
+
+    /// Adds what went wrong, if nothing more comes.
+    pub(super) fn add_flaws(&self, flaws: &mut Flaws) {
+        for sequence in self.sequences.borrow().iter() {
+            flaws.lost += sequence.lost(self.published());
+            flaws.duplicated += sequence.duplicated;
+            flaws.out_of_order += sequence.out_of_order;
+        }
+    }
+
+    /// Connects and subscribes; returns the subscription as well.
+    pub(super) async fn subscribe(&self, router: &Router) -> Result<(Client, u64), Failure> {
+        let mut client = router.attach(&self.name, Side::B).await?;
+        let subscription = match router.is_relay {
+            true => RELAYED_SUBSCRIPTION,
+            false => client.subscribe(&self.name).await?,
+        };
+        Ok((client, subscription))
+    }
+
+    /// Adds a subscriber that takes events for as long as it is let.
+    pub(super) async fn spawn_subscriber(
+        self: &Rc<Self>,
+        router: &Router,
+        run: &Rc<Run>,
+        roles: &mut Roles,
+        number: usize,
+    ) -> Result<(), Failure> {
+        let (client, subscription) = self.subscribe(router).await?;
+        roles.spawn_local(take(client, Rc::clone(run), Rc::clone(self), number, subscription));
+        Ok(())
+    }
+
+    /// Adds the publisher.
+    pub(super) async fn spawn_publisher(
+        self: &Rc<Self>,
+        router: &Router,
+        run: &Rc<Run>,
+        roles: &mut Roles,
+        window: usize,
+        pace: Pace,
+    ) -> Result<(), Failure> {
+        let client = router.attach(&self.name, Side::A).await?;
+        let publisher = Publisher { client, run: Rc::clone(run), topic: Rc::clone(self), window, pace };
+        roles.spawn_local(publisher.publish(router.is_relay));
+        Ok(())
+    }
+
+    /// The number of the publication whose arguments these are.
+    pub(super) fn number(&self, arguments: Reader<'_>) -> Result<u64, Malformed> {
+        arguments.payload(&self.text)
+    }
+}
+
+impl Window {
+    /// The number of the oldest publication in the window, or of the next one if it is empty.
+    fn first(&self) -> u64 {
+        self.published - self.open.len() as u64
+    }
+
+    /// Takes note of a publication; returns its number.
+    fn publish(&mut self, now: Instant, subscribers: usize) -> u64 {
+        self.open.push_back(Publication { since: now, unseen: subscribers });
+        self.published += 1;
+        self.published - 1
+    }
+
+    /// Takes note that one more subscriber has seen a publication, or will never see it. Returns when it was
+    /// sent, unless it was given up.
+    fn see(&mut self, number: u64) -> Option<Instant> {
+        let at = usize::try_from(number.checked_sub(self.first())?).ok()?;
+        let publication = self.open.get_mut(at)?;
+        publication.unseen -= 1;
+        let since = publication.since;
+        while self.open.front().is_some_and(|publication| publication.unseen == 0) {
+            self.open.pop_front();
+        }
+        Some(since)
+    }
+}
+
+/// A session that publishes, and sends nothing else.
+struct Publisher {
+    client: Client,
+    run: Rc<Run>,
+    topic: Rc<Topic>,
+    /// How many publications may be under way.
+    window: usize,
+    pace: Pace,
+}
+
+impl Publisher {
+    /// Publishes as often as pace and window let it until the run is over or all is published, then waits until
+    /// all is seen.
+    async fn publish(mut self, is_relayed: bool) -> Result<(), Failure> {
+        let mut stalled = std::pin::pin!(sleep(STALL));
+        let mut oldest_at_last_check = None;
+        loop {
+            let now = Instant::now();
+            let has_more = self.fill_window(now, is_relayed);
+            let Self { client, run, topic, window, pace } = &mut self;
+            let under_way = topic.window.borrow().open.len();
+            if !has_more && under_way == 0 {
+                run.fall_behind(pace);
+                return Ok(());
+            }
+            tokio::select! {
+                () = topic.room.notified() => {}
+                () = pace.due(run), if has_more && under_way < *window => {}
+                received = client.exchange() => {
+                    received?;
+                    if let Some(message) = client.incoming.next(&mut client.outgoing)? {
+                        return Err(Failure::unexpected(&message));
+                    }
+                }
+                () = &mut stalled => {
+                    let mut window = topic.window.borrow_mut();
+                    let oldest = (!window.open.is_empty()).then(|| window.first());
+                    if oldest == oldest_at_last_check {
+                        window.open.clear();
+                    }
+                    oldest_at_last_check = oldest;
+                    stalled.as_mut().reset(tokio::time::Instant::now() + STALL);
+                }
+            }
+        }
+    }
+
+    /// Publishes as often as pace and window let it; returns whether there is more to publish.
+    fn fill_window(&mut self, now: Instant, is_relayed: bool) -> bool {
+        let Self { client, run, topic, window: size, pace } = self;
+        let subscribers = topic.sequences.borrow().len();
+        let mut window = topic.window.borrow_mut();
+        let has_more = |window: &Window| !run.is_over() && window.published < topic.limit;
+        while has_more(&window)
+            && window.open.len() < *size
+            && let Some(since) = pace.next(now)
+        {
+            let number = window.publish(since, subscribers);
+            match is_relayed {
+                false => client.outgoing.publish(&topic.name, number, &topic.text),
+                true => client.outgoing.relayed_publish(number, &topic.text),
+            }
+            pace.begin();
+        }
+        has_more(&window)
+    }
+}
+
+/// Takes events for as long as it is let.
+async fn take(
+    mut client: Client,
+    run: Rc<Run>,
+    topic: Rc<Topic>,
+    subscriber: usize,
+    subscribed: u64,
+) -> Result<(), Failure> {
+    loop {
+        client.exchange().await?;
+        let now = Instant::now();
+        let mut window = topic.window.borrow_mut();
+        let sequence = &mut topic.sequences.borrow_mut()[subscriber];
+        let open = window.open.len();
+        while let Some(message) = client.incoming.next(&mut client.outgoing)? {
+            let Message::Event { subscription, arguments } = message else {
+                return Err(Failure::unexpected(&message));
+            };
+            let number = match topic.number(arguments) {
+                Ok(number) if subscription == subscribed && number < window.published => number,
+                _ => {
+                    run.flaw(|flaws| flaws.errors += 1);
+                    continue;
+                }
+            };
+            let passed = sequence.see(number);
+            // Those that were passed over are lost to this subscriber and no longer waited for.
+            for number in number + 1 - passed..number {
+                window.see(number);
+            }
+            if passed > 0
+                && let Some(since) = window.see(number)
+            {
+                run.complete(now - since);
+            }
+        }
+        if window.open.len() < open {
+            topic.room.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_leaves_the_window_when_the_last_subscriber_has_seen_it() {
+        let mut window = Window::default();
+        let now = Instant::now();
+        assert_eq!([window.publish(now, 2), window.publish(now, 2)], [0, 1]);
+        assert_eq!([window.see(0), window.see(1)], [Some(now), Some(now)]);
+        assert_eq!(window.open.len(), 2);
+        assert_eq!(window.see(0), Some(now));
+        assert_eq!(window.open.len(), 1);
+        assert_eq!(window.see(0), None, "no longer in the window");
+        assert_eq!(window.see(2), None, "never published");
+        assert_eq!(window.see(1), Some(now));
+        assert_eq!(window.open.len(), 0);
+    }
+}
