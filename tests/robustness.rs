@@ -5,12 +5,13 @@ use crate::support::{
     Peer, Router, log,
     peer::{Received, frame, header},
     program::Serving,
+    router::PATIENCE,
 };
 use realmkeeper::ListenerKind;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
-    io::Write,
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -92,6 +93,33 @@ fn a_frame_of_a_tebibyte_is_refused_at_its_header() {
     assert!(grown < 1024, "the router has grown by {grown} KiB");
     // It is there for others.
     assert_eq!(join(&program, Serializer::Cbor).call("wamp.session.count", &json!([]), &json!({}))[0], 50);
+}
+
+#[test]
+fn a_client_whose_frames_make_no_sense_is_not_waited_for() {
+    let router = Router::with(|settings| settings.listeners[0].session.linger = 2 * PATIENCE);
+    for nonsense in [
+        // The beginning of a frame with reserved bits.
+        frame(0xc1, b"and so on")[..2].to_vec(),
+        frame(0x80, b"nothing to continue"),
+        header(0x81, 1 << 40),
+        // No close frame may have such a code, and no other comes after it.
+        frame(0x88, &[0, 0]),
+    ] {
+        let mut peer = Peer::join(&router, Serializer::Json);
+        peer.send_raw(&nonsense);
+        peer.stream().read_exact(&mut [0; 2]).expect("the router says ABORT");
+        peer.send_raw(&frame(0x89, b"no ping"));
+        let mut came = Vec::new();
+        peer.stream().read_to_end(&mut came).expect("the router shuts the connection");
+        let is_pong = |octets: &[u8]| octets == [0x8a, 7];
+        assert!(!came.windows(2).any(is_pong), "the router answers a ping that makes no sense any more");
+        let [.., 0x88, 2, high, low] = came[..] else { panic!("{came:?} ends without a close frame") };
+        assert!([1002, 1009].contains(&u16::from_be_bytes([high, low])), "{came:?}");
+        // The other end of the connection closes with the peer.
+        drop(peer);
+        router.wait_for_sockets(0);
+    }
 }
 
 #[test]

@@ -81,6 +81,9 @@ pub struct Session<S> {
     timer: Pin<Box<Sleep>>,
     /// That the router stops, for a session that no realm will tell; none once it has asked to join.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Whether messages are sent back as they are, and nothing else is said.
+    #[cfg(feature = "echo")]
+    echoes: bool,
     _socket: OpenSocket,
 }
 
@@ -197,8 +200,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             clock: Clock::new(now),
             is_held_back: false,
             stopping: Some(Box::pin(stopping.cancelled_owned())),
+            #[cfg(feature = "echo")]
+            echoes: false,
             _socket: open,
         }
+    }
+
+    /// A connection whose messages are sent back as they are, until the time for a handshake is over.
+    #[cfg(feature = "echo")]
+    pub fn echo(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
+        Self { echoes: true, ..Self::new(upgraded, environment) }
     }
 
     /// One turn: reads, handles, writes, looks at the clock. Ready when the session is over.
@@ -367,6 +378,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         taken: &mut Taken,
         context: &mut Context<Self>,
     ) -> Option<Cause> {
+        #[cfg(feature = "echo")]
+        if self.echoes {
+            let mut framer = Framer::default();
+            self.outbox.push(framer.copy(frame, self.transport.serializer).frame(self.transport.framing));
+            return None;
+        }
         let decoded =
             ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);
         match &decoded {
@@ -528,6 +545,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Ends the session for a cause that was found here. What has begun to end goes on ending.
     fn end(&mut self, cause: Cause) {
+        #[cfg(feature = "echo")]
+        if self.echoes {
+            if matches!(self.phase, Phase::Handshake(_)) {
+                self.close(cause.close_code().or(self.closed_by_client.flatten()), false);
+            }
+            return;
+        }
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Joined(membership) => {
                 if cause.is_orderly() {
@@ -578,8 +602,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
             Poll::Pending => return self.clock.stall(written > 0, Instant::now()),
         }
-        // A client that is told by no frame is told by the end of what is sent.
-        let is_time = self.closed_by_client.is_some() || !self.transport.framing.has_close_frames();
+        // A client that is told by no frame is told by the end of what is sent, and one that can answer with no frame is
+        // not waited for.
+        let is_time = self.closed_by_client.is_some()
+            || self.connection.is_garbled()
+            || !self.transport.framing.has_close_frames();
         if self.phase.has_said_close()
             && is_time
             && self.connection.poll_shutdown(task).is_ready()

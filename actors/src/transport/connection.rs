@@ -32,6 +32,8 @@ thread_local! {
 pub(crate) struct Connection<S> {
     socket: S,
     frames: Frames,
+    /// Whether what comes makes no sense any more.
+    is_garbled: bool,
     /// What was read and is not a whole frame, or must wait.
     read: BytesMut,
     outbox: Arc<Outbox>,
@@ -41,7 +43,7 @@ pub(crate) struct Connection<S> {
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
     /// A connection from which `read` was read already.
     pub(crate) fn new(socket: S, frames: Frames, read: BytesMut, outbox: Arc<Outbox>) -> Self {
-        Self { socket, frames, read, outbox, writing: Batch::default() }
+        Self { socket, frames, is_garbled: false, read, outbox, writing: Batch::default() }
     }
 
     /// Reads once, behind what was read before. Gives how many octets came, 0 at the end.
@@ -60,9 +62,21 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         read
     }
 
-    /// Takes the next thing out of what was read; `None` if it is not complete yet.
+    /// Takes the next thing out of what was read; `None` if it is not complete yet. Nothing comes after an error: where
+    /// the next frame begins is not known.
     pub(crate) fn next(&mut self) -> Result<Option<Received>, FrameError> {
-        self.frames.next(&mut self.read)
+        if self.is_garbled {
+            self.discard();
+            return Ok(None);
+        }
+        let next = self.frames.next(&mut self.read);
+        self.is_garbled = next.is_err();
+        next
+    }
+
+    /// Whether the client can no longer be understood, not even if it closes (RFC 6455 section 7.1.7).
+    pub(crate) fn is_garbled(&self) -> bool {
+        self.is_garbled
     }
 
     /// Gives the buffer back to the thread, but for what is left of a frame.

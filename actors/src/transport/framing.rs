@@ -183,6 +183,15 @@ impl Framer {
         message.encode(serializer, &mut self.0);
         Encoded { octets: &mut self.0, serializer }
     }
+
+    /// Takes a message that has its form.
+    #[cfg(feature = "echo")]
+    pub(crate) fn copy(&mut self, message: &[u8], serializer: Serializer) -> Encoded<'_> {
+        self.0.clear();
+        self.0.resize(MOST_HEADER, 0);
+        self.0.extend_from_slice(message);
+        Encoded { octets: &mut self.0, serializer }
+    }
 }
 
 impl Encoded<'_> {
