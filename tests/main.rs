@@ -16,6 +16,7 @@ mod grafana;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod memory;
 mod methods;
 mod metrics;
 mod namespace;

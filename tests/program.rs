@@ -8,7 +8,10 @@ use crate::support::{
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
-    net::{SocketAddr, TcpListener},
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::Command,
 };
 
@@ -206,4 +209,23 @@ fn the_log_has_the_level_and_the_form_that_are_set() {
     assert_eq!(lines.len(), 4, "three warnings, and why it ends: {text}");
     let text = log(&["--log-level", "error", "--log-format", "text"], &[json]);
     assert!(text.starts_with("realmkeeper: cannot listen on ") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn a_stranger_who_speaks_no_http_writes_nothing_into_the_log() {
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers.log");
+    for level in ["error", "warn", "info"] {
+        let serving =
+            Serving::logging(&mut program(&["--listen", "127.0.0.1:0", "--log-level", level]), &log);
+        let logged = fs::read_to_string(&log).unwrap();
+        for request in
+            ["\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n", &format!("GET /{} HTTP/1.1\r\n", "x".repeat(1 << 20))]
+        {
+            let mut stream = TcpStream::connect(serving.address()).unwrap();
+            // The router may end it before it has got all.
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        assert_eq!(fs::read_to_string(&log).unwrap(), logged, "at the level {level}");
+    }
 }

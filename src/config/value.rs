@@ -131,10 +131,16 @@ text!(
 );
 
 impl LogLevel {
-    /// The filter that lets through what is to be logged. At the level info the library that listens has nothing to
-    /// say that is not said here in words for those who run the router.
+    /// The filter that lets through what is to be logged. Where a level alone says it, the libraries that listen have
+    /// nothing to say that is not said here in words for those who run the router, up to the level info; what is wrong
+    /// with the requests of strangers is no error of the router.
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::new(if self.0 == "info" { "info,actix_server=warn" } else { &self.0 })
+        let besides = match &*self.0 {
+            "info" => ",actix_server=warn,actix_http::h1::dispatcher=off",
+            "warn" | "error" => ",actix_http::h1::dispatcher=off",
+            _ => "",
+        };
+        EnvFilter::new(format!("{}{besides}", self.0))
     }
 }
 

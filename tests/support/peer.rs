@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Instant,
 };
 use tungstenite::{
     Message, WebSocket,
@@ -259,11 +260,12 @@ impl<S: Read + Write> Peer<S> {
     /// Waits for what comes next. Pings are answered on the way.
     pub(crate) fn receive(&mut self) -> Received {
         let Socket::WebSocket(socket) = &mut self.socket else { return self.receive_raw() };
+        let start = Instant::now();
         loop {
             match socket.read() {
                 Ok(Message::Text(text)) => return self.shown(text.as_bytes(), true),
                 Ok(Message::Binary(bytes)) => return self.shown(&bytes, false),
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Ping(_) | Message::Pong(_)) => be_patient(start),
                 Ok(Message::Close(frame)) => {
                     let code = frame.map(|frame| frame.code);
                     return Received::Close(code.filter(|code| *code != CloseCode::Status).map(u16::from));
@@ -278,11 +280,15 @@ impl<S: Read + Write> Peer<S> {
     }
 
     fn receive_raw(&mut self) -> Received {
+        let start = Instant::now();
         loop {
             match self.raw() {
                 Some((0, message)) => return Received::Message(form::decode(self.serializer, &message)),
-                Some((1, payload)) => self.send_raw(&raw_frame(2, &payload)),
-                Some((2, _)) => {}
+                Some((1, payload)) => {
+                    be_patient(start);
+                    self.send_raw(&raw_frame(2, &payload));
+                }
+                Some((2, _)) => be_patient(start),
                 Some((first, _)) => panic!("a frame begins with {first:#x}"),
                 None => return Received::End,
             }
@@ -357,6 +363,11 @@ impl<S: Read + Write> Peer<S> {
             }
         }
     }
+}
+
+/// Asserts that there is time left to wait for more than pings.
+fn be_patient(start: Instant) {
+    assert!(start.elapsed() < PATIENCE, "nothing but pings came within {PATIENCE:?}");
 }
 
 /// A masked frame whose header begins with this octet: the flags and the opcode.

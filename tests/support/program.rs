@@ -38,6 +38,12 @@ pub(crate) fn program(args: &[&str]) -> Command {
     command
 }
 
+/// Sends a process a signal.
+pub(crate) fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.id().to_string()]).status();
+    assert!(sent.expect("kill can be run").success(), "the signal is sent");
+}
+
 /// A program that serves. It is killed when it is dropped.
 pub(crate) struct Serving {
     process: Child,
@@ -113,17 +119,30 @@ impl Serving {
 
     /// The memory that it holds, in KiB.
     pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that it has held, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// What the kernel tells of it under this name.
+    fn status(&self, name: &str) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the program runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
         line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+    }
+
+    /// How many files it has open, sockets included.
+    pub(crate) fn files(&self) -> u64 {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the program runs").count() as u64
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill can be run");
-        assert!(sent.success(), "the signal is sent");
+        signal(&self.process, name);
     }
 
     /// Waits for its end; gives its exit code and all that it has printed.

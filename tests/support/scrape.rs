@@ -47,13 +47,23 @@ impl Samples {
             (sample.to_owned(), value.parse().expect("a value is a number"))
         });
         let samples = Self(samples.collect());
-        let total = |name: &str| -> f64 {
-            let is_of = |sample: &str| sample.split('{').next() == Some(name);
-            samples.0.iter().filter(|(sample, _)| is_of(sample)).map(|(_, value)| value).sum()
-        };
-        let members = total("realmkeeper_sessions_joined_total") - total("realmkeeper_sessions_left_total");
-        assert_eq!(members, total("realmkeeper_sessions"));
+        let (joined, left) = (
+            samples.total("realmkeeper_sessions_joined_total"),
+            samples.total("realmkeeper_sessions_left_total"),
+        );
+        assert_eq!(joined - left, samples.total("realmkeeper_sessions"));
         samples
+    }
+
+    /// All samples of a metric, with their labels.
+    pub(crate) fn of_metric(&self, name: &str) -> impl Iterator<Item = (&str, f64)> {
+        let is_of = move |sample: &str| sample.split('{').next() == Some(name);
+        self.0.iter().filter(move |(sample, _)| is_of(sample)).map(|(sample, value)| (&**sample, *value))
+    }
+
+    /// The sum of all samples of a metric.
+    pub(crate) fn total(&self, name: &str) -> f64 {
+        self.of_metric(name).map(|(_, value)| value).sum()
     }
 
     /// Scrapes a router until a sample has a value.

@@ -21,6 +21,8 @@ use tokio_util::io::poll_read_buf;
 const READ_SIZE: usize = 64 << 10;
 /// How much room a read has at least.
 const LEAST_ROOM: usize = 8 << 10;
+/// How large a buffer may be that others read into thereafter.
+const MOST_SHARED: usize = 4 * READ_SIZE;
 
 thread_local! {
     /// The buffer into which the sessions of this thread read in turn, so that an idle one holds none.
@@ -85,8 +87,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         if buffer.len() < LEAST_ROOM {
             self.read = BytesMut::from(&*buffer);
             buffer.clear();
-            // One that is used up is no use to the next reader, and would take the place of one that is.
-            if buffer.capacity() >= LEAST_ROOM {
+            // One that is used up is no use to the next reader, and would take the place of one that is. One that was
+            // made for a large frame would stay for ever.
+            if (LEAST_ROOM..=MOST_SHARED).contains(&buffer.capacity()) {
                 SHARED.set(buffer);
             }
         } else {

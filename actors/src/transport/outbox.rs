@@ -16,6 +16,10 @@ use std::{
 /// Frames from this size on are shared by all outboxes that hold them; smaller ones are copied.
 const SHARED_FROM: usize = 16 << 10;
 
+/// How much is copied into one piece. A buffer that grew with all that waits would be copied each time, and have room
+/// for twice as much.
+const MOST_COPIED: usize = 256 << 10;
+
 /// How much the last words of a session, and its answers to pings, may pass the limit.
 const RESERVE: usize = 64 << 10;
 
@@ -213,7 +217,7 @@ impl State {
     }
 }
 
-/// Bytes in order: shared pieces, and behind them what was copied.
+/// Bytes in order: pieces, shared ones and full ones, and behind them what was copied last.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pieces: VecDeque<Bytes>,
@@ -224,6 +228,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     fn copy(&mut self, frame: &[u8]) {
+        if self.tail.len() + frame.len() > MOST_COPIED {
+            self.end_piece();
+        }
         if self.tail.capacity() == 0 {
             self.tail = spare_buffer();
         }
@@ -232,10 +239,15 @@ impl Batch {
 
     fn share(&mut self, frame: Bytes) {
         debug_assert_eq!(self.written, 0, "nothing is appended to what is being written");
+        self.end_piece();
+        self.pieces.push_back(frame);
+    }
+
+    /// Has what comes next begin a new piece.
+    fn end_piece(&mut self) {
         if !self.tail.is_empty() {
             self.pieces.push_back(std::mem::take(&mut self.tail).into());
         }
-        self.pieces.push_back(frame);
     }
 
     /// What is to be written next; empty when all is written.
@@ -384,6 +396,17 @@ mod tests {
         );
         assert_eq!(content(&mut batch), [b"a", &*large, b"b"].concat());
         assert_eq!(content(&mut other), large);
+    }
+
+    #[test]
+    fn what_is_copied_is_in_pieces_that_do_not_grow_with_all_that_waits() {
+        let outbox = Outbox::new(16 << 20);
+        let frame = vec![7; 5000];
+        while outbox.push(&frame) {}
+        let mut batch = outbox.take();
+        assert!(batch.pieces.iter().all(|piece| piece.len() <= MOST_COPIED));
+        assert!(batch.tail.capacity() <= 2 * MOST_COPIED);
+        assert_eq!(content(&mut batch).len(), (16 << 20) / 5000 * 5000);
     }
 
     #[test]

@@ -133,6 +133,8 @@ impl RawSocket {
             return Err(FrameError::too_big(self.limit.octets()));
         }
         if read.len() < HEADER + length {
+            // A buffer that grew by and by would be copied, and have room for more than the frame.
+            read.reserve(HEADER + length - read.len());
             return Ok(None);
         }
         read.advance(HEADER);
