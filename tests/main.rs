@@ -13,6 +13,7 @@ mod crossing;
 mod deployment;
 mod features;
 mod grafana;
+mod hostile;
 mod lifecycle;
 mod limits;
 mod listeners;

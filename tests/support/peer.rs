@@ -257,6 +257,14 @@ impl<S: Read + Write> Peer<S> {
         }
     }
 
+    /// Gives the connection beneath away.
+    pub(crate) fn into_stream(self) -> S {
+        match self.socket {
+            Socket::WebSocket(socket) => socket.into_inner(),
+            Socket::RawSocket(stream) => stream,
+        }
+    }
+
     /// Waits for what comes next. Pings are answered on the way.
     pub(crate) fn receive(&mut self) -> Received {
         let Socket::WebSocket(socket) = &mut self.socket else { return self.receive_raw() };

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 /// The environment variables that the program reads.
@@ -97,10 +98,13 @@ impl Serving {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let url = self.url();
-        let websocket = url.strip_prefix("ws://").and_then(|url| url.strip_suffix("/ws"));
-        let address = websocket.or_else(|| url.strip_prefix("rs://"));
-        address.and_then(|address| address.parse().ok()).expect("the URL holds an address")
+        address(self.url())
+    }
+
+    /// Where its next listener listens, as the next line says.
+    pub(crate) fn next_address(&mut self) -> SocketAddr {
+        let line = self.line();
+        address(line.strip_prefix("listens on ").expect("there is another listener"))
     }
 
     /// Where it answers `/metrics` and the like, as one of the next lines says.
@@ -127,10 +131,9 @@ impl Serving {
         self.status("VmHWM:")
     }
 
-    /// What the kernel tells of it under this name.
+    /// What the kernel tells of its memory under this name.
     fn status(&self, name: &str) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the program runs");
+        let status = self.told("status");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
         line.trim().trim_end_matches(" kB").parse().expect("it is a number")
     }
@@ -138,6 +141,20 @@ impl Serving {
     /// How many files it has open, sockets included.
     pub(crate) fn files(&self) -> u64 {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the program runs").count() as u64
+    }
+
+    /// The CPU time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = self.told("stat");
+        // Behind the name in parentheses; the kernel counts in hundredths of a second.
+        let fields = stat.rsplit(')').next().expect("there is something").split_whitespace().skip(11);
+        let ticks: u64 = fields.take(2).map(|ticks| ticks.parse::<u64>().expect("it is a number")).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
+    /// What the kernel tells of it.
+    fn told(&self, what: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{what}", self.process.id())).expect("the program runs")
     }
 
     /// Sends it a signal.
@@ -151,6 +168,12 @@ impl Serving {
         let status = self.process.wait().expect("the program ends");
         (status.code(), std::mem::take(&mut self.printed))
     }
+}
+
+/// The address in a URL for clients.
+fn address(url: &str) -> SocketAddr {
+    let (_, rest) = url.split_once("://").expect("a URL has a scheme");
+    rest.trim_end_matches("/ws").parse().expect("the URL holds an address")
 }
 
 impl Drop for Serving {
