@@ -238,7 +238,7 @@ fn curves_have_a_point_for_each_number_of_sessions_and_of_realms() {
 
 #[test]
 fn a_report_that_is_stopped_leaves_nothing_running() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let mut command = program(&["bench", "report", "--only", "rpc", "--seconds", "600"]);
         let report =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");

@@ -107,16 +107,16 @@ pub(super) async fn run(args: &CurvesArgs) -> Result<Findings, Failure> {
             }
         }
     }
-    let mut markdown = suite.circumstances();
+    let mut drawn = suite.circumstances();
     for curve in &curves {
-        curve.draw(&mut markdown);
+        curve.draw(&mut drawn);
     }
-    let _ = write!(markdown, "\n{}", findings.verdict());
+    let _ = write!(drawn, "\n{}", findings.verdict());
     let run = curves.iter().flat_map(|Curve { kind, points, .. }| {
         points.iter().map(|point| suite.command(&router, kind.benchmark().0, &point.options))
     });
-    markdown += &commands(run);
-    findings.markdown = markdown;
+    findings.markdown = format!("{drawn}{}", commands(run));
+    findings.lines = Some(drawn);
     Ok(findings)
 }
 

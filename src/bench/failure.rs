@@ -37,7 +37,7 @@ pub(super) enum Failure {
     /// The router or the relay that a suite starts.
     #[error("what is to be measured does not start: {0}")]
     Start(String),
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM or SIGHUP.
     #[error("stopped before there was a result")]
     Stopped,
     /// `--output` cannot be written.

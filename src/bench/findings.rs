@@ -67,10 +67,12 @@ fn list(figures: &[f64], text: fn(f64) -> String) -> String {
     figures.iter().map(|figure| text(*figure)).collect::<Vec<_>>().join(", ")
 }
 
+/// The median.
 fn middle(figures: &[f64]) -> Option<f64> {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied()
+    let last = figures.len().checked_sub(1)?;
+    Some(f64::midpoint(figures[last / 2], figures[last.div_ceil(2)]))
 }
 
 /// What a suite has found.
@@ -117,4 +119,17 @@ pub(super) fn commands(commands: impl Iterator<Item = Vec<String>>) -> String {
         let _ = writeln!(text, "realmkeeper {}", command.join(" "));
     }
     text + "```\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_the_rounds_is_their_median() {
+        assert_eq!(middle(&[]), None);
+        assert_eq!(middle(&[3.0]), Some(3.0));
+        assert_eq!(middle(&[4.0, 1.0]), Some(2.5));
+        assert_eq!(middle(&[9.0, 1.0, 2.0]), Some(2.0));
+    }
 }

@@ -51,13 +51,17 @@ pub(super) struct SuiteArgs {
     pub(super) output: Option<PathBuf>,
 }
 
-/// Runs a suite to its end, or until this process is told to end; none of the processes of the suite stays.
+/// Runs a suite to its end, or until this process is told to end, or loses its terminal; none of the processes of the
+/// suite stays.
 pub(super) async fn run<T>(suite: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         done = suite => done,
-        _ = terminate.recv() => Err(Failure::Stopped),
         _ = interrupt.recv() => Err(Failure::Stopped),
+        _ = terminate.recv() => Err(Failure::Stopped),
+        _ = hangup.recv() => Err(Failure::Stopped),
     }
 }
 
