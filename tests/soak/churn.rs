@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use std::{net::Shutdown, time::Duration};
 
 /// How many are there at a time.
-const BATCH: usize = 12;
+const BATCH: usize = 6;
 
 /// Joins sessions, some of which share a procedure, and ends each in one of the ways; counts what for.
 pub(crate) fn come_and_go(scene: &Scene, chance: &mut StdRng) -> Tally {

@@ -51,8 +51,8 @@ address = "127.0.0.1:0"
 [[listeners]]
 address = "127.0.0.1:0"
 [listeners.limits]
-ping_interval = "3s"
-ping_timeout = "5s"
+ping_interval = "5s"
+ping_timeout = "10s"
 write_stall = "2s"
 outbox = "1MiB"
 
@@ -61,8 +61,8 @@ kind = "rawsocket"
 address = "127.0.0.1:0"
 pings = true
 [listeners.limits]
-ping_interval = "3s"
-ping_timeout = "5s"
+ping_interval = "5s"
+ping_timeout = "10s"
 write_stall = "2s"
 outbox = "1MiB"
 
