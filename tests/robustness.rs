@@ -3,7 +3,7 @@
 
 use crate::support::{
     Peer, Router, log,
-    peer::{Received, frame, header},
+    peer::{Received, frame, header, raw_frame},
     program::Serving,
     router::PATIENCE,
 };
@@ -78,6 +78,27 @@ fn a_stalled_peer_is_killed() {
         let came = stalled.rest();
         assert_eq!(came.last(), Some(&Received::End));
         assert!(came.len() < 300, "the stalled peer got everything");
+    }
+}
+
+#[test]
+fn a_router_that_was_held_up_takes_what_came_meanwhile_for_an_answer() {
+    let pings = "pings = true, limits = { ping_interval = \"500ms\", ping_timeout = \"500ms\" }";
+    let text = RAWSOCKET.replace("\"127.0.0.1:0\"", &format!("\"127.0.0.1:0\", {pings}"));
+    let program = Serving::configured("held_up.toml", &text);
+    let mut peers: Vec<_> =
+        (0..4).map(|_| join_over(ListenerKind::RawSocket, &program, Serializer::Json)).collect();
+    let pings: Vec<_> = peers.iter_mut().map(|peer| peer.raw().expect("a ping comes")).collect();
+    program.signal("STOP");
+    for (peer, (kind, payload)) in peers.iter_mut().zip(pings) {
+        assert_eq!(kind, 1);
+        peer.send_raw(&raw_frame(2, &payload));
+    }
+    // By far more than the time to answer passes.
+    thread::sleep(Duration::from_secs(2));
+    program.signal("CONT");
+    for peer in &mut peers {
+        assert_eq!(peer.call("com.example.nothing", &json!([]), &json!({}))[0], 8);
     }
 }
 

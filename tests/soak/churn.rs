@@ -2,31 +2,37 @@
 
 use crate::{
     healthy::UNRELIABLE,
-    scene::{Scene, Tally},
+    scene::{Scene, Tally, any},
     support::{Peer, peer::Received},
 };
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
+use realmkeeper::ListenerKind;
 use serde_json::{Value as Json, json};
 use std::{net::Shutdown, time::Duration};
 
 /// How many are there at a time.
-const BATCH: usize = 12;
+const BATCH: usize = 6;
 
 /// Joins sessions, some of which share a procedure, and ends each in one of the ways; counts what for.
 pub(crate) fn come_and_go(scene: &Scene, chance: &mut StdRng) -> Tally {
     let mut tally = Tally::new();
     let mut killer = scene.join_any(chance);
     while scene.goes_on() {
-        let mut peers: Vec<_> = (0..BATCH).map(|_| scene.join_any(chance)).collect();
-        for peer in &mut peers {
+        let mut peers: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let (kind, serializer) = any(chance);
+                (kind, scene.join(kind, serializer))
+            })
+            .collect();
+        for (_, peer) in &mut peers {
             peer.subscribe("soak.idle");
             if chance.random_bool(0.5) {
                 peer.register(UNRELIABLE, &json!({"invoke": "random"}));
             }
         }
         peers.shuffle(chance);
-        for peer in peers {
-            *tally.entry(end(peer, &mut killer, chance)).or_default() += 1;
+        for (kind, peer) in peers {
+            *tally.entry(end(kind, peer, &mut killer, chance)).or_default() += 1;
         }
     }
     killer.leave();
@@ -35,8 +41,7 @@ pub(crate) fn come_and_go(scene: &Scene, chance: &mut StdRng) -> Tally {
 }
 
 /// Ends a session in one of the ways; gives the cause that it has.
-fn end(mut peer: Peer, killer: &mut Peer, chance: &mut StdRng) -> &'static str {
-    let goodbye = json!([6, {}, "wamp.close.close_realm"]);
+fn end(kind: ListenerKind, mut peer: Peer, killer: &mut Peer, chance: &mut StdRng) -> &'static str {
     match chance.random_range(0..9) {
         0 => {
             peer.leave();
@@ -50,11 +55,18 @@ fn end(mut peer: Peer, killer: &mut Peer, chance: &mut StdRng) -> &'static str {
             reset(peer);
             "transport_lost"
         }
-        3 => {
-            peer.stream().shutdown(Shutdown::Write).expect("the router is there");
-            peer.rest();
-            "transport_lost"
-        }
+        3 => match kind {
+            ListenerKind::WebSocket => {
+                peer.socket().close(None).expect("the router is there");
+                peer.rest();
+                "transport_closed"
+            }
+            ListenerKind::RawSocket => {
+                peer.stream().shutdown(Shutdown::Write).expect("the router is there");
+                peer.rest();
+                "transport_lost"
+            }
+        },
         4 => {
             peer.send(&json!([3, {}, "wamp.close.normal"]));
             peer.rest();
@@ -79,7 +91,7 @@ fn end(mut peer: Peer, killer: &mut Peer, chance: &mut StdRng) -> &'static str {
             if kill(killer, "wamp.session.kill", &session) { "killed" } else { "transport_lost" }
         }
         _ => {
-            peer.send(&goodbye);
+            peer.send(&json!([6, {}, "wamp.close.close_realm"]));
             let is_killed = kill(killer, "wamp.session.kill", &json!([peer.session]));
             peer.rest();
             if is_killed { "killed" } else { "goodbye" }

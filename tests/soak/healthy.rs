@@ -139,7 +139,7 @@ pub(crate) fn call_the_unreliable(scene: &Scene, chance: &mut StdRng) -> Tally {
     let (mut caller, mut steady) = (scene.join_any(chance), scene.join_any(chance));
     let stop = steady.register("soak.steady.stop", &json!({}));
     steady.register(UNRELIABLE, &json!({"invoke": "random"}));
-    let answering = thread::spawn(move || {
+    let answer = move || {
         loop {
             let invocation = steady.message();
             assert_eq!(invocation[0], 68, "{invocation}");
@@ -148,7 +148,9 @@ pub(crate) fn call_the_unreliable(scene: &Scene, chance: &mut StdRng) -> Tally {
                 return steady.leave();
             }
         }
-    });
+    };
+    let answering = thread::Builder::new().name("steady callee".into()).spawn(answer);
+    let answering = answering.expect("a thread starts");
     let (mut waiting, mut calls, mut results) = (BTreeSet::new(), 0, 0);
     let mut take = |caller: &mut Peer, waiting: &mut BTreeSet<u64>| {
         let answer = caller.message();

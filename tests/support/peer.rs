@@ -294,7 +294,8 @@ impl<S: Read + Write> Peer<S> {
                 Some((0, message)) => return Received::Message(form::decode(self.serializer, &message)),
                 Some((1, payload)) => {
                     be_patient(start);
-                    self.send_raw(&raw_frame(2, &payload));
+                    // The router may have ended it meanwhile, which is read next.
+                    let _ = self.stream().write_all(&raw_frame(2, &payload));
                 }
                 Some((2, _)) => be_patient(start),
                 Some((first, _)) => panic!("a frame begins with {first:#x}"),

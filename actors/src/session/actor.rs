@@ -44,7 +44,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -55,6 +55,10 @@ use tracing::{debug, error};
 
 /// How often a session reads its socket in one turn.
 const MOST_READS: usize = 4;
+
+/// How late a session may look at the clock. Beyond, the process or the machine stood still, and what the client has
+/// sent or taken meanwhile may come to light only after this.
+const HELD_UP: Duration = Duration::from_millis(500);
 
 /// How many messages one read of a busy session brings.
 const USUAL_MESSAGES: usize = 8;
@@ -641,6 +645,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             let now = Instant::now();
             if when > now {
                 self.timer.as_mut().reset(deadline);
+            } else if now - when > HELD_UP && matches!(due, Due::Pong | Due::Stall) {
+                self.clock.wait_anew(now);
             } else {
                 self.act(due, now, task);
             }

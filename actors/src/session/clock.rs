@@ -90,6 +90,13 @@ impl Clock {
         }
     }
 
+    /// Waits anew for what the client owes: the router was held up, and has not looked yet whether it came.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        for since in [&mut self.pinged, &mut self.stalled].into_iter().flatten() {
+            *since = now;
+        }
+    }
+
     /// Whether the socket takes nothing although something waits.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.is_some()
@@ -208,6 +215,21 @@ mod tests {
         clock.flow(|| after(61));
         assert_eq!(due(&clock, Stage::Joined, start), (68, Due::Pong));
         assert_eq!(due(&clock, Stage::Ending(after(3)), start), (3, Due::Linger));
+    }
+
+    #[test]
+    fn what_is_waited_for_anew_is_due_later() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = Clock::new(start);
+        clock.wait_anew(after(1));
+        assert_eq!(due(&clock, Stage::Joined, start), (20, Due::Ping));
+        clock.ping(after(20));
+        clock.wait_anew(after(40));
+        assert_eq!(due(&clock, Stage::Joined, start), (48, Due::Pong));
+        clock.stall(false, after(41));
+        clock.wait_anew(after(60));
+        assert_eq!(due(&clock, Stage::Joined, start), (72, Due::Stall));
     }
 
     #[test]
