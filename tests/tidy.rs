@@ -97,7 +97,7 @@ fn sockets_are_known_only_to_the_transport_and_the_session() {
     only_in(&["tokio::"], |place| {
         place.starts_with("transport/")
             || is_session(place)
-            || matches!(place, "session/verification.rs" | "shared.rs")
+            || matches!(place, "session/verification.rs" | "shared.rs" | "turn.rs")
     });
 }
 

@@ -257,7 +257,7 @@ impl Realms {
             ),
             batch: define.histogram(
                 "realmkeeper_realm_batch_seconds",
-                "What a realm takes to handle one batch of messages",
+                "What a realm takes to handle one batch of messages, or as much of it as fits in a turn",
                 realm,
                 BATCH_BUCKETS,
             ),

@@ -26,8 +26,16 @@ pub struct Step<'a> {
     uptime: Duration,
     chance: &'a mut StdRng,
     effects: Vec<Effect>,
+    /// How many octets there are in the larger of them.
+    weight: usize,
     tally: Tally,
 }
+
+/// How many effects are gathered before they are carried out, more or less.
+const MOST_EFFECTS: usize = 64;
+
+/// How many octets are gathered in larger effects before they are carried out, more or less.
+const MOST_WEIGHT: usize = 64 << 10;
 
 /// Sessions that receive the same; often there is one.
 pub type Receivers = SmallVec<[SessionId; 2]>;
@@ -172,7 +180,7 @@ labels! {
 impl<'a> Step<'a> {
     /// A step that happens `now`, when the realm has been there for `uptime` by a clock that never goes back.
     pub fn new(now: SystemTime, uptime: Duration, chance: &'a mut StdRng) -> Self {
-        Self { now, uptime, chance, effects: Vec::new(), tally: Tally::default() }
+        Self { now, uptime, chance, effects: Vec::new(), weight: 0, tally: Tally::default() }
     }
 
     /// Has the effects gathered behind those in this vector.
@@ -188,6 +196,16 @@ impl<'a> Step<'a> {
     /// When the step happens, as durations are measured and timeouts come due.
     pub fn uptime(&self) -> Duration {
         self.uptime
+    }
+
+    /// Whether enough is gathered to be carried out before more is done.
+    pub(crate) fn is_full(&self) -> bool {
+        self.effects.len() >= MOST_EFFECTS || self.weight >= MOST_WEIGHT
+    }
+
+    /// Counts the octets of an effect that may be large.
+    pub(crate) fn weigh(&mut self, octets: usize) {
+        self.weight += octets;
     }
 
     /// What the step asked for, in order.

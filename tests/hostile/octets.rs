@@ -20,7 +20,7 @@ fn abort(reason: &str, text: &str) -> Received {
 #[test]
 fn messages_that_are_too_large() {
     let program = usual("large");
-    withstand("8 messages of 64 MiB", &program, 16, |attacker| {
+    withstand("8 messages of 64 MiB", &program, 48, |attacker| {
         let payload = vec![b' '; 64 * MIB];
         for _ in 0..8 {
             let mut peer = attacker.join(Serializer::Json);
@@ -79,7 +79,7 @@ fn deep(serializer: Serializer) -> Vec<u8> {
 #[test]
 fn messages_that_are_too_deep() {
     let program = usual("deep");
-    withstand("60 messages of 500,000 and more levels", &program, 32, |attacker| {
+    withstand("60 messages of 500,000 and more levels", &program, 48, |attacker| {
         for serializer in Serializer::ALL {
             let octets = frame(if serializer.is_text() { 0x81 } else { 0x82 }, &deep(serializer));
             for _ in 0..20 {
@@ -96,7 +96,7 @@ fn messages_that_are_too_deep() {
 #[test]
 fn fragments_without_end() {
     let program = usual("fragments");
-    withstand("a message in a million empty fragments", &program, 8, |attacker| {
+    withstand("a message in a million empty fragments", &program, 48, |attacker| {
         let mut peer = attacker.join(Serializer::Json);
         assert!(attacker.send(peer.stream(), &frame(0x01, b"[48,1,{},")));
         let empty = frame(0x00, b"").repeat(10_000);
@@ -148,7 +148,7 @@ fn headers_that_are_too_many_or_too_large() {
         http::upgrade("GET /ws", &[("Sec-WebSocket-Protocol", Some(&"wamp.2.json,".repeat(MIB / 4)))]),
         http::upgrade("GET /ws", &[("X", Some(&"y\r\nX: ".repeat(100_000)))]),
     ];
-    withstand("80 requests with headers of up to 4 MiB or 100,000 of them", &program, 32, |attacker| {
+    withstand("80 requests with headers of up to 4 MiB or 100,000 of them", &program, 48, |attacker| {
         for request in requests.iter().cycle().take(80) {
             let status = status(attacker.address, attacker, request);
             assert_eq!(status.as_deref().unwrap_or(REFUSED), REFUSED);

@@ -22,7 +22,7 @@ use std::{
 #[test]
 fn connections_that_say_nothing() {
     let program = usual("silent");
-    withstand("2000 connections that say nothing", &program, 32, |attacker| {
+    withstand("2000 connections that say nothing", &program, 48, |attacker| {
         (0..2000).map(|_| attacker.connect()).collect::<Vec<_>>()
     });
 }
@@ -34,7 +34,7 @@ fn connections_without_end() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 100; exec \"$@\"", "sh"]).args(arguments);
     let program = Serving::run(&mut limited);
-    withstand("500 connections where 100 files may be open", &program, 16, |attacker| {
+    withstand("500 connections where 100 files may be open", &program, 48, |attacker| {
         // Those that the router has not accepted wait in the queue of its socket.
         let connections: Vec<_> = (0..500).map(|_| attacker.connect()).collect();
         drop(connections);
@@ -96,7 +96,7 @@ fn handshakes_that_are_slow() {
     );
     let mut program = serving("slow", [&listeners, "", ""]);
     let addresses = [program.address(), program.next_address(), program.next_address()];
-    withstand("250 handshakes octet by octet, of HTTP, HELLO, RawSocket and TLS", &program, 32, |attacker| {
+    withstand("250 handshakes octet by octet, of HTTP, HELLO, RawSocket and TLS", &program, 48, |attacker| {
         let [websocket, rawsocket, tls] = addresses;
         let spaces = || std::iter::repeat(b' ');
         let open = |address| http::send(address, b"");
@@ -155,7 +155,7 @@ fn handshakes_that_are_slow() {
 #[test]
 fn clients_that_come_and_go() {
     let program = usual("churn");
-    withstand("2000 connections, cut at each stage", &program, 32, |attacker| {
+    withstand("2000 connections, cut at each stage", &program, 48, |attacker| {
         let address = attacker.address;
         let half = |octets: &str| octets.as_bytes()[..octets.len() / 2].to_vec();
         for round in 0..250 {

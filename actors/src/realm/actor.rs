@@ -1,7 +1,7 @@
 //! The realm as an actor: its mailbox puts in order what its sessions send, and it carries out what the core
 //! asks for.
 
-use super::{Realm, RealmOptions};
+use super::{Realm, RealmOptions, backlog::Backlog};
 use crate::{
     cause::Cause,
     codec::{Arguments, Serializer},
@@ -24,19 +24,30 @@ use crate::{
         framing::{Encoded, Framer, Framing, TooLong},
         outbox::Outbox,
     },
+    turn,
 };
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    SpawnHandle, WrapFuture,
+};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
+    vec,
 };
 use tokio_util::sync::DropGuard;
 use tracing::{debug, error, info};
 
 /// The vector of effects is kept from step to step if it has room for at most so many.
 const MOST_KEPT: usize = 1 << 10;
+
+/// How many messages of one session are handled before what they ask for is carried out.
+const MOST_MESSAGES: usize = 32;
+
+/// How long a session is attended to before others have their turn.
+const TURN: Duration = Duration::from_millis(10);
 
 /// How often a realm that stops looks whether it is time for the next thing.
 const TICK: Duration = Duration::from_millis(10);
@@ -57,6 +68,8 @@ pub struct RealmActor {
     alarm: Option<(Duration, SpawnHandle)>,
     /// An empty vector for the effects of the next step.
     effects: Vec<Effect>,
+    /// What has to wait, since what its session sent before takes more than one turn.
+    backlog: Backlog<Late>,
     router: Addr<Router>,
     metrics: RealmMetrics,
     /// Who wants to join and waits for the answer of a component, by number.
@@ -117,6 +130,7 @@ impl RealmActor {
             started: Instant::now(),
             alarm: None,
             effects: Vec::new(),
+            backlog: Backlog::default(),
             router,
             metrics,
             asking: Map::default(),
@@ -451,11 +465,11 @@ impl Handler<Ask> for RealmActor {
 }
 
 /// What one read of a session's socket brought.
-#[derive(Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Inbound {
     pub(crate) from: SessionId,
-    pub(crate) messages: Vec<ClientMessage>,
+    pub(crate) messages: vec::IntoIter<ClientMessage>,
     /// How many bytes of the session's credit this takes until it is handled.
     pub(crate) credit: usize,
     _waiting: Waiting,
@@ -465,31 +479,12 @@ impl Handler<Inbound> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, inbound: Inbound, context: &mut Self::Context) {
-        let Inbound { from, messages, credit, _waiting } = inbound;
-        let start = Instant::now();
-        let stepped = self.step(context, |realm, step| {
-            for message in messages {
-                realm.receive(from, message, step);
-            }
-        });
-        match stepped {
-            Some(((), effects)) => {
-                // Before the effects: one of them may be that the session is let go of.
-                let is_held = self.realm.is_holding(from);
-                if let Some(peer) = self.peers.get_mut(&from) {
-                    if is_held {
-                        peer.held += credit;
-                    } else {
-                        peer.outbox.give_back(credit);
-                    }
-                }
-                self.carry_out(effects, context);
-            }
-            None => {
-                error!(realm = %self.name, session = %from, "a message of this session made the realm fail")
-            }
+        let from = inbound.from;
+        if let Some(Late::Inbound(inbound)) = self.backlog.queue(from, Late::Inbound(inbound))
+            && let Some(rest) = self.attend_to(inbound, context)
+        {
+            self.have_wait(from, Late::Inbound(rest), context);
         }
-        self.metrics.batch(start.elapsed());
     }
 }
 
@@ -505,6 +500,92 @@ impl Handler<Leave> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, Leave { session, cause }: Leave, context: &mut Self::Context) {
+        if let Some(Late::Leave(cause)) = self.backlog.queue(session, Late::Leave(cause)) {
+            self.leave(session, cause, context);
+        }
+    }
+}
+
+/// What has to wait of a session.
+#[derive(Debug)]
+enum Late {
+    Inbound(Inbound),
+    Leave(Cause),
+}
+
+impl RealmActor {
+    /// Handles what a session sent. Gives what is left of it when its turn is over.
+    fn attend_to(&mut self, mut inbound: Inbound, context: &mut Context<Self>) -> Option<Inbound> {
+        let (from, start) = (inbound.from, Instant::now());
+        loop {
+            let stepped = self.step(context, |realm, step| {
+                for message in inbound.messages.by_ref().take(MOST_MESSAGES) {
+                    realm.receive(from, message, step);
+                    if step.is_full() {
+                        break;
+                    }
+                }
+            });
+            let Some(((), effects)) = stepped else {
+                error!(realm = %self.name, session = %from, "a message of this session made the realm fail");
+                return None;
+            };
+            let is_all = inbound.messages.len() == 0;
+            // Before the effects: one of them may be that the session is let go of.
+            if is_all {
+                let is_held = self.realm.is_holding(from);
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    if is_held {
+                        peer.held += inbound.credit;
+                    } else {
+                        peer.outbox.give_back(inbound.credit);
+                    }
+                }
+            }
+            self.carry_out(effects, context);
+            if is_all || !context.state().alive() {
+                break;
+            }
+            // Who does not read what it asks for is about to be sent away.
+            if self.peers.get(&from).is_none_or(|peer| peer.outbox.is_overflowed()) {
+                inbound.messages = Vec::new().into_iter();
+            } else if start.elapsed() > TURN {
+                break;
+            }
+        }
+        self.metrics.batch(start.elapsed());
+        (inbound.messages.len() > 0 && context.state().alive()).then_some(inbound)
+    }
+
+    /// Has something of a session wait until others have had their turn.
+    fn have_wait(&mut self, session: SessionId, late: Late, context: &mut Context<Self>) {
+        if self.backlog.is_empty() {
+            self.go_on_after_others(context);
+        }
+        self.backlog.put_back(session, late);
+    }
+
+    fn go_on_after_others(&self, context: &mut Context<Self>) {
+        context.spawn(turn::others().into_actor(self).map(|(), actor, context| actor.go_on(context)));
+    }
+
+    /// Goes on with the session whose turn it is.
+    fn go_on(&mut self, context: &mut Context<Self>) {
+        match self.backlog.next() {
+            Some((session, Late::Inbound(inbound))) => {
+                if let Some(rest) = self.attend_to(inbound, context) {
+                    self.backlog.put_back(session, Late::Inbound(rest));
+                }
+            }
+            Some((session, Late::Leave(cause))) => self.leave(session, cause, context),
+            None => {}
+        }
+        if !self.backlog.is_empty() {
+            self.go_on_after_others(context);
+        }
+    }
+
+    fn leave(&mut self, session: SessionId, cause: Cause, context: &mut Context<Self>) {
         if let Some(((), effects)) = self.step(context, |realm, step| realm.leave(session, cause, step)) {
             self.carry_out(effects, context);
         }
@@ -628,6 +709,7 @@ pub(crate) struct Membership {
 impl Membership {
     /// Hands the realm what one read brought.
     pub(crate) fn receive(&self, messages: Vec<ClientMessage>, credit: usize) {
+        let messages = messages.into_iter();
         self.realm.do_send(Inbound { from: self.session, messages, credit, _waiting: self.mailbox.add() });
     }
 

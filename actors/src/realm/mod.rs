@@ -31,6 +31,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 pub mod actor;
 mod asking;
+mod backlog;
 pub use crate::broker::HistoryOptions;
 #[cfg(test)]
 mod tests;
@@ -650,6 +651,7 @@ impl Realm {
         let answer = self.carry_out(from, outcome, step);
         let payload = Payload::build(serializer, &answer);
         let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
+        step.weigh(payload.len());
         step.send(from, CallResult { request: message.request, details: Sparse::default(), payload });
         Ok(())
     }

@@ -29,6 +29,7 @@ use crate::{
         outbox::{Account, Outbox},
         sockets::OpenSocket,
     },
+    turn,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
@@ -296,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             }
         }
         // There may be more; others have their turn first.
-        task.waker().wake_by_ref();
+        turn::wake_after_others(task);
     }
 
     /// The client sends nothing more. It may still take what it waits for.

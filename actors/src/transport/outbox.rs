@@ -143,6 +143,11 @@ impl Outbox {
         self.lock().waiting
     }
 
+    /// Whether more came than fits.
+    pub(crate) fn is_overflowed(&self) -> bool {
+        self.lock().phase == Phase::Overflowed
+    }
+
     /// Has the owner look, though nothing has come.
     pub(crate) fn wake(&self) {
         self.lock().wake();
