@@ -592,7 +592,7 @@ impl RealmActor {
     }
 }
 
-/// The router stops: no more calls are taken. The guard is let go of when none is in flight.
+/// The router stops: no more calls are taken. The guard is let go of when none is in flight, and none waits for its turn.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain(pub(crate) DropGuard);
@@ -604,7 +604,7 @@ impl Handler<Drain> for RealmActor {
         self.realm.drain();
         let mut guard = Some(guard);
         context.run_interval(TICK, move |realm, _| {
-            if realm.realm.calls_in_flight() == 0 {
+            if realm.realm.calls_in_flight() == 0 && realm.backlog.is_empty() {
                 guard.take();
             }
         });
