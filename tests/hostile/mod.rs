@@ -1,8 +1,8 @@
 //! Hostile clients against a started program: each is told what it gets, the others lose nothing, and the memory of the
 //! router stays within bounds.
 //!
-//! Every attack prints what it cost. `cargo test --release --test tests hostile -- --nocapture --test-threads 1` prints
-//! the table of the README.
+//! Every attack prints what it cost, as a row of the table in the README: `cargo test --release --test tests hostile --
+//! --nocapture --test-threads 1`.
 #![expect(clippy::print_stdout, reason = "what an attack costs is to be seen")]
 
 mod octets;
@@ -177,10 +177,10 @@ fn withstand<T>(name: &str, program: &Serving, most: u64, attack: impl FnOnce(&m
     rounds.sort();
     let grown = |now: u64| now.saturating_sub(memory) / 1024;
     let peak = grown(program.peak());
+    let test = thread::current().name().unwrap_or_default().trim_start_matches("hostile::").to_owned();
     println!(
-        "{name}: {} KiB sent in {took:.1?}, CPU {cpu:.1?}, memory {peak} MiB at most, {} MiB afterwards, {} rounds, \
-         one of a hundred over {:.1?}, the longest {:.1?}",
-        attacker.sent / 1024,
+        "| {name} | `{test}` | {:.1} MiB | {took:.1?} | {cpu:.1?} | {peak} MiB | {} MiB | {} | {:.1?} | {:.1?} |",
+        attacker.sent as f64 / (1 << 20) as f64,
         grown(program.memory()),
         rounds.len(),
         rounds[rounds.len() * 99 / 100],

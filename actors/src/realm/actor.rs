@@ -483,7 +483,10 @@ impl Handler<Inbound> for RealmActor {
         if let Some(Late::Inbound(inbound)) = self.backlog.queue(from, Late::Inbound(inbound))
             && let Some(rest) = self.attend_to(inbound, context)
         {
-            self.have_wait(from, Late::Inbound(rest), context);
+            if self.backlog.is_empty() {
+                self.go_on_after_others(context);
+            }
+            self.backlog.put_back(from, Late::Inbound(rest));
         }
     }
 }
@@ -555,14 +558,6 @@ impl RealmActor {
         }
         self.metrics.batch(start.elapsed());
         (inbound.messages.len() > 0 && context.state().alive()).then_some(inbound)
-    }
-
-    /// Has something of a session wait until others have had their turn.
-    fn have_wait(&mut self, session: SessionId, late: Late, context: &mut Context<Self>) {
-        if self.backlog.is_empty() {
-            self.go_on_after_others(context);
-        }
-        self.backlog.put_back(session, late);
     }
 
     fn go_on_after_others(&self, context: &mut Context<Self>) {
