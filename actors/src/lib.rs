@@ -16,8 +16,8 @@
 //!    before; about who is not known, a component may be asked ([`session::authenticator`]). Afterwards all messages of
 //!    one read travel as one [`realm::actor::Inbound`] to the realm: one hop through a mailbox for each read.
 //! 4. [`realm::actor::RealmActor`] lends the core a [`step::Step`] (the time, the chance) and calls
-//!    [`realm::Realm::receive`] for each message. What takes more than one turn of the session waits in a
-//!    [`realm::backlog`], so that nobody keeps the others waiting.
+//!    [`realm::Realm::receive`] for each message. What takes more than one turn of the session waits, so
+//!    that nobody keeps the others waiting.
 //! 5. [`realm`] checks the request id. If the role of the sender has an authorizer, the message waits for what that
 //!    says ([`verdict`]). Then it goes to the [`broker`], which asks the role of the sender ([`permission`]), finds the
 //!    subscriptions that match ([`pattern`]), keeps the event where it is retained or has a history, and asks the step
