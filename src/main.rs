@@ -1,6 +1,7 @@
 //! The program `realmkeeper`.
 
 mod greeting;
+mod log;
 mod notify;
 
 use clap::{
@@ -8,26 +9,33 @@ use clap::{
     parser::ValueSource,
 };
 use clap_complete::Shell;
+use log::RunningLog;
 use realmkeeper::{
     Configured, Service, Settings,
     bench::{self, BenchArgs},
-    config::{self, CheckArgs, Config, ExplainArgs, Log, LogFormat, LogLevel, Overrides, Problem},
+    config::{self, CheckArgs, Config, ExplainArgs, Overrides, Problem},
     terminal::{self, CallArgs, PublishArgs, RegisterArgs, SessionsArgs, SubscribeArgs},
     user::{self, UserArgs},
 };
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     str::FromStr,
+    time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, warn};
-use tracing_subscriber::reload;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
+use tracing::warn;
 
 /// Keeps what is opened for a moment apart from what stays, so that a connection leaves no hole beside its session.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How often it is looked whether lines of the log were lost.
+const LOG_TICK: Duration = Duration::from_secs(1);
 
 /// What was asked for cannot be done as it stands.
 const UNUSABLE: u8 = 2;
@@ -149,12 +157,12 @@ fn serve(arguments: &ServeArgs, matches: &ArgMatches) -> Result<ExitCode, String
     let (Ok((config, settings, warnings)), true) = (configuration, errors.is_empty()) else {
         return Err(errors.join("\n"));
     };
-    let set_level = start_log(&config.log);
+    let log = RunningLog::start(&config.log);
     for warning in &warnings {
         warn!("{warning}");
     }
     let configured = Configured::new(arguments.config.clone(), overrides, config);
-    actix_rt::System::new().block_on(run(settings, configured, set_level))
+    actix_rt::System::new().block_on(run(settings, configured, log))
 }
 
 /// Parses the text of a flag or a variable; an error names it.
@@ -198,35 +206,10 @@ fn configuration(
     Ok((config, settings, Vec::new()))
 }
 
-/// Starts to log; gives what sets the level anew.
-fn start_log(log: &Log) -> Box<dyn Fn(&LogLevel)> {
-    let builder = tracing_subscriber::fmt().with_env_filter(log.level.filter()).with_writer(io::stderr);
-    match log.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |level| set_filter(handle.reload(level.filter())))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |level| set_filter(handle.reload(level.filter())))
-        }
-    }
-}
-
-fn set_filter(set: Result<(), reload::Error>) {
-    if let Err(error) = set {
-        error!(%error, "the level of the log cannot be set");
-    }
-}
-
 async fn run(
     settings: Settings,
     mut configured: Configured,
-    set_level: Box<dyn Fn(&LogLevel)>,
+    mut log: RunningLog,
 ) -> Result<ExitCode, String> {
     let cannot_wait = |error| format!("realmkeeper: cannot wait for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
@@ -237,6 +220,7 @@ async fn run(
     // Whoever closed the output does not want to read it.
     let _ = io::stdout().write_all(greeting::greeting(&service, &realms).as_bytes());
     notify::started(&service);
+    let mut tick = interval(LOG_TICK);
     let mut told = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -246,10 +230,11 @@ async fn run(
     loop {
         tokio::select! {
             () = told() => break,
+            _ = tick.tick() => log.tell_what_is_lost(service.metrics()),
             _ = hangup.recv() => {
                 notify::reloading();
                 let is_current = configured.reload(&mut service).await;
-                set_level(&configured.running().log.level);
+                log.set_level(&configured.running().log.level);
                 notify::serving(&service, is_current);
             }
         }

@@ -4,15 +4,17 @@ use crate::support::{
     Peer, http,
     peer::Received,
     program::{Serving, program},
+    scrape::Samples,
 };
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    thread::spawn,
 };
 
 fn says_goodbye_on(signal: &str) {
@@ -59,6 +61,35 @@ fn it_does_not_wait_for_clients_that_do_not_answer() {
     program.signal("TERM");
     assert_eq!(program.wait().0, Some(0));
     drop((silent, joined));
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let mut program = Serving::unread(&mut program(&["--listen", "127.0.0.1:0", "--log-level", "trace"]));
+    let address = program.address();
+    let lost = || Samples::at(address).value("realmkeeper_log_lines_lost_total");
+    while lost() == 0.0 {
+        let mut peer = Peer::connect_to(address, Serializer::Json);
+        peer.say_hello("realm1", &json!({}));
+    }
+    let mut log = BufReader::new(program.log()).lines().map(|line| line.expect("a log is text"));
+    let told = log.find(|line| line.contains("lines of this log were lost")).expect("it is told");
+    assert!(told.contains("WARN"), "{told}");
+    let last = spawn(move || log.filter(|line| line.contains("the router stops")).count());
+    program.signal("TERM");
+    assert_eq!(program.wait().0, Some(0));
+    assert_eq!(last.join().expect("the log has an end"), 1);
+}
+
+#[test]
+fn who_does_not_read_the_log_does_not_keep_it_from_stopping() {
+    let program = Serving::unread(&mut program(&["--listen", "127.0.0.1:0", "--log-level", "trace"]));
+    for _ in 0..200 {
+        let mut peer = Peer::connect_to(program.address(), Serializer::Json);
+        peer.say_hello("realm1", &json!({}));
+    }
+    program.signal("TERM");
+    assert_eq!(program.wait().0, Some(0));
 }
 
 /// What the program says when it does not start, with exit code 2 and nothing on its output.
@@ -213,19 +244,24 @@ fn the_log_has_the_level_and_the_form_that_are_set() {
 
 #[test]
 fn a_stranger_who_speaks_no_http_writes_nothing_into_the_log() {
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers.log");
-    for level in ["error", "warn", "info"] {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers.log");
+    let logged = |level: &str, requests: &[&str]| {
         let serving =
-            Serving::logging(&mut program(&["--listen", "127.0.0.1:0", "--log-level", level]), &log);
-        let logged = fs::read_to_string(&log).unwrap();
-        for request in
-            ["\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n", &format!("GET /{} HTTP/1.1\r\n", "x".repeat(1 << 20))]
-        {
+            Serving::logging(&mut program(&["--listen", "127.0.0.1:0", "--log-level", level]), &file);
+        for request in requests {
             let mut stream = TcpStream::connect(serving.address()).unwrap();
             // The router may end it before it has got all.
             let _ = stream.write_all(request.as_bytes());
             let _ = stream.read_to_end(&mut Vec::new());
         }
-        assert_eq!(fs::read_to_string(&log).unwrap(), logged, "at the level {level}");
+        serving.signal("TERM");
+        assert_eq!(serving.wait().0, Some(0));
+        fs::read_to_string(&file).unwrap()
+    };
+    let requests =
+        ["\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n", &format!("GET /{} HTTP/1.1\r\n", "x".repeat(1 << 20))];
+    for level in ["error", "warn", "info"] {
+        let (log, undisturbed) = (logged(level, &requests), logged(level, &[]));
+        assert_eq!(log.lines().count(), undisturbed.lines().count(), "at the level {level}: {log}");
     }
 }

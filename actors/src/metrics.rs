@@ -55,6 +55,7 @@ pub struct Metrics {
     bytes_received: IntCounter,
     bytes_sent: IntCounter,
     stale_scrapes: IntCounter,
+    log_lines_lost: IntCounter,
     certificate_expiry: IntGaugeVec,
     certificate_reads: IntCounterVec,
     /// By [`CONFIG_RELOADS`].
@@ -139,6 +140,13 @@ impl Default for Metrics {
                 .counter(
                     "realmkeeper_stale_scrapes_total",
                     "Scrapes that the realms did not answer in time, so that gauges are those of the scrape before",
+                    &[],
+                )
+                .with_label_values::<&str>(&[]),
+            log_lines_lost: define
+                .counter(
+                    "realmkeeper_log_lines_lost_total",
+                    "Lines of the log that were lost since they were not read as fast as they were written",
                     &[],
                 )
                 .with_label_values::<&str>(&[]),
@@ -339,6 +347,11 @@ impl Metrics {
     pub fn certificates_read(&self, are_usable: bool) {
         let [used, unusable] = CERTIFICATE_READS;
         self.certificate_reads.with_label_values(&[if are_usable { used } else { unusable }]).inc();
+    }
+
+    /// Counts lines of the log that were lost.
+    pub fn log_lines_lost(&self, lines: usize) {
+        self.log_lines_lost.inc_by(lines as u64);
     }
 
     /// All metrics as Prometheus reads them. Gauges of what there is are those of the last

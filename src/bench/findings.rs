@@ -13,7 +13,8 @@ use super::text;
 /// The figures of one benchmark with one server, round by round.
 #[derive(Debug, Default)]
 pub(super) struct Cell {
-    figures: Vec<f64>,
+    /// One for each round; `None` if nothing was measured in it.
+    figures: Vec<Option<f64>>,
     /// Microseconds of the server per operation.
     cpu: Vec<f64>,
 }
@@ -21,9 +22,10 @@ pub(super) struct Cell {
 impl Cell {
     /// Takes note of a round; returns what went wrong in it.
     pub(super) fn add(&mut self, measured: Result<&Measured, &str>) -> Option<String> {
+        self.figures
+            .push(measured.ok().and_then(|printed| printed.server_rss_kb_per_session.or(printed.per_second)));
         match measured {
             Ok(printed) => {
-                self.figures.extend(printed.server_rss_kb_per_session.or(printed.per_second));
                 self.cpu.extend(printed.server_cpu_us_per_op);
                 Some(printed.flaws.to_string()).filter(|flaws| !flaws.is_empty())
             }
@@ -33,7 +35,7 @@ impl Cell {
 
     /// Whether anything was measured.
     pub(super) fn is_empty(&self) -> bool {
-        self.figures.is_empty()
+        self.measured().next().is_none()
     }
 
     /// Whether the CPU time of the server was measured.
@@ -43,33 +45,39 @@ impl Cell {
 
     /// The figure of each round.
     pub(super) fn figures(&self) -> String {
-        list(&self.figures, text::short)
+        list(self.measured(), text::short)
     }
 
     /// The CPU time of each round.
     pub(super) fn cpu(&self) -> String {
-        list(&self.cpu, text::digits)
+        list(self.cpu.iter().copied(), text::digits)
     }
 
-    /// The figure in the middle of all rounds.
-    pub(super) fn middle(&self) -> Option<f64> {
-        middle(&self.figures)
+    /// The ratio of the figures to those of another, in the middle of the rounds in which both were measured.
+    pub(super) fn ratio_to(&self, other: &Self) -> Option<f64> {
+        let rounds = self.figures.iter().zip(&other.figures);
+        middle(rounds.filter_map(|(own, other)| Some(own.as_ref()? / other.filter(|other| *other > 0.0)?)))
     }
 
     /// The cost of an operation in microseconds, in the middle of all rounds: CPU time of the server if that was
     /// measured, or else the time of which each takes a part.
     pub(super) fn cost(&self) -> Option<f64> {
-        middle(&self.cpu).or_else(|| self.middle().filter(|figure| *figure > 0.0).map(|figure| 1e6 / figure))
+        let time = || middle(self.measured()).filter(|figure| *figure > 0.0).map(|figure| 1e6 / figure);
+        middle(self.cpu.iter().copied()).or_else(time)
+    }
+
+    fn measured(&self) -> impl Iterator<Item = f64> {
+        self.figures.iter().flatten().copied()
     }
 }
 
-fn list(figures: &[f64], text: fn(f64) -> String) -> String {
-    figures.iter().map(|figure| text(*figure)).collect::<Vec<_>>().join(", ")
+fn list(figures: impl Iterator<Item = f64>, text: fn(f64) -> String) -> String {
+    figures.map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// The median.
-fn middle(figures: &[f64]) -> Option<f64> {
-    let mut figures = figures.to_vec();
+fn middle(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<_> = figures.collect();
     figures.sort_by(f64::total_cmp);
     let last = figures.len().checked_sub(1)?;
     Some(f64::midpoint(figures[last / 2], figures[last.div_ceil(2)]))
@@ -127,9 +135,20 @@ mod tests {
 
     #[test]
     fn the_middle_of_the_rounds_is_their_median() {
+        let middle = |figures: &[f64]| middle(figures.iter().copied());
         assert_eq!(middle(&[]), None);
         assert_eq!(middle(&[3.0]), Some(3.0));
         assert_eq!(middle(&[4.0, 1.0]), Some(2.5));
         assert_eq!(middle(&[9.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn a_ratio_is_that_of_figures_of_the_same_round() {
+        let cell = |figures: &[Option<f64>]| Cell { figures: figures.into(), cpu: Vec::new() };
+        let own = cell(&[Some(8.0), Some(3.0), None, Some(5.0), Some(9.0)]);
+        let other = cell(&[Some(10.0), Some(4.0), Some(1.0), Some(10.0), None]);
+        assert_eq!(own.ratio_to(&other), Some(0.75));
+        assert_eq!(own.ratio_to(&cell(&[])), None);
+        assert_eq!(own.ratio_to(&cell(&[Some(0.0)])), None);
     }
 }

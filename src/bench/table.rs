@@ -25,10 +25,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The ratio of the first server to another, in the middle of their rounds.
+    /// The ratio of the first server to another.
     fn ratio(&self, column: usize) -> Option<String> {
-        let (own, other) = (self.cells[0].middle()?, self.cells.get(column)?.middle()?);
-        (other > 0.0).then(|| text::digits(own / other))
+        self.cells[0].ratio_to(self.cells.get(column)?).map(text::digits)
     }
 }
 
@@ -121,7 +120,7 @@ mod tests {
         let markdown = "\
 | | router | CPU us | relay | CPU us | router to it | other | router to it |
 |---|---|---|---|---|---|---|---|
-| `rpc --window 32`, calls/s | 600k, 650k, 700k | 1.50, 1.40, 1.30 | 1.20M, 1.30M, 1.40M | 0.50, 0.60, 0.70 | 0.50 | 5.00k | 130 |
+| `rpc --window 32`, calls/s | 600k, 650k, 700k | 1.50, 1.40, 1.30 | 1.20M, 1.30M, 1.40M | 0.50, 0.60, 0.70 | 0.50 | 5.00k | 120 |
 | `meta`, calls/s | 600k, 650k, 700k | 1.50, 1.40, 1.30 |  |  |  |  |  |
 ";
         assert_eq!(table.markdown(), markdown);
@@ -129,7 +128,7 @@ mod tests {
 rpc --window 32  (calls/s)
   router  600k, 650k, 700k     CPU 1.50, 1.40, 1.30 us
   relay   1.20M, 1.30M, 1.40M  CPU 0.50, 0.60, 0.70 us  ratio 0.50
-  other   5.00k                ratio 130
+  other   5.00k                ratio 120
 
 meta  (calls/s)
   router  600k, 650k, 700k  CPU 1.50, 1.40, 1.30 us

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -76,12 +76,22 @@ impl Serving {
         Self::begin(command, File::create(log).expect("the file can be written").into())
     }
 
+    /// Runs a command whose log waits to be read, and waits until it serves.
+    pub(crate) fn unread(command: &mut Command) -> Self {
+        Self::begin(command, Stdio::piped())
+    }
+
     fn begin(command: &mut Command, log: Stdio) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
         let output = BufReader::new(process.stdout.take().expect("the output is piped"));
         let mut program = Self { process, output, printed: String::new() };
         program.line();
         program
+    }
+
+    /// The log that waits to be read.
+    pub(crate) fn log(&mut self) -> ChildStderr {
+        self.process.stderr.take().expect("the log is piped, and read by nobody")
     }
 
     /// The next line that it prints.
