@@ -24,7 +24,7 @@ mod tests {
         cause::Cause,
         limit::Limit,
         proxy::{Belief, ProxyHeader},
-        session::handshake,
+        session::{handshake::Outcome, refused::Refused},
         step::CallOutcome,
     };
     use std::collections::HashSet;
@@ -37,7 +37,7 @@ mod tests {
             Limit::LABELS.to_vec(),
             ProxyHeader::LABELS.to_vec(),
             Belief::LABELS.to_vec(),
-            handshake::Outcome::LABELS.into_iter().chain(handshake::Refused::LABELS).collect(),
+            Outcome::LABELS.into_iter().chain(Refused::LABELS).collect(),
         ] {
             let is_word =
                 |label: &&str| label.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'));

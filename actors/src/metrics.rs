@@ -9,7 +9,7 @@ use crate::{
     limit::Limit,
     message::{ClientMessage, RouterMessage, uri::Uri},
     proxy::{Belief, ProxyHeader},
-    session::handshake,
+    session::{handshake::Outcome, refused::Refused},
     step::{CallOutcome, QuestionOutcome, Tally},
 };
 use prometheus::{
@@ -178,7 +178,7 @@ impl Default for Metrics {
             realms: Realms::new(&define),
             registry,
         };
-        for outcome in handshake::Outcome::LABELS.into_iter().chain(handshake::Refused::LABELS) {
+        for outcome in Outcome::LABELS.into_iter().chain(Refused::LABELS) {
             metrics.handshakes.with_label_values(&[outcome]);
         }
         for limit in Limit::LABELS {

@@ -17,7 +17,7 @@ use crate::{
     session::{
         access::Admission,
         actor::{Answered, Ended},
-        handshake::Refused,
+        refused::Refused,
     },
     step::{Effect, Receivers, Reply, Step},
     transport::{

@@ -12,7 +12,7 @@ use crate::{
     session::{
         access::{Access, Admission},
         actor::Answered,
-        handshake::Refused,
+        refused::Refused,
     },
     step::Reply,
 };

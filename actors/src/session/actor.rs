@@ -10,7 +10,8 @@ use super::{
     auth::Checked,
     authenticator::{Asking, Question},
     clock::{Clock, Due, Stage},
-    handshake::{Handshake, Lent, Next, Outcome, Refused, Verifying},
+    handshake::{Handshake, Lent, Next, Outcome, Verifying},
+    refused::Refused,
     verification::Verification,
 };
 use crate::{

@@ -8,7 +8,8 @@ use super::{
         cryptosign::{self, PublicKey},
         scram,
     },
-    handshake::{Candidate, Handshake, Lent, Next, Refused},
+    handshake::{Candidate, Handshake, Lent, Next},
+    refused::Refused,
 };
 use crate::{
     codec::{Arguments, Payload},

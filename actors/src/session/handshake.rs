@@ -15,36 +15,28 @@
 //! what it takes, so that one AUTHENTICATE answers one CHALLENGE.
 
 use super::{
-    access::{Access, Admission, CertificateName, ChannelBinding, Principal},
-    auth::{
-        Check, Checked, Claims, Exchange, Method, Proof, cra,
-        cryptosign::{self, PublicKey},
-        jwt, made_up, scram, ticket,
-    },
-    authenticator::{self, Asking, Question},
-    lockout::{Lockout, Login},
+    access::{Access, CertificateName},
+    applicant::Applicant,
+    auth::{Check, Checked, Claims, Exchange, Method, Proof},
+    authenticator::{Asking, Question},
+    lockout::Login,
+    refused::Refused,
 };
 use crate::{
-    cause::Cause,
     label::labels,
-    limit::Limit,
     message::{
-        Abort, Challenge, ClientMessage, Hello,
+        Challenge, ClientMessage, Hello,
         feature::Roles,
         id::{MAX_ID, SessionId},
         uri::{Match, Uri, UriRule},
-        value::{Dict, Value},
+        value::Dict,
     },
     permission::Role,
     refusal::{Refusal, Violation},
     roster::{Newcomer, Transport},
-    transport::framing::TooLong,
 };
 use rand::{RngExt, rngs::StdRng};
 use std::{sync::Arc, time::SystemTime};
-
-/// By whom those are known who are in the configuration.
-const PROVIDER: &str = "static";
 
 /// Where a client stands that has not joined, and whose next message is due.
 #[derive(Debug, Default)]
@@ -70,7 +62,7 @@ pub(crate) struct Candidate {
     pub(super) login: Login,
     pub(super) method: Method,
     /// By whom it is known.
-    provider: &'static str,
+    pub(super) provider: &'static str,
     /// The id that CHALLENGE, or a component, was told.
     pub(super) promised: Option<SessionId>,
     /// Its authid and its role; `None` for an authid that nobody has: whatever the proof, it is not let in, unless the
@@ -79,7 +71,7 @@ pub(crate) struct Candidate {
     /// What it is told in WELCOME by who knows it, unless its method tells something.
     pub(super) extra: Option<Dict>,
     pub(super) transport: Transport,
-    roles: Roles,
+    pub(super) roles: Roles,
 }
 
 /// What comes next for a client that has not joined.
@@ -97,88 +89,6 @@ pub(crate) enum Next {
     Close,
     /// It is sent away.
     Refuse(Refused),
-}
-
-/// Why a client that has not joined is sent away.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    /// It broke the protocol.
-    #[error(transparent)]
-    Violation(#[from] Violation),
-    /// The text of its message is not UTF-8.
-    #[error("the text is not UTF-8")]
-    InvalidUtf8,
-    /// Its message is larger, or nested deeper, than allowed.
-    #[error("{0}")]
-    MessageTooBig(String),
-    /// It takes no messages as large as CHALLENGE.
-    #[error("CHALLENGE is too large: {0}")]
-    ChallengeTooBig(TooLong),
-    /// The name of the realm is not a URI.
-    #[error("{0:?} is not a valid uri for a realm")]
-    InvalidRealm(Uri),
-    /// There is no such realm.
-    #[error("there is no realm {0:?} here")]
-    NoSuchRealm(Uri),
-    /// None of the methods that it offers can be used.
-    #[error("none of the offered methods of authentication is accepted here; accepted: {accepted}")]
-    NoMatchingAuthMethod {
-        /// The methods that can be used.
-        accepted: String,
-    },
-    /// It says not who it is, where that is asked.
-    #[error("nobody joins this realm anonymously; accepted: {accepted}")]
-    AuthenticationRequired {
-        /// The methods that can be used.
-        accepted: String,
-    },
-    /// It offers a method, and leaves out what that needs.
-    #[error("authentication by {method} is not possible: {lacks}")]
-    Incomplete {
-        /// What it leaves out.
-        lacks: &'static str,
-        /// The method.
-        method: &'static str,
-    },
-    /// Its proof is wrong, or nobody has its authid.
-    #[error("the authid or the proof is wrong")]
-    AuthenticationDenied,
-    /// Its proof could not be checked.
-    #[error("the proof could not be checked, try again")]
-    AuthenticationFailed,
-    /// The component that is asked about it does not let it in. The text says why.
-    #[error("{0}")]
-    Vetoed(String),
-    /// The component that is asked about it gave no answer that can be used. The text, which it is not told, says why.
-    #[error("the authenticator of the realm has failed, try again")]
-    AuthenticatorFailed(String),
-    /// It has failed to prove who it is so often that it has to wait.
-    #[error("too many failed logins, try again later")]
-    LockedOut,
-    /// It took too long to answer CHALLENGE.
-    #[error("CHALLENGE was not answered within {0} ms")]
-    AuthenticationTimeout(u128),
-    /// It took too long.
-    #[error("no session was joined within {0} ms")]
-    Timeout(u128),
-    /// It is banned.
-    #[error(transparent)]
-    Banned(Refusal),
-    /// The realm lets it in no more, since the configuration changed while it proved who it is.
-    #[error("the configuration changed just then, try again")]
-    AccessChanged,
-    /// The realm has no room for it.
-    #[error(transparent)]
-    NoRoom(Refusal),
-    /// The router stops.
-    #[error("the router stops")]
-    Stopping,
-    /// The realm failed just then.
-    #[error("the realm failed, try again")]
-    RealmFailed,
-    /// A fault of ours.
-    #[error("a fault of the router ended this session")]
-    Panic,
 }
 
 /// How the way to a session ends for a client that is not refused.
@@ -203,146 +113,6 @@ labels! {
     }
 }
 
-labels! {
-    pub(crate) Refused {
-        Self::Violation(_) => "protocol_violation",
-        Self::InvalidUtf8 => "invalid_utf8",
-        Self::MessageTooBig(_) => "message_too_big",
-        Self::ChallengeTooBig(_) => "challenge_too_big",
-        Self::InvalidRealm(_) => "invalid_realm",
-        Self::NoSuchRealm(_) => "no_such_realm",
-        Self::NoMatchingAuthMethod { .. } => "no_matching_auth_method",
-        Self::AuthenticationRequired { .. } => "authentication_required",
-        Self::Incomplete { .. } => "incomplete",
-        Self::AuthenticationDenied => "authentication_denied",
-        Self::AuthenticationFailed => "authentication_failed",
-        Self::Vetoed(_) => "vetoed",
-        Self::AuthenticatorFailed(_) => "authenticator_failed",
-        Self::LockedOut => "locked_out",
-        Self::AuthenticationTimeout(_) => "authentication_timeout",
-        Self::Timeout(_) => "timeout",
-        Self::Banned(_) => "banned",
-        Self::AccessChanged => "access_changed",
-        Self::NoRoom(_) => "no_room",
-        Self::Stopping => "shutdown",
-        Self::RealmFailed => "realm_failed",
-        Self::Panic => "panic",
-    }
-}
-
-impl Refused {
-    /// The limit that the client ran into, but for those of one message.
-    pub(crate) fn limit(&self) -> Option<Limit> {
-        match self {
-            Self::Timeout(_) => Some(Limit::HandshakeTimeout),
-            Self::LockedOut => Some(Limit::Lockout),
-            Self::AuthenticationTimeout(_) => Some(Limit::AuthenticationTimeout),
-            Self::NoRoom(refusal) => refusal.limit(),
-            Self::Violation(_)
-            | Self::InvalidUtf8
-            | Self::MessageTooBig(_)
-            | Self::ChallengeTooBig(_)
-            | Self::InvalidRealm(_)
-            | Self::NoSuchRealm(_)
-            | Self::NoMatchingAuthMethod { .. }
-            | Self::AuthenticationRequired { .. }
-            | Self::Incomplete { .. }
-            | Self::AuthenticationDenied
-            | Self::AuthenticationFailed
-            | Self::Vetoed(_)
-            | Self::AuthenticatorFailed(_)
-            | Self::Banned(_)
-            | Self::AccessChanged
-            | Self::Stopping
-            | Self::RealmFailed
-            | Self::Panic => None,
-        }
-    }
-
-    /// What a session that has not joined is told where one that has would end for `cause`; `None` if there is
-    /// nobody to be told.
-    pub(crate) fn because(cause: Cause) -> Option<Self> {
-        match cause {
-            Cause::ProtocolViolation(violation) => Some(Self::Violation(violation)),
-            Cause::InvalidUtf8 => Some(Self::InvalidUtf8),
-            Cause::MessageTooBig(text) => Some(Self::MessageTooBig(text)),
-            Cause::Panic => Some(Self::Panic),
-            Cause::Goodbye
-            | Cause::WelcomeTooBig(_)
-            | Cause::TransportClosed
-            | Cause::TransportLost
-            | Cause::Aborted
-            | Cause::Killed(_)
-            | Cause::KilledAll(_)
-            | Cause::SlowConsumer
-            | Cause::PingTimeout
-            | Cause::Replaced { .. }
-            | Cause::Policy(_)
-            | Cause::Expired
-            | Cause::RealmClosed
-            | Cause::Shutdown => None,
-        }
-    }
-
-    /// The ABORT that tells the client.
-    pub(crate) fn abort(&self) -> Abort {
-        let reason = match self {
-            Self::Violation(_) | Self::InvalidUtf8 => "wamp.error.protocol_violation",
-            Self::MessageTooBig(_) | Self::ChallengeTooBig(_) => "wamp.error.payload_size_exceeded",
-            Self::InvalidRealm(_) => "wamp.error.invalid_uri",
-            Self::NoSuchRealm(_) => "wamp.error.no_such_realm",
-            Self::NoMatchingAuthMethod { .. } => "wamp.error.no_matching_auth_method",
-            Self::Banned(refusal) | Self::NoRoom(refusal) => refusal.uri(),
-            Self::AuthenticationRequired { .. } | Self::Incomplete { .. } => {
-                "wamp.error.authentication_required"
-            }
-            Self::LockedOut => "realmkeeper.error.limit_exceeded",
-            Self::AuthenticationDenied => "wamp.error.authentication_denied",
-            Self::AccessChanged => "wamp.error.not_authorized",
-            Self::AuthenticationFailed
-            | Self::AuthenticationTimeout(_)
-            | Self::Vetoed(_)
-            | Self::AuthenticatorFailed(_) => "wamp.error.authentication_failed",
-            Self::Timeout(_) => "wamp.error.timeout",
-            Self::Stopping => "wamp.close.system_shutdown",
-            Self::RealmFailed => "wamp.close.close_realm",
-            Self::Panic => "realmkeeper.error.internal",
-        };
-        Abort::new(reason, &self.to_string())
-    }
-
-    /// The code with which a WebSocket is closed after it.
-    pub(crate) fn close_code(&self) -> u16 {
-        match self {
-            Self::InvalidRealm(_)
-            | Self::NoSuchRealm(_)
-            | Self::NoMatchingAuthMethod { .. }
-            | Self::AuthenticationRequired { .. }
-            | Self::Incomplete { .. }
-            | Self::Vetoed(_)
-            | Self::AuthenticationDenied => 1000,
-            Self::Stopping | Self::RealmFailed => 1001,
-            Self::Violation(_) => 1002,
-            Self::InvalidUtf8 => 1007,
-            Self::Timeout(_)
-            | Self::LockedOut
-            | Self::AuthenticationTimeout(_)
-            | Self::Banned(_)
-            | Self::NoRoom(_)
-            | Self::AccessChanged => 1008,
-            Self::MessageTooBig(_) | Self::ChallengeTooBig(_) => 1009,
-            Self::AuthenticationFailed | Self::AuthenticatorFailed(_) | Self::Panic => 1011,
-        }
-    }
-}
-
-impl From<Refusal> for Refused {
-    /// Why a realm lets somebody not join.
-    fn from(refusal: Refusal) -> Self {
-        if refusal == Refusal::Banned { Self::Banned(refusal) } else { Self::NoRoom(refusal) }
-    }
-}
-
 /// What the handshake is lent for a message of the client: the time, the chance, and what its connection proves.
 pub(crate) struct Lent<'a> {
     pub(crate) now: SystemTime,
@@ -353,7 +123,7 @@ pub(crate) struct Lent<'a> {
 }
 
 impl Lent<'_> {
-    fn session_id(&mut self) -> SessionId {
+    pub(super) fn session_id(&mut self) -> SessionId {
         SessionId::new(self.chance.random_range(1..=MAX_ID)).unwrap_or(SessionId::FIRST)
     }
 }
@@ -424,7 +194,7 @@ impl Verifying {
 
 impl Candidate {
     /// Lets it in as who it is by a right proof; nobody is not let in.
-    fn admit(mut self, Proof { authextra, claims }: Proof) -> Next {
+    pub(super) fn admit(mut self, Proof { authextra, claims }: Proof) -> Next {
         match (claims, self.identity.take()) {
             (Some(Claims { authid, role, expiry }), _) => {
                 self.join(Some(authid), role, authextra, Some(expiry))
@@ -521,207 +291,17 @@ fn offered(names: Option<&[Box<str>]>) -> Vec<Option<Method>> {
     offered
 }
 
-/// Somebody who stands before the door of a realm.
-struct Applicant<'a> {
-    hello: &'a Hello,
-    transport: &'a Transport,
-    certificate: &'a [CertificateName],
-    admission: &'a Admission,
-    lockout: &'a Lockout,
-    /// Who has its authid or, if nobody has, somebody like whom it is asked; `None` if it names no authid.
-    like: Option<&'a Principal>,
-}
-
-impl<'a> Applicant<'a> {
-    /// The method that is taken out of those that the realm accepts: the first that serves. If none does it is the first:
-    /// nobody learns whether somebody who can use no other method can use this one.
-    fn choose(&self, accepted: impl Iterator<Item = Method>) -> Option<Method> {
-        let mut usable = accepted.filter(|method| self.lacks(*method).is_none());
-        let first = usable.next()?;
-        let serves = |method: &Method| {
-            *method == Method::Jwt
-                || self.admission.authenticator(*method).is_some()
-                || self.like.map_or(self.principal(*method).is_some(), |like| like.credentials.serve(*method))
-        };
-        if first == Method::Anonymous || serves(&first) {
-            return Some(first);
-        }
-        Some(usable.find(serves).unwrap_or(first))
-    }
-
-    /// What the client has left out that a method needs; `None` if it is all there.
-    fn lacks(&self, method: Method) -> Option<&'static str> {
-        match method {
-            Method::Anonymous | Method::Jwt => None,
-            Method::Tls => self
-                .certificate
-                .is_empty()
-                .then_some("the connection was opened without a client certificate"),
-            Method::Ticket | Method::WampCra | Method::WampScram if self.authid().is_none() => {
-                Some("HELLO.Details.authid is missing")
-            }
-            Method::Ticket | Method::WampCra => None,
-            Method::WampScram if self.client_nonce().is_none() => Some(
-                "HELLO.Details.authextra.nonce must be a text of at most 256 printable ASCII characters without a comma",
-            ),
-            Method::Cryptosign if self.announced_key().is_none() => {
-                Some("HELLO.Details.authextra.pubkey must be 64 hexadecimal digits")
-            }
-            Method::Cryptosign if self.admission.channel_binding == ChannelBinding::Ignore => None,
-            Method::WampScram | Method::Cryptosign => self
-                .extra("channel_binding")
-                .map(|_| "HELLO.Details.authextra.channel_binding must be null, since none is offered"),
-        }
-    }
-
-    /// Whose failure it is if it does not prove who it is.
-    fn login(&self) -> Login {
-        let key = || self.extra("pubkey").and_then(Value::as_str);
-        let name = self.authid().or_else(key);
-        self.lockout.login(&self.hello.realm, self.transport.address, name)
-    }
-
-    fn authid(&self) -> Option<&'a str> {
-        self.hello.details.authid.as_deref()
-    }
-
-    /// What the client tells a method.
-    fn extra(&self, key: &str) -> Option<&'a Value> {
-        self.hello.details.authextra.as_ref()?.value(key)
-    }
-
-    /// What the client adds to the challenge of `wamp-scram`.
-    fn client_nonce(&self) -> Option<&'a str> {
-        self.extra("nonce").and_then(Value::as_str).filter(|nonce| scram::is_nonce(nonce))
-    }
-
-    /// The key that the client says it has.
-    fn announced_key(&self) -> Option<PublicKey> {
-        PublicKey::announced(self.extra("pubkey")?.as_str()?)
-    }
-
-    /// Who can use the method and says that it is who it is, still to be proved.
-    fn principal(&self, method: Method) -> Option<&'a Principal> {
-        let principal = match (self.authid(), method) {
-            (Some(authid), _) => self.admission.principal(authid)?,
-            (None, Method::Cryptosign) => self.admission.owner(&self.announced_key()?)?,
-            (None, Method::Tls) => self.admission.holder(self.certificate)?,
-            (
-                None,
-                Method::Anonymous | Method::Ticket | Method::WampCra | Method::WampScram | Method::Jwt,
-            ) => return None,
-        };
-        principal.credentials.serve(method).then_some(principal)
-    }
-
-    /// Whether the connection was opened with a certificate of somebody.
-    fn shows_certificate_of(&self, principal: &Principal) -> bool {
-        self.certificate.iter().any(|name| principal.credentials.certificates.contains(name))
-    }
-
-    /// Begins a method that lacks nothing.
-    fn begin(&self, method: Method, lent: &mut Lent<'_>) -> Next {
-        let admission = self.admission;
-        let authid = self.authid().unwrap_or_default();
-        let principal = self.principal(method);
-        if let Some(procedure) = admission.authenticator(method).filter(|_| principal.is_none()) {
-            return self.asking(method, procedure, lent).begin();
-        }
-        let credentials = principal.map(|known| &known.credentials);
-        let like = self.like.map(|like| &like.credentials);
-        let mut promised = None;
-        let exchange = match method {
-            Method::Anonymous => {
-                let candidate = self.candidate(method, None, None);
-                let Some(role) = admission.anonymous.clone() else {
-                    return candidate.admit(Proof::default());
-                };
-                return candidate.join(None, role, None, None);
-            }
-            Method::Ticket => {
-                let expected = credentials.and_then(|known| known.ticket.as_ref());
-                Exchange::Ticket(ticket::Exchange::begin(expected, admission.decoy_hash.as_ref()))
-            }
-            Method::WampCra => {
-                let session = lent.session_id();
-                promised = Some(session);
-                let authrole = self.like.map_or("", |like| &like.role.name);
-                let subject = cra::Subject { authid, authrole, authprovider: PROVIDER, session };
-                let salting = like.and_then(|like| like.cra.as_ref());
-                let salting = salting.map_or(admission.decoy_salting.as_ref(), cra::Key::salting);
-                let nobody = made_up(cra::Key::decoy(&admission.decoy, authid, salting));
-                let key = credentials.and_then(|known| known.cra.clone()).unwrap_or(nobody);
-                Exchange::Cra(cra::Exchange::begin(key, subject, lent.chance.random(), lent.now))
-            }
-            Method::WampScram => {
-                let kdf =
-                    like.and_then(|like| like.scram.as_ref()).map_or(admission.decoy_kdf, scram::Keys::kdf);
-                let nobody = made_up(scram::Keys::decoy(&admission.decoy, authid, kdf));
-                let keys = credentials.and_then(|known| known.scram.clone()).unwrap_or(nobody);
-                let nonce = self.client_nonce().unwrap_or_default();
-                Exchange::Scram(scram::Exchange::begin(keys, authid, nonce, lent.chance.random()))
-            }
-            Method::Tls => {
-                let shown = principal.filter(|known| self.shows_certificate_of(known));
-                return self.candidate(method, shown, None).admit(Proof::default());
-            }
-            Method::Jwt => Exchange::Jwt(jwt::Exchange::begin(admission.jwt.clone(), self.authid())),
-            Method::Cryptosign => {
-                let keys = credentials.map_or(&[][..], |known| &known.public_keys);
-                let announced = self.announced_key().unwrap_or_default();
-                Exchange::Cryptosign(cryptosign::Exchange::begin(keys, announced, lent.chance.random()))
-            }
-        };
-        let challenge = exchange.challenge();
-        let candidate = Box::new(self.candidate(method, principal, promised));
-        Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
-    }
-
-    /// Has a component say who it is.
-    fn asking(&self, method: Method, procedure: &Uri, lent: &mut Lent<'_>) -> Asking {
-        let promised = Some(lent.session_id());
-        let candidate =
-            Candidate { provider: authenticator::PROVIDER, ..self.candidate(method, None, promised) };
-        Asking {
-            candidate: Box::new(candidate),
-            procedure: procedure.clone(),
-            authid: self.authid().filter(|_| method != Method::Anonymous).map(Arc::from),
-            authextra: self.hello.details.authextra.clone(),
-            key: self.announced_key(),
-            nonce: self.client_nonce().map(str::to_owned),
-        }
-    }
-
-    fn candidate(
-        &self,
-        method: Method,
-        principal: Option<&Principal>,
-        promised: Option<SessionId>,
-    ) -> Candidate {
-        Candidate {
-            realm: self.hello.realm.clone(),
-            login: self.login(),
-            method,
-            provider: PROVIDER,
-            promised,
-            extra: None,
-            identity: principal.map(|known| (known.authid.clone(), known.role.clone())),
-            transport: self.transport.clone(),
-            roles: self.hello.details.roles.unwrap_or_default(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         codec::Serializer,
+        message::{Abort, value::Value},
         roster::Channel,
         session::{
             access::{Credentials, Door, Principal, Ticket},
-            auth::Unchecked,
-            lockout::LockoutOptions,
+            auth::{Unchecked, cra, cryptosign, jwt, scram},
+            lockout::{Lockout, LockoutOptions},
         },
         transport::framing::Framing,
     };

@@ -2,11 +2,13 @@
 
 pub mod access;
 pub mod actor;
+mod applicant;
 pub mod auth;
 pub(crate) mod authenticator;
 mod clock;
 pub(crate) mod handshake;
 pub mod lockout;
+pub(crate) mod refused;
 mod settings;
 pub(crate) mod verification;
 
