@@ -1,17 +1,17 @@
 //! The realm as an actor: its mailbox puts in order what its sessions send, and it carries out what the core
 //! asks for.
 
-use super::{Realm, RealmOptions, backlog::Backlog};
+use super::{
+    Realm, RealmOptions,
+    backlog::Backlog,
+    delivery::{Delivered, Delivery, Oversized, Receiver, Undelivered},
+};
 use crate::{
     cause::Cause,
-    codec::{Arguments, Serializer},
+    codec::Arguments,
     collections::Map,
-    message::{
-        ClientMessage, RequestType, RouterMessage,
-        id::{RequestId, SessionId},
-        uri::Uri,
-    },
-    metrics::{Figures, Mailbox, RealmMetrics, Sent, Waiting},
+    message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
+    metrics::{Figures, Mailbox, RealmMetrics, Waiting},
     roster::{Member, Newcomer},
     router::actor::{RealmFailed, Router},
     session::{
@@ -19,11 +19,8 @@ use crate::{
         actor::{Answered, Ended},
         refused::Refused,
     },
-    step::{Effect, Receivers, Reply, Step},
-    transport::{
-        framing::{Encoded, Framer, Framing, TooLong},
-        outbox::Outbox,
-    },
+    step::{Effect, Reply, Step},
+    transport::{framing::Framer, outbox::Outbox},
     turn,
 };
 use actix::{
@@ -83,9 +80,7 @@ pub struct RealmActor {
 /// How a member is reached.
 #[derive(Debug)]
 struct Peer {
-    serializer: Serializer,
-    framing: Framing,
-    outbox: Arc<Outbox>,
+    receiver: Receiver,
     session: Recipient<Ended>,
     /// How much of its credit is taken by messages that wait.
     held: usize,
@@ -189,13 +184,13 @@ impl RealmActor {
     fn fail(&mut self, context: &mut Context<Self>) {
         error!(realm = %self.name, sessions = self.peers.len(), "the realm failed and starts again empty");
         self.metrics.panicked();
-        let mut sent = Sent::default();
+        let mut delivery = Delivery::new(&self.name, &mut self.framer);
         while let Some((id, peer)) = self.peers.pop() {
             info!(realm = %self.name, session = %id, cause = Cause::RealmClosed.label(), "session left");
             self.metrics.left(&Cause::RealmClosed, self.peers.len());
-            peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut self.framer, &mut sent);
+            peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut delivery);
         }
-        self.metrics.sent(&sent);
+        self.metrics.sent(&delivery.finish().sent);
         for (_, session) in self.asking.drain(..) {
             session.do_send(Answered { reply: Reply::None });
         }
@@ -233,42 +228,19 @@ impl RealmActor {
 
     /// Gives what its receivers do not take, as far as something follows of that.
     fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) -> Vec<Undelivered> {
-        let (mut sent, mut undelivered) = (Sent::default(), Vec::new());
+        let mut delivery = Delivery::new(&self.name, &mut self.framer);
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
                     if let Some(peer) = self.peers.get(&to) {
-                        let mut encoded = self.framer.encode(&message, peer.serializer);
-                        match encoded.frame_within(peer.framing) {
-                            // What follows a part that is too large is not sent either.
-                            Ok(frame) if undelivered.is_empty() || !is_among(&undelivered, to, &message) => {
-                                if peer.outbox.push(frame) {
-                                    sent.note(&message, 1);
-                                }
-                            }
-                            Ok(_) => {}
-                            Err(_) if is_among(&undelivered, to, &message) => {}
-                            Err(too_long) => match (&message, message.request()) {
-                                (RouterMessage::Welcome(_), _) => {
-                                    undelivered.push(Undelivered { to, of: Oversized::Welcome(too_long) });
-                                }
-                                (_, Some((request_type, request))) => {
-                                    let of = Oversized::Request(request_type, request);
-                                    undelivered.push(Undelivered { to, of });
-                                }
-                                (_, None) => {
-                                    debug!(realm = %self.name, session = %to, %too_long, "event not delivered");
-                                    sent.note_undeliverable(1);
-                                }
-                            },
-                        }
+                        delivery.send(to, &peer.receiver, &message);
                     }
                 }
-                Effect::Broadcast { to, message } => self.broadcast(&to, &message, &mut sent),
-                Effect::Undeliverable { to, problem } => {
-                    debug!(realm = %self.name, receivers = to.len(), problem, "event not delivered");
-                    sent.note_undeliverable(to.len());
+                Effect::Broadcast { to, message } => {
+                    let peers = to.iter().filter_map(|to| self.peers.get(to));
+                    delivery.broadcast(peers.map(|peer| &peer.receiver), &message);
                 }
+                Effect::Undeliverable { to, problem } => delivery.miss(to.len(), &problem),
                 Effect::Settled { newcomer, reply } => {
                     if let Some(session) = self.asking.swap_remove(&newcomer) {
                         session.do_send(Answered { reply });
@@ -279,109 +251,40 @@ impl RealmActor {
                 }
                 Effect::Released { session } => {
                     if let Some(peer) = self.peers.get_mut(&session) {
-                        peer.outbox.give_back(std::mem::take(&mut peer.held));
+                        peer.receiver.outbox.give_back(std::mem::take(&mut peer.held));
                     }
                 }
                 Effect::Left { member, cause, farewell } => {
-                    self.log_leave(&member, &cause);
+                    log_leave(&self.name, &member, &cause);
                     if let Some(peer) = self.peers.swap_remove(&member.id) {
                         self.metrics.left(&cause, self.peers.len());
-                        peer.end(cause, farewell.as_ref(), &mut self.framer, &mut sent);
+                        peer.end(cause, farewell.as_ref(), &mut delivery);
                     }
                 }
             }
         }
+        let Delivered { sent, undelivered } = delivery.finish();
         self.metrics.sent(&sent);
         undelivered
     }
-
-    /// Queues the same message for several sessions, encoded once.
-    fn broadcast(&mut self, to: &Receivers, message: &RouterMessage, sent: &mut Sent) {
-        let mut receivers = to.iter().filter_map(|to| self.peers.get(to)).peekable();
-        // All of them have the serializer of the payload.
-        let Some(first) = receivers.peek() else { return };
-        let framing = first.framing;
-        let mut encoded = self.framer.encode(message, first.serializer);
-        let mut others = Vec::new();
-        let alike = receivers.filter(|receiver| {
-            let is_alike = receiver.framing.is_like(framing);
-            if !is_alike {
-                others.push(*receiver);
-            }
-            is_alike
-        });
-        queue(alike, framing, &mut encoded, message, sent);
-        if let Some(other) = others.first() {
-            queue(others.iter().copied(), other.framing, &mut encoded, message, sent);
-        }
-    }
-
-    fn log_leave(&self, member: &Member, cause: &Cause) {
-        info!(
-            realm = %self.name,
-            session = %member.id,
-            authid = &*member.authid,
-            cause = cause.label(),
-            detail = cause.to_string(),
-            seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
-            "session left"
-        );
-    }
 }
 
-/// What a session does not take.
-#[derive(Debug)]
-struct Undelivered {
-    to: SessionId,
-    of: Oversized,
-}
-
-#[derive(Debug)]
-enum Oversized {
-    Welcome(TooLong),
-    /// The answer to this request, or its invocation.
-    Request(RequestType, RequestId),
-}
-
-/// Whether something of the same request to the same session was not delivered.
-fn is_among(undelivered: &[Undelivered], to: SessionId, message: &RouterMessage) -> bool {
-    let request = message.request();
-    undelivered.iter().any(|other| match other.of {
-        Oversized::Request(request_type, id) => other.to == to && request == Some((request_type, id)),
-        Oversized::Welcome(_) => false,
-    })
-}
-
-/// Queues a message for sessions that are framed alike. Those that take less miss it.
-fn queue<'p>(
-    receivers: impl Iterator<Item = &'p Peer>,
-    framing: Framing,
-    encoded: &mut Encoded<'_>,
-    message: &RouterMessage,
-    sent: &mut Sent,
-) {
-    let (length, mut missing) = (encoded.length(), 0);
-    let taking = receivers.filter(|receiver| {
-        let takes = receiver.framing.takes(length).is_ok();
-        missing += usize::from(!takes);
-        takes
-    });
-    let queued = Outbox::push_to_all(taking.map(|receiver| &*receiver.outbox), encoded.frame(framing));
-    sent.note(message, queued);
-    sent.note_undeliverable(missing);
+fn log_leave(realm: &Uri, member: &Member, cause: &Cause) {
+    info!(
+        %realm,
+        session = %member.id,
+        authid = &*member.authid,
+        cause = cause.label(),
+        detail = cause.to_string(),
+        seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
+        "session left"
+    );
 }
 
 impl Peer {
-    /// Queues the last message for the peer and tells its session that it has ended.
-    fn end(self, cause: Cause, farewell: Option<&RouterMessage>, framer: &mut Framer, sent: &mut Sent) {
-        let mut encoded = farewell.map(|farewell| framer.encode(farewell, self.serializer));
-        let last = encoded.as_mut().and_then(|encoded| encoded.frame_within(self.framing).ok());
-        let is_queued = self.outbox.finish(last);
-        if let Some(farewell) = farewell
-            && is_queued
-        {
-            sent.note(farewell, 1);
-        }
+    /// Queues its last message and tells its session that it has ended.
+    fn end(self, cause: Cause, farewell: Option<&RouterMessage>, delivery: &mut Delivery<'_>) {
+        delivery.finish_with(&self.receiver, farewell);
         self.session.do_send(Ended { cause });
     }
 }
@@ -417,7 +320,8 @@ impl Handler<Join> for RealmActor {
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
-        self.peers.insert(id, Peer { serializer, framing, outbox, session, held: 0 });
+        let receiver = Receiver { serializer, framing, outbox };
+        self.peers.insert(id, Peer { receiver, session, held: 0 });
         self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {
             info!(
@@ -541,7 +445,7 @@ impl RealmActor {
                     if is_held {
                         peer.held += inbound.credit;
                     } else {
-                        peer.outbox.give_back(inbound.credit);
+                        peer.receiver.outbox.give_back(inbound.credit);
                     }
                 }
             }
@@ -550,7 +454,7 @@ impl RealmActor {
                 break;
             }
             // Who does not read what it asks for is about to be sent away.
-            if self.peers.get(&from).is_none_or(|peer| peer.outbox.is_overflowed()) {
+            if self.peers.get(&from).is_none_or(|peer| peer.receiver.outbox.is_overflowed()) {
                 inbound.messages = Vec::new().into_iter();
             } else if start.elapsed() > TURN {
                 break;
@@ -687,7 +591,7 @@ impl Handler<Show> for RealmActor {
             subscriptions: self.realm.subscriptions(),
             registrations: self.realm.registrations(),
             calls_in_flight: self.realm.calls_in_flight(),
-            outbox: self.peers.values().map(|peer| peer.outbox.waiting()).sum(),
+            outbox: self.peers.values().map(|peer| peer.receiver.outbox.waiting()).sum(),
         });
     }
 }

@@ -32,6 +32,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 pub mod actor;
 mod asking;
 mod backlog;
+mod delivery;
 pub use crate::broker::HistoryOptions;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,168 @@
+//! Messages on their way into the outboxes of those who get them: framed, within what each takes, and counted.
+
+use crate::{
+    codec::Serializer,
+    message::{
+        RequestType, RouterMessage,
+        id::{RequestId, SessionId},
+        uri::Uri,
+    },
+    metrics::Sent,
+    transport::{
+        framing::{Encoded, Framer, Framing, TooLong},
+        outbox::Outbox,
+    },
+};
+use std::{fmt::Display, sync::Arc};
+use tracing::debug;
+
+/// How a member takes messages.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) serializer: Serializer,
+    pub(super) framing: Framing,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+/// What a step sends, while it is delivered.
+#[derive(Debug)]
+pub(super) struct Delivery<'a> {
+    realm: &'a Uri,
+    framer: &'a mut Framer,
+    delivered: Delivered,
+}
+
+/// What was delivered.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    /// What was queued, and what nobody is told of that was not.
+    pub(super) sent: Sent,
+    /// What receivers do not take, as far as something follows of that.
+    pub(super) undelivered: Vec<Undelivered>,
+}
+
+/// What a session does not take.
+#[derive(Debug)]
+pub(super) struct Undelivered {
+    pub(super) to: SessionId,
+    pub(super) of: Oversized,
+}
+
+/// What is too large.
+#[derive(Debug)]
+pub(super) enum Oversized {
+    /// WELCOME.
+    Welcome(TooLong),
+    /// The answer to this request, or its invocation.
+    Request(RequestType, RequestId),
+}
+
+/// Whether something of the same request to the same session was not delivered.
+fn is_among(undelivered: &[Undelivered], to: SessionId, message: &RouterMessage) -> bool {
+    let request = message.request();
+    undelivered.iter().any(|other| match other.of {
+        Oversized::Request(request_type, id) => other.to == to && request == Some((request_type, id)),
+        Oversized::Welcome(_) => false,
+    })
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(realm: &'a Uri, framer: &'a mut Framer) -> Self {
+        Self { realm, framer, delivered: Delivered::default() }
+    }
+
+    /// Queues a message for one session.
+    pub(super) fn send(&mut self, to: SessionId, receiver: &Receiver, message: &RouterMessage) {
+        let Delivered { sent, undelivered } = &mut self.delivered;
+        let mut encoded = self.framer.encode(message, receiver.serializer);
+        match encoded.frame_within(receiver.framing) {
+            // What follows a part that is too large is not sent either.
+            Ok(frame) if undelivered.is_empty() || !is_among(undelivered, to, message) => {
+                if receiver.outbox.push(frame) {
+                    sent.note(message, 1);
+                }
+            }
+            Ok(_) => {}
+            Err(_) if is_among(undelivered, to, message) => {}
+            Err(too_long) => match (message, message.request()) {
+                (RouterMessage::Welcome(_), _) => {
+                    undelivered.push(Undelivered { to, of: Oversized::Welcome(too_long) });
+                }
+                (_, Some((request_type, request))) => {
+                    undelivered.push(Undelivered { to, of: Oversized::Request(request_type, request) });
+                }
+                (_, None) => {
+                    debug!(realm = %self.realm, session = %to, %too_long, "event not delivered");
+                    sent.note_undeliverable(1);
+                }
+            },
+        }
+    }
+
+    /// Queues the same message for several sessions, which have the serializer of its payload, encoded once.
+    pub(super) fn broadcast<'r>(
+        &mut self,
+        receivers: impl Iterator<Item = &'r Receiver>,
+        message: &RouterMessage,
+    ) {
+        let mut receivers = receivers.peekable();
+        let Some(first) = receivers.peek() else { return };
+        let framing = first.framing;
+        let mut encoded = self.framer.encode(message, first.serializer);
+        let mut others = Vec::new();
+        let alike = receivers.filter(|receiver| {
+            let is_alike = receiver.framing.is_like(framing);
+            if !is_alike {
+                others.push(*receiver);
+            }
+            is_alike
+        });
+        let sent = &mut self.delivered.sent;
+        queue(alike, framing, &mut encoded, message, sent);
+        if let Some(other) = others.first() {
+            queue(others.iter().copied(), other.framing, &mut encoded, message, sent);
+        }
+    }
+
+    /// Takes note of an event that so many sessions miss.
+    pub(super) fn miss(&mut self, receivers: usize, problem: &impl Display) {
+        debug!(realm = %self.realm, receivers, %problem, "event not delivered");
+        self.delivered.sent.note_undeliverable(receivers);
+    }
+
+    /// Queues the last message for a session, if there is one and it takes it.
+    pub(super) fn finish_with(&mut self, receiver: &Receiver, farewell: Option<&RouterMessage>) {
+        let mut encoded = farewell.map(|farewell| self.framer.encode(farewell, receiver.serializer));
+        let last = encoded.as_mut().and_then(|encoded| encoded.frame_within(receiver.framing).ok());
+        let is_queued = receiver.outbox.finish(last);
+        if let Some(farewell) = farewell
+            && is_queued
+        {
+            self.delivered.sent.note(farewell, 1);
+        }
+    }
+
+    /// What was delivered.
+    pub(super) fn finish(self) -> Delivered {
+        self.delivered
+    }
+}
+
+/// Queues a message for sessions that are framed alike. Those that take less miss it.
+fn queue<'r>(
+    receivers: impl Iterator<Item = &'r Receiver>,
+    framing: Framing,
+    encoded: &mut Encoded<'_>,
+    message: &RouterMessage,
+    sent: &mut Sent,
+) {
+    let (length, mut missing) = (encoded.length(), 0);
+    let taking = receivers.filter(|receiver| {
+        let takes = receiver.framing.takes(length).is_ok();
+        missing += usize::from(!takes);
+        takes
+    });
+    let queued = Outbox::push_to_all(taking.map(|receiver| &*receiver.outbox), encoded.frame(framing));
+    sent.note(message, queued);
+    sent.note_undeliverable(missing);
+}
