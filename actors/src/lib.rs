@@ -23,7 +23,7 @@
 //!    subscriptions that match ([`pattern`]), keeps the event where it is retained or has a history, and asks the step
 //!    for one [`step::Effect::Broadcast`] for each subscription and serializer. A CALL goes to the [`dealer`] instead,
 //!    or to [`meta`] if the procedure is the router's own.
-//! 6. The realm's actor carries the effects out: it encodes the EVENT once, frames it for each [`transport::framing`]
+//! 6. The realm's actor carries the effects out (`realm/delivery.rs`): it encodes the EVENT once, frames it for each [`transport::framing`]
 //!    that receivers have, and appends the frame to the [`transport::outbox`] of each. The first append wakes the
 //!    session that owns the outbox.
 //! 7. The I/O future of the receiver's session writes all that has gathered in its outbox.

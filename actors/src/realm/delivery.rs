@@ -72,6 +72,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Queues a message for one session.
+    #[inline]
     pub(super) fn send(&mut self, to: SessionId, receiver: &Receiver, message: &RouterMessage) {
         let Delivered { sent, undelivered } = &mut self.delivered;
         let mut encoded = self.framer.encode(message, receiver.serializer);

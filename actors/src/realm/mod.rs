@@ -4,26 +4,25 @@
 //! there what is to be sent, in order.
 
 use crate::{
-    ban::{Ban, BanList, Culprit},
-    broker::{Broker, RetentionLimits},
+    ban::BanList,
+    broker::Broker,
     cause::Cause,
-    codec::{Arguments, Payload},
     collections::Map,
-    dealer::{Answer, Asker, Change, Changes, Dealer, Sequel},
+    dealer::{Answer, Asker, Dealer, Sequel},
     limit::Limit,
     message::{
-        Call, ClientMessage, Published, Register, Registered, RequestType, Result as CallResult,
-        RouterMessage, Sparse, Unregistered, Welcome, WelcomeDetails,
+        ClientMessage, Published, Register, Registered, RequestType, RouterMessage, Unregistered, Welcome,
+        WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
-        uri::{Match, Uri, UriRule, UriRules},
+        uri::{Match, Uri, UriRules},
         value::Dict,
     },
-    meta::{self, Lent, MetaProcedure, Outcome, Testaments, registration},
+    meta::{self, Testaments},
     permission::{Action, Beyond, Role, SessionsPerAuthid},
-    refusal::{Fault, Refusal, Violation, check_announced, check_unanswerable_uri},
+    refusal::{Fault, Refusal, Violation, check_unanswerable_uri},
     roster::{Member, Newcomer, Roster},
-    step::{CallOutcome, Step},
+    step::Step,
     verdict::Verdicts,
 };
 use asking::Held;
@@ -32,10 +31,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 pub mod actor;
 mod asking;
 mod backlog;
+mod calls;
 mod delivery;
-pub use crate::broker::HistoryOptions;
+mod options;
 #[cfg(test)]
 mod tests;
+
+pub use crate::broker::HistoryOptions;
+pub use options::{RealmLimits, RealmOptions, RequestIds};
 
 /// What works in the broker of every realm.
 const BROKER_FEATURES: Features = Features::of(&[
@@ -78,113 +81,6 @@ const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
 
 /// What those are told whom the realm gives no role any more, or another.
 const NO_ROLE: &str = "the configuration changed: this session would not be let in with its role any more";
-
-/// How a realm takes what clients send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RealmOptions {
-    /// What characters URIs can have.
-    pub uris: UriRule,
-    /// Which request ids are taken.
-    pub request_ids: RequestIds,
-    /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
-    pub session_meta_api: bool,
-    /// The procedures that the router asks. Only sessions of trusted roles register them.
-    pub components: Vec<Uri>,
-    /// Who may not join.
-    pub bans: Vec<Ban>,
-    /// Which past events are kept. Of several with the same topic and match the first counts.
-    pub histories: Vec<HistoryOptions>,
-    /// What there can be at most.
-    pub limits: RealmLimits,
-}
-
-impl Default for RealmOptions {
-    fn default() -> Self {
-        Self {
-            uris: UriRule::default(),
-            request_ids: RequestIds::default(),
-            session_meta_api: true,
-            components: Vec::new(),
-            bans: Vec::new(),
-            histories: Vec::new(),
-            limits: RealmLimits::default(),
-        }
-    }
-}
-
-impl RealmOptions {
-    /// Whether this is a procedure or topic of the session meta API where there is none.
-    pub fn lacks(&self, uri: &str) -> bool {
-        let has_procedure = |has_api| MetaProcedure::from_uri(uri, has_api).is_some();
-        let is_of_the_api = matches!(uri, "wamp.session.on_join" | "wamp.session.on_leave")
-            || (has_procedure(true) && !has_procedure(false));
-        is_of_the_api && !self.session_meta_api
-    }
-}
-
-/// What there can be at most in a realm. What is beyond is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RealmLimits {
-    /// Sessions; `None` for any number, here and below.
-    pub sessions: Option<usize>,
-    /// Sessions that are one authid.
-    pub sessions_per_authid: Option<usize>,
-    /// Subscriptions of one session.
-    pub subscriptions: usize,
-    /// Registrations of one session.
-    pub registrations: usize,
-    /// Calls of one session that are not answered yet.
-    pub calls: usize,
-    /// How long a component may take to answer what the router asks it.
-    pub component_timeout: Duration,
-    /// Bans that procedures made, besides those that the options name.
-    pub bans: usize,
-    /// Events that are retained, those of all topics together.
-    pub retained: usize,
-    /// The octets of those.
-    pub retained_octets: usize,
-    /// Octets of a URI.
-    pub uri_length: usize,
-}
-
-impl Default for RealmLimits {
-    fn default() -> Self {
-        Self {
-            sessions: None,
-            sessions_per_authid: None,
-            subscriptions: 10_000,
-            registrations: 10_000,
-            calls: 10_000,
-            component_timeout: Duration::from_secs(5),
-            bans: 10_000,
-            retained: 10_000,
-            retained_octets: 1 << 20,
-            uri_length: 1024,
-        }
-    }
-}
-
-impl RealmOptions {
-    /// The broker of a realm that begins.
-    fn broker(&self, step: &mut Step<'_>) -> Broker {
-        Broker::new(self.retention(), self.histories.iter().cloned(), step)
-    }
-
-    fn retention(&self) -> RetentionLimits {
-        let RealmLimits { retained: events, retained_octets: octets, .. } = self.limits;
-        RetentionLimits { events, octets }
-    }
-}
-
-/// Which ids a client may give its requests (section "IDs").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RequestIds {
-    /// Any but the one of a call that is in flight.
-    #[default]
-    Lenient,
-    /// 1, then each one more than the one before.
-    Strict,
-}
 
 /// The state of a realm. Only its actor changes it.
 #[derive(Debug)]
@@ -587,130 +483,6 @@ impl Realm {
             return Err(Violation::RequestInFlight(found));
         }
         Ok(sequel)
-    }
-
-    fn call(&mut self, from: SessionId, message: Call, step: &mut Step<'_>) -> Result<(), Violation> {
-        let Some(member) = self.roster.get(from) else { return Ok(()) };
-        let (request, options) = (message.request, &message.options);
-        let is_open = options.progress == Some(true);
-        let (progress, passthru) = (is_open.then_some("CALL.Options.progress"), options.passthru());
-        check_announced(progress, Feature::ProgressiveCallInvocations, member.as_caller())?;
-        check_announced(passthru, Feature::PayloadPassthruMode, member.as_caller())?;
-        let has_session_meta_api = self.options.session_meta_api;
-        let called = match MetaProcedure::from_uri(&message.procedure, has_session_meta_api) {
-            Some(procedure) => self.call_meta(from, procedure, &message, step).map_err(Fault::from),
-            None => {
-                let (rules, most) = (self.uri_rules(), self.options.limits.calls);
-                let called = match self.is_draining {
-                    true => Err(Refusal::Stopping.into()),
-                    false => self.dealer.call(member, message, rules, most, &self.roster, step),
-                };
-                if let Err(Fault::Refusal(_)) = called {
-                    step.called(CallOutcome::Refused);
-                }
-                called
-            }
-        };
-        let Err(fault) = called else { return Ok(()) };
-        let Some(member) = self.roster.get(from) else { return Ok(()) };
-        if is_open {
-            self.dealer.cut_short(from, request);
-        }
-        refuse(fault, RequestType::Call, request, member, step)
-    }
-
-    /// Carries out a procedure of the router itself, and answers the call.
-    fn call_meta(
-        &mut self,
-        from: SessionId,
-        procedure: MetaProcedure,
-        message: &Call,
-        step: &mut Step<'_>,
-    ) -> Result<(), Refusal> {
-        let Some(member) = self.roster.get(from) else { return Ok(()) };
-        let (serializer, options) = (member.serializer(), &message.options);
-        member.authorize(Action::Call, &message.procedure, Match::Exact)?;
-        for (is_used, feature) in [
-            (options.progress == Some(true), Feature::ProgressiveCallInvocations),
-            (options.passthru().is_some(), Feature::PayloadPassthruMode),
-        ] {
-            if is_used {
-                return Err(Refusal::FeatureNotSupported { who: "the procedures of the router", feature });
-            }
-        }
-        let lent = Lent {
-            realm: &self.name,
-            uris: self.uri_rules(),
-            roster: &self.roster,
-            broker: &self.broker,
-            testaments: &self.testaments,
-            registrations: self.dealer.registrations(),
-            caller: member,
-            now: step.now(),
-        };
-        let outcome = procedure.call(&message.payload, &lent)?;
-        let answer = self.carry_out(from, outcome, step);
-        let payload = Payload::build(serializer, &answer);
-        let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
-        step.weigh(payload.len());
-        step.send(from, CallResult { request: message.request, details: Sparse::default(), payload });
-        Ok(())
-    }
-
-    /// Does what a meta procedure said should happen; gives what its caller is answered.
-    fn carry_out(&mut self, caller: SessionId, outcome: Outcome, step: &mut Step<'_>) -> Arguments {
-        match outcome {
-            Outcome::Answer(answer) => return answer,
-            Outcome::Kill { victims, kill, ban, all, answer } => {
-                for victim in victims {
-                    if let Some(ban) = ban {
-                        self.ban(victim, ban, step);
-                    }
-                    let kill = kill.clone();
-                    self.part_with(
-                        victim,
-                        if all { Cause::KilledAll(kill) } else { Cause::Killed(kill) },
-                        step,
-                    );
-                }
-                return answer;
-            }
-            Outcome::RemoveSubscriber { subscription, subscriber, reason } => {
-                if let Some(member) = self.roster.get(subscriber) {
-                    self.broker.revoke(member, subscription, reason.as_deref(), &self.roster, step);
-                }
-            }
-            Outcome::AddTestament(scope, testament) => self.testaments.add(caller, scope, testament),
-            Outcome::FlushTestaments(scope) => self.testaments.flush(caller, scope),
-            Outcome::RemoveCallee { registration, callee, reason } => {
-                let (reason, mut changes) = (reason.as_deref(), Changes::new());
-                self.dealer.revoke(registration, callee, reason, &self.roster, step, &mut changes);
-                self.tell(&changes, step);
-            }
-        }
-        Arguments::default()
-    }
-
-    /// Bans a member for a time, by its authid or, as who is anonymous has another the next time, by its address.
-    fn ban(&self, member: SessionId, time: Duration, step: &mut Step<'_>) {
-        let Some(member) = self.roster.get(member) else { return };
-        let culprit = match (member.is_anonymous, member.transport.address) {
-            (false, _) => Culprit::Authid(member.authid.clone()),
-            (true, Some(address)) => Culprit::Network(address.into()),
-            // Nothing tells it from others of this machine.
-            (true, None) => return,
-        };
-        if self.bans.ban(culprit, step.now() + time, step.now()) {
-            step.run_into(Limit::Bans);
-        }
-    }
-
-    /// Tells those who want to know what happened to registrations.
-    fn tell(&self, changes: &[Change], step: &mut Step<'_>) {
-        for change in changes {
-            let args = || registration::on_change(*change, self.dealer.registrations());
-            self.broker.publish_meta(registration::topic(change.kind), args, &self.roster, step);
-        }
     }
 
     /// Ends the calls whose time is over.
