@@ -336,7 +336,7 @@ impl Handler<Join> for RealmActor {
         }
         self.carry_out(effects, context);
         let (realm, mailbox) = (context.address(), self.metrics.mailbox().clone());
-        Ok(Membership { session: id, realm, mailbox, cause: Cause::TransportLost })
+        Ok(Membership { session: id, realm, mailbox, has_left: false })
     }
 }
 
@@ -602,7 +602,7 @@ pub(crate) struct Membership {
     session: SessionId,
     realm: Addr<RealmActor>,
     mailbox: Mailbox,
-    cause: Cause,
+    has_left: bool,
 }
 
 impl Membership {
@@ -614,14 +614,16 @@ impl Membership {
 
     /// Leaves for this cause.
     pub(crate) fn leave(mut self, cause: Cause) {
-        self.cause = cause;
+        self.has_left = true;
+        self.realm.do_send(Leave { session: self.session, cause });
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let cause = std::mem::replace(&mut self.cause, Cause::Panic);
-        let cause = if std::thread::panicking() { Cause::Panic } else { cause };
-        self.realm.do_send(Leave { session: self.session, cause });
+        if !self.has_left {
+            let cause = if std::thread::panicking() { Cause::Panic } else { Cause::TransportLost };
+            self.realm.do_send(Leave { session: self.session, cause });
+        }
     }
 }

@@ -81,7 +81,7 @@ pub struct Session<S> {
     has_said_goodbye: bool,
     clock: Clock,
     /// How much the client may send yet, where that is limited.
-    allowance: Option<(Rate, DefaultDirectRateLimiter)>,
+    allowance: Option<Box<(Rate, DefaultDirectRateLimiter)>>,
     /// Whether the client is not listened to since its realm is behind with it.
     is_held_back: bool,
     timer: Pin<Box<Sleep>>,
@@ -101,7 +101,7 @@ enum Phase {
     /// Its proof is being checked. Nothing is read until the outcome is there.
     Verifying(Verifying, Verification),
     /// A component is asked about it. Nothing is read until the answer is there.
-    Asking(Asking),
+    Asking(Box<Asking>),
     /// It has asked its realm to let it in. Nothing is read until the answer is there.
     Joining,
     /// It is a member of its realm.
@@ -115,6 +115,11 @@ enum Phase {
 }
 
 impl Phase {
+    /// Whether nothing is read and nothing of what was read is handled.
+    fn is_deaf(&self) -> bool {
+        matches!(self, Self::Verifying(..) | Self::Asking(_) | Self::Joining | Self::Over)
+    }
+
     /// Whether the close frame is queued, or would be if there were any: then nothing may follow it (RFC 6455
     /// section 5.5.1).
     fn has_said_close(&self) -> bool {
@@ -174,13 +179,6 @@ pub struct Upgraded<S> {
     pub stopping: CancellationToken,
 }
 
-impl Phase {
-    /// Whether nothing is read and nothing of what was read is handled.
-    fn is_deaf(&self) -> bool {
-        matches!(self, Self::Verifying(..) | Self::Asking(_) | Self::Joining | Self::Over)
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     /// A session on an upgraded connection.
     pub fn new(upgraded: Upgraded<S>, environment: Arc<Environment>) -> Self {
@@ -198,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             timer: Box::pin(tokio::time::sleep(settings.handshake_timeout)),
             allowance: settings
                 .message_rate
-                .map(|rate| (rate, DefaultDirectRateLimiter::direct(rate.into()))),
+                .map(|rate| Box::new((rate, DefaultDirectRateLimiter::direct(rate.into())))),
             environment,
             phase: Phase::Handshake(Handshake::default()),
             closed_by_client: None,
@@ -412,7 +410,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             ) => {}
             (Phase::Handshake(_) | Phase::Joined(_), Err(malformed)) => return Some(malformed.into()),
             (Phase::Joined(_), Ok(message)) => {
-                if let Some((rate, limiter)) = &self.allowance
+                if let Some((rate, limiter)) = self.allowance.as_deref()
                     && limiter.check().is_err()
                 {
                     let text = format!("more messages than message_rate of this listener allows: {rate}");

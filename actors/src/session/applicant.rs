@@ -174,22 +174,23 @@ impl<'a> Applicant<'a> {
         };
         let challenge = exchange.challenge();
         let candidate = Box::new(self.candidate(method, principal, promised));
-        Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } }
+        let then = Handshake::Challenged { candidate, exchange: exchange.into() };
+        Next::Challenge { challenge, then }
     }
 
     /// Has a component say who it is.
-    fn asking(&self, method: Method, procedure: &Uri, lent: &mut Lent<'_>) -> Asking {
+    fn asking(&self, method: Method, procedure: &Uri, lent: &mut Lent<'_>) -> Box<Asking> {
         let promised = Some(lent.session_id());
         let candidate =
             Candidate { provider: authenticator::PROVIDER, ..self.candidate(method, None, promised) };
-        Asking {
+        Box::new(Asking {
             candidate: Box::new(candidate),
             procedure: procedure.clone(),
             authid: self.authid().filter(|_| method != Method::Anonymous).map(Arc::from),
             authextra: self.hello.details.authextra.clone(),
             key: self.announced_key(),
             nonce: self.client_nonce().map(str::to_owned),
-        }
+        })
     }
 
     fn candidate(

@@ -80,16 +80,16 @@ struct Granted {
 
 impl Asking {
     /// What comes first: a ticket is shown before the component is asked about it.
-    pub(super) fn begin(self) -> Next {
+    pub(super) fn begin(self: Box<Self>) -> Next {
         if self.candidate.method != Method::Ticket {
             return self.ask(None);
         }
         let challenge = Challenge { method: Method::Ticket.name().into(), extra: Dict::default() };
-        Next::Challenge { challenge, then: Handshake::Showing(Box::new(self)) }
+        Next::Challenge { challenge, then: Handshake::Showing(self) }
     }
 
     /// Asks the component, with the ticket that was shown if it was one.
-    pub(super) fn ask(self, ticket: Option<&Signature>) -> Next {
+    pub(super) fn ask(self: Box<Self>, ticket: Option<&Signature>) -> Next {
         let Candidate { realm, method, promised, transport, .. } = &*self.candidate;
         let authid = || self.authid.as_deref().map_or(Value::Null, Value::copied);
         let told = [
@@ -207,7 +207,10 @@ impl Asking {
         candidate.identity = Some((authid, role));
         candidate.extra = extra;
         let challenge = exchange.challenge();
-        Ok(Next::Challenge { challenge, then: Handshake::Challenged { candidate, exchange } })
+        Ok(Next::Challenge {
+            challenge,
+            then: Handshake::Challenged { candidate, exchange: exchange.into() },
+        })
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) enum Handshake {
     #[default]
     Opened,
     /// CHALLENGE was sent; AUTHENTICATE is due.
-    Challenged { candidate: Box<Candidate>, exchange: Exchange },
+    Challenged { candidate: Box<Candidate>, exchange: Box<Exchange> },
     /// CHALLENGE was sent; a ticket is due, about which a component is asked.
     Showing(Box<Asking>),
 }
@@ -84,7 +84,7 @@ pub(crate) enum Next {
     /// The check is to be run; `then` takes its outcome.
     Verify { check: Check, then: Verifying },
     /// A component is to be asked; `then` takes the answer.
-    Ask { question: Question, then: Asking },
+    Ask { question: Question, then: Box<Asking> },
     /// It gave up.
     Close,
     /// It is sent away.
