@@ -13,6 +13,7 @@ use crate::{
         outbox::Outbox,
     },
 };
+use smallvec::SmallVec;
 use std::{fmt::Display, sync::Arc};
 use tracing::debug;
 
@@ -106,22 +107,16 @@ impl<'a> Delivery<'a> {
         receivers: impl Iterator<Item = &'r Receiver>,
         message: &RouterMessage,
     ) {
-        let mut receivers = receivers.peekable();
-        let Some(first) = receivers.peek() else { return };
-        let framing = first.framing;
+        // All are looked up before the first outbox is locked: the processor does not wait for one after the other then.
+        let receivers: SmallVec<[_; 4]> = receivers.collect();
+        let Some(first) = receivers.first() else { return };
         let mut encoded = self.framer.encode(message, first.serializer);
-        let mut others = Vec::new();
-        let alike = receivers.filter(|receiver| {
-            let is_alike = receiver.framing.is_like(framing);
-            if !is_alike {
-                others.push(*receiver);
-            }
-            is_alike
-        });
+        let is_like_first = |receiver: &&&Receiver| receiver.framing.is_like(first.framing);
+        let others = || receivers.iter().filter(|receiver| !is_like_first(receiver));
         let sent = &mut self.delivered.sent;
-        queue(alike, framing, &mut encoded, message, sent);
-        if let Some(other) = others.first() {
-            queue(others.iter().copied(), other.framing, &mut encoded, message, sent);
+        queue(receivers.iter().filter(is_like_first), first.framing, &mut encoded, message, sent);
+        if let Some(other) = others().next() {
+            queue(others(), other.framing, &mut encoded, message, sent);
         }
     }
 
@@ -151,7 +146,7 @@ impl<'a> Delivery<'a> {
 
 /// Queues a message for sessions that are framed alike. Those that take less miss it.
 fn queue<'r>(
-    receivers: impl Iterator<Item = &'r Receiver>,
+    receivers: impl Iterator<Item = &'r &'r Receiver>,
     framing: Framing,
     encoded: &mut Encoded<'_>,
     message: &RouterMessage,
