@@ -82,6 +82,28 @@ fn a_log_that_nobody_reads_keeps_nobody_waiting() {
 }
 
 #[test]
+fn what_clients_write_makes_no_line_of_the_log_long() {
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("long.log");
+    let command = &mut program(&["--listen", "127.0.0.1:0", "--log-level", "debug"]);
+    let serving = Serving::logging(command, &log);
+    let text = "#".repeat(500_000);
+    for realm in ["realm1", &text] {
+        let mut peer = Peer::connect_to(serving.address(), Serializer::Json);
+        peer.send(&json!([1, realm, {"roles": {"caller": {}}}]));
+        if realm == "realm1" {
+            assert_eq!(peer.message()[0], 2);
+            peer.send(&json!([6, {}, text]));
+        }
+        assert_eq!(peer.message()[0], 3);
+    }
+    serving.signal("TERM");
+    assert_eq!(serving.wait().0, Some(0));
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(log.contains("cause=\"protocol_violation\"") && log.contains("client refused"), "{log}");
+    assert!(log.lines().all(|line| line.len() < 1000), "{log}");
+}
+
+#[test]
 fn who_does_not_read_the_log_does_not_keep_it_from_stopping() {
     let program = Serving::unread(&mut program(&["--listen", "127.0.0.1:0", "--log-level", "trace"]));
     for _ in 0..200 {

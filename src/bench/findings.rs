@@ -22,8 +22,9 @@ pub(super) struct Cell {
 impl Cell {
     /// Takes note of a round; returns what went wrong in it.
     pub(super) fn add(&mut self, measured: Result<&Measured, &str>) -> Option<String> {
-        self.figures
-            .push(measured.ok().and_then(|printed| printed.server_rss_kb_per_session.or(printed.per_second)));
+        let figure =
+            measured.ok().and_then(|printed| printed.server_rss_kb_per_session.or(printed.per_second));
+        self.figures.push(figure);
         match measured {
             Ok(printed) => {
                 self.cpu.extend(printed.server_cpu_us_per_op);

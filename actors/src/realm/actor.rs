@@ -10,6 +10,7 @@ use crate::{
     cause::Cause,
     codec::Arguments,
     collections::Map,
+    label::shown,
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
     metrics::{Figures, Mailbox, RealmMetrics, Waiting},
     roster::{Member, Newcomer},
@@ -275,7 +276,7 @@ fn log_leave(realm: &Uri, member: &Member, cause: &Cause) {
         session = %member.id,
         authid = &*member.authid,
         cause = cause.label(),
-        detail = cause.to_string(),
+        detail = shown(cause),
         seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
         "session left"
     );
