@@ -10,7 +10,6 @@ use crate::{
     cause::Cause,
     codec::Arguments,
     collections::Map,
-    label::shown,
     message::{ClientMessage, RouterMessage, id::SessionId, uri::Uri},
     metrics::{Figures, Mailbox, RealmMetrics, Waiting},
     roster::{Member, Newcomer},
@@ -276,7 +275,7 @@ fn log_leave(realm: &Uri, member: &Member, cause: &Cause) {
         session = %member.id,
         authid = &*member.authid,
         cause = cause.label(),
-        detail = shown(cause),
+        detail = cause.to_string(),
         seconds = SystemTime::now().duration_since(member.since).unwrap_or_default().as_secs_f64(),
         "session left"
     );

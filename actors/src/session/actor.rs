@@ -17,7 +17,6 @@ use super::{
 use crate::{
     cause::Cause,
     codec::Malformed,
-    label::shown,
     limit::Limit,
     message::{ClientMessage, RouterMessage},
     metrics::{self, Metrics},
@@ -533,7 +532,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
 
     /// Sends away a client that has not joined.
     fn refuse(&mut self, refused: &Refused) {
-        debug!(peer = %self.transport.peer, reason = shown(refused), "client refused");
+        debug!(peer = %self.transport.peer, reason = refused.to_string(), "client refused");
         let metrics = &self.environment.metrics;
         metrics.handshake(refused.label());
         if let Some(limit) = refused.limit() {
