@@ -3,8 +3,12 @@
 
 use realmkeeper::config::{Log, LogFormat, LogLevel};
 use realmkeeper_actors::metrics::Metrics;
-use std::io::{self, BufWriter, IsTerminal};
-use tracing::{error, warn};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, BufWriter, IsTerminal},
+    panic::{self, PanicHookInfo},
+};
+use tracing::{error, field, warn};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::reload;
 
@@ -25,7 +29,7 @@ pub(crate) struct RunningLog {
 }
 
 impl RunningLog {
-    /// Starts to log.
+    /// Starts to log, faults included.
     pub(crate) fn start(log: &Log) -> Self {
         let queue = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).thread_name("log");
         let (lines, writer) = queue.finish(BufWriter::with_capacity(MOST_AT_ONCE, io::stderr()));
@@ -45,6 +49,7 @@ impl RunningLog {
                 Box::new(move |level| set_filter(handle.reload(level.filter())))
             }
         };
+        panic::set_hook(Box::new(tell_panic));
         Self { set_level, lost, told: 0, _writer: writer }
     }
 
@@ -63,6 +68,18 @@ impl RunningLog {
             warn!(lines, "lines of this log were lost: they are not read as fast as they are written");
         }
     }
+}
+
+/// Tells of a fault as of anything else, with a backtrace if the environment variable RUST_BACKTRACE asks for one.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let (payload, backtrace) = (panic.payload(), Backtrace::capture());
+    let text = payload.downcast_ref::<&str>().copied();
+    error!(
+        text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)),
+        place = panic.location().map(field::display),
+        backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| field::display(&backtrace)),
+        "panicked"
+    );
 }
 
 fn set_filter(set: Result<(), reload::Error>) {

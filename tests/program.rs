@@ -104,6 +104,28 @@ fn what_clients_write_makes_no_line_of_the_log_long() {
 }
 
 #[test]
+fn a_fault_is_a_line_of_the_log() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.log");
+    let command = &mut program(&["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let serving = Serving::logging(command.env_remove("RUST_BACKTRACE"), &file);
+    let mut peer = Peer::connect_to(serving.address(), Serializer::Json);
+    peer.say_hello("realm1", &json!({}));
+    peer.send(&json!([16, 1, {}, "realmkeeper.fault.session"]));
+    peer.rest();
+    serving.signal("TERM");
+    assert_eq!(serving.wait().0, Some(0));
+    let log = fs::read_to_string(&file).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).expect("every line is JSON"));
+    let faults: Vec<serde_json::Value> =
+        lines.filter(|line: &serde_json::Value| line["fields"]["message"] == "panicked").collect();
+    let [fault] = &faults[..] else { panic!("one fault, one line: {log}") };
+    let place = fault["fields"]["place"].as_str().expect("a fault has a place");
+    assert!(place.starts_with("actors/src/fault.rs:"), "{place}");
+    assert_eq!((&fault["level"], &fault["fields"]["backtrace"]), (&json!("ERROR"), &json!(null)));
+    assert!(fault["fields"]["text"].as_str().is_some_and(|text| !text.is_empty()), "{fault}");
+}
+
+#[test]
 fn who_does_not_read_the_log_does_not_keep_it_from_stopping() {
     let program = Serving::unread(&mut program(&["--listen", "127.0.0.1:0", "--log-level", "trace"]));
     for _ in 0..200 {

@@ -45,17 +45,38 @@ impl Reloading {
 
     /// Writes another text, and waits until it was read; gives what was logged about that, without the times.
     fn reload(&self, text: &str, result: &str) -> Vec<String> {
+        let logged = self.log().len();
+        self.read_again(text, result);
+        self.logged_since(logged)
+    }
+
+    /// Writes another text, and waits until it was read.
+    fn read_again(&self, text: &str, result: &str) {
         fs::write(&self.file, text).expect("the folder of tests can be written to");
         let sample = format!("{RELOADS}{{result=\"{result}\"}}");
         let reloads = || Samples::at(self.address()).value(&sample);
-        let (before, logged) = (reloads(), self.log().len());
+        let before = reloads();
         self.program.signal("HUP");
         let start = Instant::now();
         while reloads() == before {
             assert!(start.elapsed() < PATIENCE, "the configuration is not read again: {:?}", self.log());
             thread::yield_now();
         }
-        self.log().split_off(logged)
+    }
+
+    /// What was logged behind so many lines, as soon as the last line about a configuration is there.
+    fn logged_since(&self, lines: usize) -> Vec<String> {
+        let is_last =
+            |line: &String| line.contains("the router goes by") || line.contains("cannot be used: nothing");
+        let start = Instant::now();
+        loop {
+            let logged = self.log().split_off(lines);
+            if logged.last().is_some_and(is_last) {
+                return logged;
+            }
+            assert!(start.elapsed() < PATIENCE, "there is no last line: {logged:?}");
+            thread::yield_now();
+        }
     }
 
     /// The lines of the log that the service writes itself, from the level on.
@@ -308,7 +329,7 @@ fn what_needs_a_restart_is_named_each_time_and_stays() {
         let logged = router.log().len();
         router.program.signal("HUP");
         wait(admin, &format!("{RELOADS}{{result=\"success\"}}"), reload);
-        let told = router.log().split_off(logged);
+        let told = router.logged_since(logged);
         let told =
             told.iter().filter(|line| !line.contains("warning: ")).map(String::as_str).collect::<Vec<_>>();
         let mut expected = vec!["INFO the configuration is read again file=FILE"];
@@ -401,12 +422,13 @@ fn other_certificates_can_be_named() {
 #[test]
 fn the_level_of_the_log_can_change() {
     let router = Reloading::start("level", &format!("log.level = \"error\"\n{SHOP}"));
-    assert_eq!(router.reload(&format!("log.level = \"info\"\n{SHOP}"), "success"), Vec::<String>::new());
+    router.read_again(&format!("log.level = \"info\"\n{SHOP}"), "success");
     let start = Instant::now();
     while !fs::read_to_string(&router.log).expect("there is a log").contains("session joined") {
         router.join("shop").leave();
         assert!(start.elapsed() < PATIENCE, "nothing is logged at the level info");
     }
+    assert_eq!(router.log(), Vec::<String>::new());
     let told = router.reload(&format!("log.level = \"warn\"\n{SHOP}"), "success");
     assert!(told.contains(&"INFO changed: log.level: \"info\" becomes \"warn\"".to_owned()), "{told:?}");
 }

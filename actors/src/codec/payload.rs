@@ -69,8 +69,17 @@ impl Payload {
 
     /// Builds a payload from values.
     pub fn build(serializer: Serializer, arguments: &Arguments) -> Result<Self, Untranscodable> {
+        Self::build_with_room(serializer, arguments, USUAL_OCTETS)
+    }
+
+    /// Builds a payload that has about so many octets.
+    fn build_with_room(
+        serializer: Serializer,
+        arguments: &Arguments,
+        octets: usize,
+    ) -> Result<Self, Untranscodable> {
         let unrepresentable = |problem| Untranscodable::Unrepresentable { to: serializer, problem };
-        let mut bytes = Vec::with_capacity(USUAL_OCTETS);
+        let mut bytes = Vec::with_capacity(octets);
         if !arguments.args.is_empty() {
             writer::encode(serializer, &arguments.args, &mut bytes).map_err(unrepresentable)?;
         }
@@ -128,7 +137,8 @@ impl Payload {
                 Untranscodable::Unrepresentable { to: serializer, problem }
             }
         })?;
-        Self::build(serializer, &arguments)
+        // It is about as long in every form. A buffer that grew with it would be copied, and have twice the room.
+        Self::build_with_room(serializer, &arguments, USUAL_OCTETS.max(self.len() + self.len() / 8))
     }
 
     /// Leaves no arguments behind.

@@ -4,6 +4,9 @@ use super::{Payload, Serializer};
 use crate::message::value::Value;
 use serde::Serialize;
 
+/// How many octets there are around and behind a payload at most: separators, an empty list, the end of the message.
+const AROUND_PAYLOAD: usize = 8;
+
 /// Writes one message at the end of a buffer.
 pub(crate) struct Writer<'a> {
     serializer: Serializer,
@@ -125,6 +128,8 @@ impl<'a> Writer<'a> {
             payload.is_empty() || payload.serializer == self.serializer,
             "payload of another serializer"
         );
+        // With what follows it: a large one would be copied once more for the last bracket.
+        self.out.reserve(payload.len() + AROUND_PAYLOAD);
         match (&payload.args, &payload.kwargs) {
             (None, None) => {}
             (Some(args), None) => self.raw(args),
