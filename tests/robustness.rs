@@ -6,6 +6,7 @@ use crate::support::{
     peer::{Received, frame, header, raw_frame},
     program::Serving,
     router::PATIENCE,
+    scrape::Samples,
 };
 use realmkeeper::ListenerKind;
 use realmkeeper_actors::codec::Serializer;
@@ -263,5 +264,41 @@ fn a_subscriber_that_stops_reading_is_cut_and_the_others_get_everything() {
         }
         let line = log::wait_for(&["session left", &format!("session={} ", stalled.session)]);
         assert!(line.contains("cause=\"slow_consumer\""), "{line}");
+    }
+}
+
+#[test]
+fn who_would_get_more_at_once_than_may_wait_for_it_misses_that_and_stays() {
+    for kind in KINDS {
+        let router = Router::with(|settings| {
+            settings.listeners[0].kind = kind;
+            settings.listeners[0].session.outbox_limit = 256 << 10;
+            settings.admin = Some(([127, 0, 0, 1], 0).into());
+        });
+        let [mut near, mut alike, mut far] = [Serializer::Cbor, Serializer::Cbor, Serializer::Json]
+            .map(|serializer| Peer::join_over(kind, router.address(), serializer));
+        let subscription = alike.subscribe("a.topic");
+        assert_eq!(far.subscribe("a.topic"), subscription);
+        far.register("a.procedure", &json!({}));
+        // In JSON each character takes six octets.
+        let text = "\u{1}".repeat(100_000);
+
+        let publish = near.request();
+        near.send(&json!([16, publish, {"acknowledge": true}, "a.topic", [text]]));
+        let publication = near.message()[2].clone();
+        assert_eq!(alike.message(), json!([36, subscription, publication, {}, [text]]));
+        let call = near.request();
+        near.send(&json!([48, call, {}, "a.procedure", [text]]));
+        let problem = "the message would be larger than its receiver takes";
+        let error = json!([8, 48, call, {}, "wamp.error.payload_size_exceeded", [problem]]);
+        assert_eq!(near.message(), error);
+
+        let publish = near.request();
+        near.send(&json!([16, publish, {"acknowledge": true}, "a.topic", ["short"]]));
+        let publication = near.message()[2].clone();
+        assert_eq!(far.message(), json!([36, subscription, publication, {}, ["short"]]));
+        assert_eq!(near.call("wamp.session.count", &json!([]), &json!({}))[3], json!([3]));
+        let missed = "realmkeeper_undeliverable_events_total{realm=\"realm1\"}";
+        assert_eq!(Samples::at(router.admin().expect("it has one")).value(missed), 1.0);
     }
 }

@@ -25,6 +25,13 @@ pub(super) struct Receiver {
     pub(super) outbox: Arc<Outbox>,
 }
 
+impl Receiver {
+    /// Whether a message of so many octets can be sent, however little waits for the client.
+    fn takes(&self, octets: usize) -> Result<(), TooLong> {
+        self.framing.takes(octets).and_then(|()| self.outbox.takes(octets))
+    }
+}
+
 /// What a step sends, while it is delivered.
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
@@ -77,14 +84,14 @@ impl<'a> Delivery<'a> {
     pub(super) fn send(&mut self, to: SessionId, receiver: &Receiver, message: &RouterMessage) {
         let Delivered { sent, undelivered } = &mut self.delivered;
         let mut encoded = self.framer.encode(message, receiver.serializer);
-        match encoded.frame_within(receiver.framing) {
+        match receiver.takes(encoded.length()) {
             // What follows a part that is too large is not sent either.
-            Ok(frame) if undelivered.is_empty() || !is_among(undelivered, to, message) => {
-                if receiver.outbox.push(frame) {
+            Ok(()) if undelivered.is_empty() || !is_among(undelivered, to, message) => {
+                if receiver.outbox.push(encoded.frame(receiver.framing)) {
                     sent.note(message, 1);
                 }
             }
-            Ok(_) => {}
+            Ok(()) => {}
             Err(_) if is_among(undelivered, to, message) => {}
             Err(too_long) => match (message, message.request()) {
                 (RouterMessage::Welcome(_), _) => {
@@ -154,7 +161,7 @@ fn queue<'r>(
 ) {
     let (length, mut missing) = (encoded.length(), 0);
     let taking = receivers.filter(|receiver| {
-        let takes = receiver.framing.takes(length).is_ok();
+        let takes = receiver.takes(length).is_ok();
         missing += usize::from(!takes);
         takes
     });

@@ -79,8 +79,8 @@ impl Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it has {octets} octets, and the client takes at most {most}")]
 pub(crate) struct TooLong {
-    octets: usize,
-    most: usize,
+    pub(super) octets: usize,
+    pub(super) most: usize,
 }
 
 /// What a client sent.

@@ -5,6 +5,7 @@
 //! the same write. The other way the outbox keeps account of the bytes that the session has handed to its realm
 //! and that are not handled yet: the session's credit.
 
+use super::framing::{MOST_HEADER, TooLong};
 use bytes::Bytes;
 use std::{
     cell::RefCell,
@@ -83,6 +84,12 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No step under the lock leaves the state half changed, so that a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the frame of a message of so many octets fits when nothing else waits.
+    pub(crate) fn takes(&self, octets: usize) -> Result<(), TooLong> {
+        let most = self.limit.saturating_sub(MOST_HEADER);
+        if octets > most { Err(TooLong { octets, most }) } else { Ok(()) }
     }
 
     /// Appends a frame; gives whether it was taken.
