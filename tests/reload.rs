@@ -492,3 +492,34 @@ fn who_is_taken_out_of_the_users_file_is_sent_away() {
     assert!(told.iter().any(|line| line.contains("principals: is an integer")), "{told:?}");
     router.prove("shop", "tom", "secret123").leave();
 }
+
+#[test]
+fn who_waits_for_an_authenticator_is_told_when_its_realm_is_removed() {
+    let asking = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        [[realms]]
+        name = "shop"
+        authenticators = { anonymous = "com.example.authenticate" }
+        limits = { component_timeout = "60m" }
+        [[realms.roles]]
+        name = "component"
+        trusted = true
+        permissions = [{ uri = "com.example.", match = "prefix", allow = ["register"] }]
+        [[realms.principals]]
+        authid = "component"
+        role = "component"
+        ticket = "secret1"
+    "#;
+    let other = "listeners = [{ address = \"127.0.0.1:0\" }]\nrealms = [{ name = \"bank\" }]";
+    let router = Reloading::start("asking", asking);
+    let mut component = router.prove("shop", "component", "secret1");
+    component.register("com.example.authenticate", &json!({}));
+    let mut newcomer = Peer::connect_to(router.address(), Serializer::Json);
+    newcomer.send(&json!([1, "shop", {"roles": {"caller": {}}}]));
+    assert_eq!(component.message()[0], 68);
+    router.reload(other, "success");
+    part(component, &json!([6, {}, "wamp.close.close_realm"]), 1001);
+    let text = "the authenticator of the realm has failed, try again";
+    let abort = json!([3, {"message": text}, "wamp.error.authentication_failed"]);
+    assert_eq!(newcomer.rest(), [Received::Message(abort), Received::Close(Some(1011)), Received::End]);
+}

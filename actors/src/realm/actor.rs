@@ -191,11 +191,16 @@ impl RealmActor {
             peer.end(Cause::RealmClosed, Cause::RealmClosed.farewell().as_ref(), &mut delivery);
         }
         self.metrics.sent(&delivery.finish().sent);
+        self.settle_nothing();
+        self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
+        context.stop();
+    }
+
+    /// Tells those who want to join, and about whom a component is asked, that no answer comes.
+    fn settle_nothing(&mut self) {
         for (_, session) in self.asking.drain(..) {
             session.do_send(Answered { reply: Reply::None });
         }
-        self.router.do_send(RealmFailed { name: self.name.clone(), realm: context.address() });
-        context.stop();
     }
 
     /// Carries out what the core asked for. A panic in here leaves sessions behind that nobody can tell the state
@@ -571,6 +576,7 @@ impl RealmActor {
         if let Some(((), effects)) = self.step(context, |realm, step| realm.close(&cause, step)) {
             self.carry_out(effects, context);
         }
+        self.settle_nothing();
         self.metrics.show_nothing();
     }
 }
