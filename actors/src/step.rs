@@ -136,6 +136,8 @@ pub enum QuestionOutcome {
     Left,
     /// The time for it is over.
     Late,
+    /// It is larger than who was to be asked takes.
+    TooLarge,
 }
 
 labels! {
@@ -146,6 +148,7 @@ labels! {
         Self::Absent => "absent",
         Self::Left => "left",
         Self::Late => "late",
+        Self::TooLarge => "too_large",
     }
 }
 
@@ -337,7 +340,7 @@ mod tests {
             outcomes.map(|o| o.label())
         );
         use QuestionOutcome as Q;
-        let outcomes = [Q::Answered, Q::Error, Q::Unusable, Q::Absent, Q::Left, Q::Late];
+        let outcomes = [Q::Answered, Q::Error, Q::Unusable, Q::Absent, Q::Left, Q::Late, Q::TooLarge];
         assert_eq!(
             outcomes.map(|outcome| QuestionOutcome::LABELS[outcome as usize]),
             outcomes.map(|o| o.label())

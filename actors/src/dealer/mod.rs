@@ -20,7 +20,7 @@ use crate::{
         Register, Unregister, Unregistered, UnregisteredDetails,
         feature::Feature,
         id::{RegistrationId, SessionId},
-        uri::UriRules,
+        uri::{Match, Uri, UriRules},
     },
     permission::Action,
     refusal::{Refusal, check_not_reserved, check_uri},
@@ -138,6 +138,25 @@ impl Dealer {
         });
         for registration in denied.map(|(id, _)| id).collect::<Vec<_>>() {
             self.revoke(registration, member.id, Some(reason), roster, step, &mut changes);
+        }
+        changes
+    }
+
+    /// Takes a procedure from those of its callees that are not trusted with what the router asks. Calls that they have
+    /// not answered yet stay valid.
+    pub(crate) fn entrust(
+        &mut self,
+        procedure: &Uri,
+        reason: &str,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> Changes {
+        let mut changes = Changes::new();
+        let Some(registration) = self.registrations.of(procedure, Match::Exact) else { return changes };
+        let callees = self.registrations.get(registration).into_iter().flat_map(Registration::callees);
+        let is_trusted = |callee: SessionId| roster.get(callee).is_some_and(|member| member.role.is_trusted);
+        for callee in callees.filter(|callee| !is_trusted(*callee)).collect::<Vec<_>>() {
+            self.revoke(registration, callee, Some(reason), roster, step, &mut changes);
         }
         changes
     }

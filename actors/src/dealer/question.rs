@@ -63,6 +63,9 @@ pub(crate) enum Unanswered {
     /// The time was over.
     #[error("the session that was asked did not answer in time")]
     Late,
+    /// The question is larger than who was to be asked takes.
+    #[error("the question is larger than the session that was to be asked takes")]
+    TooLarge,
 }
 
 impl Dealer {

@@ -41,6 +41,7 @@ impl QuestionOutcome {
             Answer::None(Unanswered::NobodyThere) => Self::Absent,
             Answer::None(Unanswered::Left) => Self::Left,
             Answer::None(Unanswered::Late) => Self::Late,
+            Answer::None(Unanswered::TooLarge) => Self::TooLarge,
         }
     }
 }
@@ -177,7 +178,7 @@ impl Realm {
 
     /// Lets go on what a session wanted to do, by what its authorizer said, and what it has sent since.
     fn resume(&mut self, session: SessionId, answer: Answer, step: &mut Step<'_>) {
-        let Some(Held { wish, message, later, .. }) = self.held.swap_remove(&session) else { return };
+        let Some(Held { wish, message, mut later, .. }) = self.held.swap_remove(&session) else { return };
         let outcome = QuestionOutcome::of(&answer);
         let (verdict, is_kept) = match read(answer, &wish) {
             Ok(verdict) => {
@@ -193,12 +194,14 @@ impl Realm {
         };
         let acted = self.act_upon(session, message, wish, (verdict, is_kept), step);
         self.conclude(session, acted, step);
-        for message in later {
+        while let Some(message) = later.pop_front() {
             self.take_one(session, message, step);
+            if let Some(held) = self.held.get_mut(&session) {
+                held.later = later;
+                return;
+            }
         }
-        if !self.is_holding(session) {
-            step.ask(Effect::Released { session });
-        }
+        step.ask(Effect::Released { session });
     }
 
     fn note_unanswered(

@@ -8,7 +8,7 @@ use crate::{
     broker::Broker,
     cause::Cause,
     collections::Map,
-    dealer::{Answer, Asker, Dealer, Sequel},
+    dealer::{Answer, Asker, Dealer, Sequel, Unanswered},
     limit::Limit,
     message::{
         ClientMessage, Published, Register, Registered, RequestType, RouterMessage, Unregistered, Welcome,
@@ -152,6 +152,10 @@ impl Realm {
             let Some(member) = self.roster.get(session) else { continue };
             self.broker.take_back(member, NOT_AUTHORIZED, &self.roster, step);
             let changes = self.dealer.take_back(member, NOT_AUTHORIZED, &self.roster, step);
+            self.tell(&changes, step);
+        }
+        for procedure in &self.options.components {
+            let changes = self.dealer.entrust(procedure, NOT_AUTHORIZED, &self.roster, step);
             self.tell(&changes, step);
         }
         for session in gone {
@@ -492,8 +496,8 @@ impl Realm {
         self.settle(step);
     }
 
-    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
-    /// sent.
+    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes, and goes on without an
+    /// answer where a component was to be asked. Nothing of that was sent.
     pub(crate) fn refuse_oversized(
         &mut self,
         receiver: SessionId,
@@ -501,7 +505,11 @@ impl Realm {
         request: RequestId,
         step: &mut Step<'_>,
     ) {
-        if let Some(receiver) = self.roster.get(receiver) {
+        let asked = (receiver, request);
+        if request_type == RequestType::Invocation && self.dealer.is_asked(asked) {
+            self.take_answer(asked, Answer::None(Unanswered::TooLarge));
+            self.settle(step);
+        } else if let Some(receiver) = self.roster.get(receiver) {
             self.dealer.refuse_oversized(receiver, request_type, request, &self.roster, step);
         }
     }

@@ -90,6 +90,20 @@ fn each_action_is_asked_for_and_done_if_it_may_be() {
 }
 
 #[test]
+fn what_is_too_large_for_the_component_is_not_waited_for() {
+    let mut realm = asked();
+    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
+    realm.receive("ann", r#"[32,2,{},"a.c"]"#);
+    question(&mut realm, 1, "a.b", "subscribe", "{}");
+    realm.refuse_invocation("cid", 1);
+    // What came later is asked about.
+    assert_eq!(realm.lines.remove(0), failed(32, 1));
+    question(&mut realm, 2, "a.c", "subscribe", "{}");
+    realm.pass(100);
+    realm.check([&failed(32, 2)]);
+}
+
+#[test]
 fn what_may_not_be_done_is_refused() {
     let mut realm = asked();
     for (request, kind, message, uri, action, options) in [

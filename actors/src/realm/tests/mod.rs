@@ -31,9 +31,9 @@ use crate::{
     codec::{Raw, Serializer},
     collections::{Map, Set},
     message::{
-        ClientMessage, RouterMessage,
+        ClientMessage, RequestType, RouterMessage,
         feature::{Feature, Features, Roles},
-        id::SessionId,
+        id::{RequestId, SessionId},
         value::Value,
     },
     permission::Role,
@@ -187,6 +187,16 @@ impl TestRealm {
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after a message of {name}");
+    }
+
+    /// An invocation turns out to be larger than this member takes.
+    fn refuse_invocation(&mut self, name: &str, request: u64) {
+        let (id, request) = (self.id(name), RequestId::new(request).unwrap());
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
+        self.realm.refuse_oversized(id, RequestType::Invocation, request, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after an invocation of {name} was too large");
     }
 
     fn leave(&mut self, name: &str, cause: Cause) {

@@ -93,6 +93,36 @@ fn what_a_role_does_not_allow_any_more_is_taken_back() {
 }
 
 #[test]
+fn what_the_router_asks_is_taken_from_those_who_are_not_trusted() {
+    let mut realm = TestRealm::announcing(["observer", "alice"]);
+    realm.receive("observer", r#"[32,1,{"match":"prefix"},"wamp.registration."]"#);
+    for (request, procedure, invoke) in [(1, "auth.ask", "single"), (2, "auth.other", "roundrobin")] {
+        realm.receive("alice", &format!(r#"[64,{request},{{"invoke":"{invoke}"}},"{procedure}"]"#));
+    }
+    let user = Arc::new(Role::unrestricted("user"));
+    let trusted = Arc::new(Role { is_trusted: true, ..Role::unrestricted("user") });
+    realm.lines.clear();
+    // Nobody's role changes.
+    let asking = |uri: &str| RealmOptions { components: vec![uri.into()], ..RealmOptions::default() };
+    realm.reload(asking("auth.ask"), |_| Some(user.clone()));
+    realm.check([
+        r#"alice < [67,0,{"registration":#2,"reason":"wamp.error.not_authorized"}]"#,
+        r#"observer < [36,#1,#8,{"topic":"wamp.registration.on_unregister"},[alice,#2]]"#,
+        r#"observer < [36,#1,#9,{"topic":"wamp.registration.on_delete"},[alice,#2]]"#,
+    ]);
+
+    // Who is trusted keeps what it carries out, and loses it with the trust.
+    realm.reload(asking("auth.other"), |_| Some(trusted.clone()));
+    realm.check([]);
+    realm.reload(asking("auth.other"), |_| Some(user.clone()));
+    realm.check([
+        r#"alice < [67,0,{"registration":#5,"reason":"wamp.error.not_authorized"}]"#,
+        r#"observer < [36,#1,#10,{"topic":"wamp.registration.on_unregister"},[alice,#5]]"#,
+        r#"observer < [36,#1,#11,{"topic":"wamp.registration.on_delete"},[alice,#5]]"#,
+    ]);
+}
+
+#[test]
 fn who_has_no_role_any_more_leaves_like_everybody_else() {
     let mut realm = TestRealm::announcing(["observer", "alice", "bob"]);
     realm.receive("observer", r#"[32,1,{},"wamp.session.on_leave"]"#);
