@@ -73,11 +73,7 @@ impl Dealer {
 
     /// A part of the result has gone to the caller, which no other callee could take back.
     fn go_on(&mut self, callee: SessionId, invocation: RequestId, step: &Step<'_>) {
-        if let Some(call) = self.calls.pending_mut(callee, invocation)
-            && !call.awaits_arguments()
-        {
-            call.kept = Kept::Begun;
-        }
+        self.calls.has_begun(callee, invocation);
         self.calls.rearm(callee, invocation, step.uptime());
     }
 

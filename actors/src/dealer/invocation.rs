@@ -45,7 +45,7 @@ pub(super) struct Timeout {
 /// What is kept of a call until it is answered.
 #[derive(Debug)]
 pub(super) enum Kept {
-    /// Nothing: the callee is the only one.
+    /// Nothing: the callee is the only one, or too much is kept of other calls of the caller.
     Nothing,
     /// Nothing: it has gone so far that no other callee could take over.
     Begun,
@@ -92,6 +92,14 @@ pub(crate) enum Sequel {
 }
 
 impl Pending {
+    /// How many octets of its payload are kept.
+    pub(super) fn kept_octets(&self) -> usize {
+        match &self.kept {
+            Kept::Order(order) => order.message.payload.len(),
+            Kept::Nothing | Kept::Begun | Kept::Arguments(_) => 0,
+        }
+    }
+
     /// Whether further arguments are to come.
     pub(super) fn awaits_arguments(&self) -> bool {
         matches!(self.kept, Kept::Arguments(_))
@@ -156,7 +164,7 @@ impl Dealer {
         let Some((callee, member, held)) = found else {
             return Err(Refusal::NoAvailableCallee.into());
         };
-        let is_single = held.invoke == Invoke::Single;
+        let is_shared = held.invoke != Invoke::Single;
         let procedure = (held.matching != Match::Exact).then(|| order.message.procedure.clone());
         let mut details = order.details(procedure, callee, member, caller)?;
         let options = &order.message.options;
@@ -165,7 +173,9 @@ impl Dealer {
         let limit = limit.filter(|limit| *limit > 0).map(Duration::from_millis);
         let timeout = limit.map(|limit| Timeout { limit, due: since + limit });
         let receives_progress = details.receive_progress == Some(true);
-        let is_kept = !is_single && options.progress != Some(true);
+        let is_kept = is_shared
+            && options.progress != Some(true)
+            && self.calls.can_keep(caller.id, order.message.payload.len());
         let payload = match is_kept {
             true => order.message.payload.transcode(member.serializer())?,
             false => order.message.payload.take().into_form_for(member.serializer())?,
@@ -175,11 +185,11 @@ impl Dealer {
             let (procedure, opening) = (order.message.procedure, InvocationDetails::clone(&details));
             details = InvocationDetails { progress: Some(true), ..opening.clone() }.into();
             Kept::Arguments(Box::new(Opening { procedure, registration, details: opening }))
-        } else if is_single {
-            Kept::Nothing
-        } else {
+        } else if is_kept {
             order.note_tried(member.id);
             Kept::Order(Box::new(order))
+        } else {
+            Kept::Nothing
         };
         let pending =
             Pending { caller: caller.id, request, since, receives_progress, is_killed: false, timeout, kept };

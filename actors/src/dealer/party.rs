@@ -1,7 +1,7 @@
 //! Calls on their way, as their callers and their callees know them.
 
 use super::{
-    invocation::{Pending, Sequel},
+    invocation::{Kept, Pending, Sequel},
     timeouts::Timeouts,
 };
 use crate::{
@@ -19,6 +19,9 @@ use std::{
 /// How many calls of a session, whose arguments had not all come when they ended, are remembered.
 const MOST_CUT_SHORT: usize = 1000;
 
+/// How many octets of the calls of a session are kept for callees that might take over, beside those of a single one.
+const MOST_KEPT: usize = 1 << 20;
+
 /// All calls of a realm that are not answered yet.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -31,6 +34,8 @@ pub(super) struct Calls {
 struct Party {
     /// Its calls that are not answered yet: who carries them out, under which request.
     calls: Lookup<RequestId, (SessionId, RequestId)>,
+    /// The octets that are kept of them.
+    kept: usize,
     /// What it has not answered yet.
     invocations: Lookup<RequestId, Pending>,
     /// The newest request that was sent to it.
@@ -54,9 +59,11 @@ impl Calls {
     /// Notes a call that a callee is to carry out; gives the request id of its invocation, the next of the callee.
     pub(super) fn place(&mut self, callee: SessionId, call: Pending) -> RequestId {
         let (caller, request) = (call.caller, call.request);
-        let timeout = call.timeout;
+        let (timeout, kept) = (call.timeout, call.kept_octets());
         let invocation = self.parties.entry(callee).or_default().invoke(call);
-        self.parties.entry(caller).or_default().calls.insert(request, (callee, invocation));
+        let party = self.parties.entry(caller).or_default();
+        party.calls.insert(request, (callee, invocation));
+        party.kept += kept;
         if let Some(timeout) = timeout {
             self.timeouts.insert(timeout.due, callee, invocation);
         }
@@ -76,6 +83,7 @@ impl Calls {
         }
         if let Some(party) = self.parties.get_mut(&call.caller) {
             party.calls.remove(&call.request);
+            party.kept -= call.kept_octets();
             if call.awaits_arguments() {
                 party.cut_short(call.request);
             }
@@ -107,6 +115,25 @@ impl Calls {
 
     pub(super) fn pending_mut(&mut self, callee: SessionId, invocation: RequestId) -> Option<&mut Pending> {
         self.parties.get_mut(&callee)?.invocations.get_mut(&invocation)
+    }
+
+    /// Whether so many octets of a call of this session can be kept besides what is kept of others.
+    pub(super) fn can_keep(&self, caller: SessionId, octets: usize) -> bool {
+        let kept = self.parties.get(&caller).map_or(0, |party| party.kept);
+        kept == 0 || kept + octets <= MOST_KEPT
+    }
+
+    /// Notes that no other callee can take over a call, so that nothing of it is kept any more.
+    pub(super) fn has_begun(&mut self, callee: SessionId, invocation: RequestId) {
+        if let Some(call) = self.pending_mut(callee, invocation)
+            && !call.awaits_arguments()
+        {
+            let (caller, kept) = (call.caller, call.kept_octets());
+            call.kept = Kept::Begun;
+            if let Some(party) = self.parties.get_mut(&caller) {
+                party.kept -= kept;
+            }
+        }
     }
 
     /// Whether this invocation was ever sent to the session.
@@ -181,8 +208,10 @@ impl Calls {
                         .timeout
                         .is_none_or(|timeout| self.timeouts.contains(timeout.due, *session, *invocation))
             });
+            let pending = own.calls.values().filter_map(|(callee, call)| self.pending(*callee, *call));
+            let kept = pending.map(Pending::kept_octets).sum::<usize>() == own.kept;
             let ended = own.cut_short.iter().all(|request| !own.calls.contains_key(request));
-            is_member(*session) && calling && called && ended && own.cut_short.len() <= MOST_CUT_SHORT
+            is_member(*session) && calling && called && kept && ended && own.cut_short.len() <= MOST_CUT_SHORT
         });
         let pending = self.parties.values().flat_map(|party| party.invocations.values());
         parties && pending.filter(|call| call.timeout.is_some()).count() == self.timeouts.len()

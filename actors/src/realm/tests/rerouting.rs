@@ -220,3 +220,26 @@ fn who_takes_over_for_a_callee_that_kept_the_time_has_what_is_left_of_it_too() {
     realm.pass(0);
     assert_eq!(realm.lines.len(), 2, "{:?}", realm.lines);
 }
+
+#[test]
+fn what_is_kept_for_another_callee_has_its_bounds() {
+    let mut realm = shared("roundrobin");
+    let large = "x".repeat(600_000);
+    let invocation =
+        |callee: &str, request: u64, text: &str| format!(r##"{callee} < [68,{request},#1,{{}},["{text}"]]"##);
+    for (request, callee, text) in [(1, "ann", &*large), (2, "bob", &*large), (3, "cat", "small")] {
+        let call = format!(r#"[48,{request},{{}},"a.b",["{text}"]]"#);
+        realm.expect("zoe", &call, [&*invocation(callee, 1, text)]);
+    }
+    let unavailable = r#"[8,68,1,{},"wamp.error.unavailable"]"#;
+    let text = "no callee of the procedure is available";
+    let refused =
+        |request: u64| format!(r#"zoe < [8,48,{request},{{}},"wamp.error.no_available_callee",["{text}"]]"#);
+    realm.expect("bob", unavailable, [&*refused(2)]);
+    realm.expect("cat", unavailable, [&*invocation("ann", 2, "small")]);
+    realm.expect("ann", unavailable, [&*invocation("bob", 2, &large)]);
+    // What is answered is not kept any more, and there is room for others.
+    realm.expect("bob", r#"[70,2,{},["done"]]"#, [r#"zoe < [50,1,{},["done"]]"#]);
+    realm.expect("zoe", &format!(r#"[48,4,{{}},"a.b",["{large}"]]"#), [&*invocation("cat", 2, &large)]);
+    realm.expect("cat", r#"[8,68,2,{},"wamp.error.unavailable"]"#, [&*invocation("ann", 3, &large)]);
+}
