@@ -318,8 +318,8 @@ impl Handler<Join> for RealmActor {
         }
         let Join { mut newcomer, outbox, session } = join;
         // The door may be another than the one that it came in by.
-        let Newcomer { authmethod, authid, role, .. } = &newcomer;
-        let role = self.admission.role_of(authmethod, authid.as_deref(), &role.name);
+        let Newcomer { authprovider, authmethod, authid, role, .. } = &newcomer;
+        let role = self.admission.role_of(authprovider, authmethod, authid.as_deref(), &role.name);
         newcomer.role = role.ok_or(Refused::AccessChanged)?;
         let (serializer, framing) = (newcomer.transport.serializer, newcomer.transport.framing);
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
@@ -529,8 +529,10 @@ impl Handler<ReloadRealm> for RealmActor {
     fn handle(&mut self, reload: ReloadRealm, context: &mut Self::Context) {
         let ReloadRealm { options, admission } = reload;
         self.admission = admission.clone();
-        let role_of =
-            |member: &Member| admission.role_of(member.authmethod, Some(&member.authid), member.authrole());
+        let role_of = |member: &Member| {
+            let Member { authprovider, authmethod, authid, .. } = member;
+            admission.role_of(authprovider, authmethod, Some(authid), member.authrole())
+        };
         if let Some(((), effects)) = self.step(context, |realm, step| realm.reload(options, role_of, step)) {
             self.carry_out(effects, context);
         }

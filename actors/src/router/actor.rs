@@ -284,6 +284,7 @@ mod tests {
         session::{
             access::{Door, Principal, Ticket},
             actor::Ended,
+            auth::Method,
             lockout::Lockout,
         },
         transport::outbox::Outbox,
@@ -333,6 +334,9 @@ mod tests {
         let door = Door {
             anonymous: Some(role(anonymous)),
             principals: joe.map(principal).into_iter().collect(),
+            // No component says anything about those whom none let in.
+            authenticators: vec![(Method::Ticket, "com.ask".into())],
+            roles: vec![role("backend")],
             ..Door::default()
         };
         RealmSettings { name: name.into(), options: RealmOptions::default(), door }

@@ -8,6 +8,7 @@ pub use super::auth::{
 
 use super::{
     auth::{Decoy, Method, made_up, ticket},
+    authenticator,
     lockout::Lockout,
 };
 use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
@@ -240,21 +241,25 @@ impl Admission {
 
     /// The role of somebody who was let in with a role of this name: by this door or, if the configuration has changed
     /// since, by the one that was in its place. `None` if this one would give no such role; whether it would ask for
-    /// the same proof does not matter.
-    pub(crate) fn role_of(&self, authmethod: &str, authid: Option<&str>, role: &str) -> Option<Arc<Role>> {
+    /// the same proof does not matter. Who was let in by a component stays a component's to let in, and nobody else
+    /// becomes so.
+    pub(crate) fn role_of(
+        &self,
+        authprovider: &str,
+        authmethod: &str,
+        authid: Option<&str>,
+        role: &str,
+    ) -> Option<Arc<Role>> {
         let method = Method::from_name(authmethod)?;
-        // A component may give every role.
-        let of_component = || self.authenticator(method).and_then(|_| self.role(role));
         let given = match method {
-            Method::Anonymous => self.anonymous.as_ref().or_else(of_component),
+            // A component may give every role.
+            _ if authprovider == authenticator::PROVIDER => {
+                self.authenticator(method).and_then(|_| self.role(role))
+            }
+            Method::Anonymous => self.anonymous.as_ref(),
             Method::Jwt => self.jwt.as_ref().and_then(|rules| rules.role.named(role)),
             Method::Ticket | Method::WampCra | Method::WampScram | Method::Cryptosign | Method::Tls => {
-                let principal = authid.and_then(|authid| self.principal(authid));
-                let is_asked_about = |principal: &&Principal| {
-                    self.authenticator(method).is_some() && !principal.credentials.serve(method)
-                };
-                let known = principal.filter(|principal| !is_asked_about(principal));
-                known.map(|principal| &principal.role).or_else(of_component)
+                self.principal(authid?).map(|principal| &principal.role)
             }
         };
         given.filter(|given| *given.name == *role).cloned()
@@ -333,21 +338,29 @@ mod tests {
             (&nobody, "anonymous", None, "guest", None),
             (&nobody, "jwt", Some("jim"), "guest", None),
             (&nobody, "wampcra", Some("joe"), "backend", None),
-            // Components give every role to those who are not known by the same method.
+            // Those whom no component let in go by their principal, though one is asked about others.
+            (&asking, "anonymous", None, "member", None),
+            (&asking, "wampcra", Some("jim"), "member", None),
+            (&asking, "wampcra", Some("joe"), "member", None),
+            (&asking, "wampcra", Some("joe"), "backend", Some("backend")),
+            (&asking, "ticket", Some("joe"), "backend", Some("backend")),
+        ] {
+            let found = door.role_of("static", authmethod, authid, role);
+            let found = found.map(|role| role.name.to_string());
+            assert_eq!(found.as_deref(), expected, "{authmethod} {authid:?}");
+        }
+        for (door, authmethod, authid, role, expected) in [
             (&asking, "anonymous", None, "member", Some("member")),
             (&asking, "wampcra", Some("jim"), "member", Some("member")),
             (&asking, "wampcra", Some("jim"), "other", None),
             (&asking, "ticket", Some("jim"), "member", None),
             (&asking, "wampcra", Some("joe"), "member", Some("member")),
-            (&asking, "ticket", Some("joe"), "backend", Some("backend")),
-            (&asking, "ticket", Some("joe"), "member", None),
+            (&fixed, "anonymous", None, "guest", None),
+            (&fixed, "ticket", Some("joe"), "backend", None),
         ] {
-            let found = door.role_of(authmethod, authid, role);
-            assert_eq!(
-                found.map(|role| role.name.to_string()).as_deref(),
-                expected,
-                "{authmethod} {authid:?}"
-            );
+            let found = door.role_of("dynamic", authmethod, authid, role);
+            let found = found.map(|role| role.name.to_string());
+            assert_eq!(found.as_deref(), expected, "{authmethod} {authid:?}");
         }
     }
 
