@@ -466,9 +466,9 @@ fn what_a_component_decides_is_explained() {
         name = "realm1"
         roles = [
             { name = "asked", authorizer = "com.example.authorize" },
-            { name = "user", permissions = [{ uri = "", match = "prefix", allow = ["register"] }] },
+            { name = "user", permissions = [{ uri = "", match = "prefix", allow = ["call", "register"] }] },
             { name = "component", trusted = true,
-              permissions = [{ uri = "com.example.authorize", allow = ["register"] }] },
+              permissions = [{ uri = "com.example.authorize", allow = ["call", "register"] }] },
         ]
     "#;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with_components.toml");
@@ -483,11 +483,15 @@ fn what_a_component_decides_is_explained() {
     let text = "realmkeeper: the authorizer com.example.authorize decides about every action of role asked in realm \
                 realm1\n";
     assert_eq!(explain("asked", ["call", "a.b"]), (Some(2), text.into()));
-    let question = ["register", "com.example.authorize"];
-    let text = "denied: register com.example.authorize for role user in realm realm1\n\
-                only roles with trusted = true register what the router asks\n";
-    assert_eq!(explain("user", question), (Some(1), text.into()));
-    assert_eq!(explain("component", question).0, Some(0));
+    for action in ["register", "call"] {
+        let question = [action, "com.example.authorize"];
+        let text = format!(
+            "denied: {action} com.example.authorize for role user in realm realm1\n\
+             only roles with trusted = true {action} what the router asks\n"
+        );
+        assert_eq!(explain("user", question), (Some(1), text));
+        assert_eq!(explain("component", question).0, Some(0));
+    }
 }
 
 #[test]

@@ -141,7 +141,8 @@ pub struct Role {
     pub sessions_per_authid: Option<SessionsPerAuthid>,
     /// The procedure that is asked what its sessions may do. Without one the permissions say so.
     pub authorizer: Option<Uri>,
-    /// Whether its sessions may carry out the procedures that the router asks. They are not asked about themselves.
+    /// Whether its sessions may carry out the procedures that the router asks, and call them. They are not asked about
+    /// themselves.
     pub is_trusted: bool,
 }
 

@@ -83,7 +83,7 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
     let permissions = realm.roles[role].permissions();
     let decision = permissions.decide_match(action, &uri, matching);
     let is_reserved = uri.is_reserved() && matches!(args.action, Action::Register | Action::Publish);
-    let is_kept = args.action == Action::Register
+    let is_kept = matches!(args.action, Action::Register | Action::Call)
         && matching == uri::Match::Exact
         && !realm.roles[role].trusted
         && loaded.settings.realms[at].options.components.contains(&uri);
@@ -91,7 +91,7 @@ fn decide(args: &ExplainArgs, loaded: &Loaded) -> Result<(String, bool), String>
     let verdict = if is_allowed { "allowed" } else { "denied" };
     let reason = match decision.by {
         _ if is_reserved => "only the router publishes and registers below wamp.".to_owned(),
-        _ if is_kept => "only roles with trusted = true register what the router asks".to_owned(),
+        _ if is_kept => format!("only roles with trusted = true {} what the router asks", action.name()),
         None => "no permission covers it".to_owned(),
         Some((place, _)) => format!(
             "{}:{}: {}",

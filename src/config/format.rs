@@ -388,7 +388,7 @@ pub struct Role {
     /// The procedure that is asked what they may do. Without it the permissions say so.
     #[serde(default)]
     pub authorizer: Option<String>,
-    /// Whether they may register the procedures that the router asks, such as authorizer.
+    /// Whether they may register and call the procedures that the router asks, such as authorizer.
     #[serde(default)]
     pub trusted: bool,
     /// The permissions. The most specific that matches a URI decides about it.

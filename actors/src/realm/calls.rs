@@ -36,6 +36,10 @@ impl Realm {
                 let (rules, most) = (self.uri_rules(), self.options.limits.calls);
                 let called = match self.is_draining {
                     true => Err(Refusal::Stopping.into()),
+                    false if self.is_kept_from(member, &message.procedure) => {
+                        let (role, uri) = (member.authrole().clone(), message.procedure);
+                        Err(Refusal::NotAuthorized { role, action: Action::Call.name(), uri }.into())
+                    }
                     false => self.dealer.call(member, message, rules, most, &self.roster, step),
                 };
                 if let Err(Fault::Refusal(_)) = called {

@@ -11,7 +11,7 @@ use crate::{
     dealer::{Answer, Asker, Dealer, Sequel, Unanswered},
     limit::Limit,
     message::{
-        ClientMessage, Published, Register, Registered, RequestType, RouterMessage, Unregistered, Welcome,
+        ClientMessage, Published, Registered, RequestType, RouterMessage, Unregistered, Welcome,
         WelcomeDetails,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
@@ -388,7 +388,10 @@ impl Realm {
                     refuse(refusal.into(), RequestType::Unsubscribe, request, member, step)
                 })?;
             }
-            ClientMessage::Register(message) if self.is_kept_from(member, &message) => {
+            ClientMessage::Register(message)
+                if message.options.r#match.unwrap_or_default() == Match::Exact
+                    && self.is_kept_from(member, &message.procedure) =>
+            {
                 let (role, uri) = (member.authrole().clone(), message.procedure);
                 let refusal = Refusal::NotAuthorized { role, action: Action::Register.name(), uri };
                 step.refuse(from, &refusal, RequestType::Register, message.request, member.serializer());
@@ -444,10 +447,9 @@ impl Realm {
         Ok(None)
     }
 
-    /// Whether a procedure is one of those that the router asks, and not for this member to register.
-    fn is_kept_from(&self, member: &Member, message: &Register) -> bool {
-        let is_exact = message.options.r#match.unwrap_or_default() == Match::Exact;
-        is_exact && !member.role.is_trusted && self.options.components.contains(&message.procedure)
+    /// Whether a procedure is one of those that the router asks, and not for this member to register or call.
+    fn is_kept_from(&self, member: &Member, procedure: &Uri) -> bool {
+        !member.role.is_trusted && self.options.components.contains(procedure)
     }
 
     /// Checks the id of a request against those before it; tells how a CALL stands to them.

@@ -18,7 +18,7 @@ pub struct RealmOptions {
     pub request_ids: RequestIds,
     /// Whether the realm tells who its sessions are: `wamp.session.*` but for testaments.
     pub session_meta_api: bool,
-    /// The procedures that the router asks. Only sessions of trusted roles register them.
+    /// The procedures that the router asks. Only sessions of trusted roles register and call them.
     pub components: Vec<Uri>,
     /// Who may not join.
     pub bans: Vec<Ban>,

@@ -304,6 +304,39 @@ fn nobody_answers_who_is_not_trusted() {
 }
 
 #[test]
+fn nobody_calls_what_the_router_asks_who_is_not_trusted() {
+    let mut realm = asked();
+    let text = r#"the role \"user\" may not call \"auth.ask\""#;
+    realm.expect(
+        "bob",
+        r#"[48,1,{},"auth.ask",["ann"]]"#,
+        [&*format!(r#"bob < [8,48,1,{{}},"wamp.error.not_authorized",["{text}"]]"#)],
+    );
+    realm.receive("ann", r#"[48,1,{},"auth.ask"]"#);
+    question(&mut realm, 1, "auth.ask", "call", "{}");
+    realm.expect("cid", "[70,1,{},[true]]", [&*denied(48, 1, "call", "auth.ask")]);
+    // A pattern that it matches is not asked instead, be it of whom it may.
+    realm.receive("cid", "[66,2,1]");
+    realm.receive("cid", r#"[64,3,{"match":"prefix"},"auth."]"#);
+    realm.lines.clear();
+    realm.expect(
+        "bob",
+        r#"[48,2,{},"auth.ask"]"#,
+        [&*format!(r#"bob < [8,48,2,{{}},"wamp.error.not_authorized",["{text}"]]"#)],
+    );
+    realm.expect("bob", r#"[48,3,{},"auth.other"]"#, [r#"cid < [68,2,#2,{"procedure":"auth.other"}]"#]);
+}
+
+#[test]
+fn who_is_trusted_calls_what_the_router_asks() {
+    let mut realm = asked();
+    let role = Role { is_trusted: true, ..Role::unrestricted("component") };
+    realm.try_join("cleo", Some("cleo"), role, Serializer::Json).unwrap();
+    realm.lines.clear();
+    realm.expect("cleo", r#"[48,1,{},"auth.ask",[1]]"#, ["cid < [68,1,#1,{},[1]]"]);
+}
+
+#[test]
 fn an_authorizer_is_not_asked_about_itself() {
     let mut realm = unanswered();
     let role =
