@@ -28,12 +28,13 @@ use std::{collections::HashMap, fs, hash::Hash, path::Path};
 const TAKEN_PATHS: [&str; 4] = ["/metrics", "/healthz", "/readyz", "/livez"];
 
 /// The procedures by which a session ends others, or what they hold.
-const ENDING: [&str; 5] = [
+const ENDING: [&str; 6] = [
     "wamp.session.kill",
     "wamp.session.kill_by_authid",
     "wamp.session.kill_by_authrole",
     "wamp.session.kill_all",
     "wamp.subscription.remove_subscriber",
+    "wamp.registration.remove_callee",
 ];
 
 /// The least size of what holds whole messages.
