@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{ban::BanList, collections::Map, message::uri::Uri, permission::Role};
 use arc_swap::ArcSwap;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// What the places are made up for by which who is not known is like somebody who is.
+const LIKENESS: &str = "likeness";
 
 /// The doors of all realms. The router replaces them when its configuration changes.
 pub struct Access {
@@ -129,6 +132,8 @@ pub(crate) struct Admission {
     pub(super) channel_binding: ChannelBinding,
     /// What is made up for those who are not known.
     pub(crate) decoy: Decoy,
+    /// The authids of those who are known, by the places that are made up for them.
+    places: BTreeMap<[u8; 32], Arc<str>>,
     /// A hash to be computed for those who have none; `None` if nobody has one.
     pub(crate) decoy_hash: Option<Arc<ticket::Hash>>,
     /// How the keys of those are salted who are not known; `None` if nobody's are.
@@ -199,6 +204,8 @@ impl Admission {
         };
         let is_asked = |method: &Method| authenticators.iter().any(|(asked, _)| asked == method);
         let accepted = Method::ALL.into_iter().filter(|method| accepts(method) || is_asked(method)).collect();
+        let place = |authid: &Arc<str>| (decoy.octets(LIKENESS, authid), authid.clone());
+        let places = known.keys().map(place).collect();
         let (jwt, principals) = (jwt.map(Arc::new), known);
         Self {
             anonymous,
@@ -212,6 +219,7 @@ impl Admission {
             jwt,
             channel_binding,
             decoy,
+            places,
             decoy_hash,
             decoy_salting,
             decoy_kdf,
@@ -270,11 +278,13 @@ impl Admission {
         self.principals.get(authid)
     }
 
-    /// Who has this authid or, if nobody has, one of those who are known, by chance but always the same for an authid;
-    /// `None` if nobody is known.
+    /// Who has this authid or, if nobody has, one of those who are known, by chance but always the same for an authid:
+    /// the one whose place comes next. One more who is known takes the place of one other for those alone that are
+    /// between the two. `None` if nobody is known.
     pub(crate) fn likeness(&self, authid: &str) -> Option<&Principal> {
-        let index = self.decoy.choose("likeness", authid, self.principals.len());
-        let other = made_up(self.principals.get_index(index).map(|(_, principal)| principal));
+        let place = self.decoy.octets(LIKENESS, authid);
+        let next = self.places.range(place..).next().or_else(|| self.places.first_key_value());
+        let other = made_up(next.and_then(|(_, other)| self.principal(other)));
         self.principal(authid).or(other)
     }
 
@@ -362,6 +372,27 @@ mod tests {
             let found = found.map(|role| role.name.to_string());
             assert_eq!(found.as_deref(), expected, "{authmethod} {authid:?}");
         }
+    }
+
+    #[test]
+    fn those_who_are_not_known_are_like_another_only_where_that_one_is_new() {
+        let door = |count| {
+            let principal = |number| Principal {
+                authid: format!("known {number}").into(),
+                role: Role::unrestricted("user").into(),
+                credentials: Ticket::plain("secret123").into(),
+            };
+            let door = Door { principals: (0..count).map(principal).collect(), ..Door::default() };
+            Admission::new(door, Decoy::new(&[0; 32], "realm1"))
+        };
+        let (before, after) = (door(20), door(21));
+        let likeness =
+            |door: &Admission, name: &str| door.likeness(name).map(|like| like.authid.to_string()).unwrap();
+        let names = (0..1000).map(|number| format!("unknown {number}"));
+        let changed = names.filter(|name| likeness(&before, name) != likeness(&after, name));
+        let changed = changed.map(|name| likeness(&after, &name)).collect::<Vec<_>>();
+        assert!(changed.iter().all(|like| like == "known 20"));
+        assert!((1..300).contains(&changed.len()), "{} of 1000", changed.len());
     }
 
     #[test]

@@ -190,14 +190,8 @@ impl Decoy {
     }
 
     /// Octets for an authid, other ones for each purpose.
-    fn octets(&self, purpose: &str, authid: &str) -> [u8; 32] {
+    pub(crate) fn octets(&self, purpose: &str, authid: &str) -> [u8; 32] {
         hmac(&self.0, &[purpose.as_bytes(), b"\0", authid.as_bytes()])
-    }
-
-    /// One of so many places for an authid; 0 if there is none.
-    pub(crate) fn choose(&self, purpose: &str, authid: &str, count: usize) -> usize {
-        let [a, b, c, d, ..] = self.octets(purpose, authid);
-        (u32::from_be_bytes([a, b, c, d]) as usize).checked_rem(count).unwrap_or(0)
     }
 }
 
