@@ -410,7 +410,7 @@ fn an_authenticator_that_fails_hangs_or_dies_lets_nobody_in() {
             assert_eq!(component.asked()[1], authid);
             assert_eq!(peer.rest(), expected, "{authid}");
         }
-        for authid in ["strange", "half", "long"] {
+        for authid in ["strange", "half", "long", "empty"] {
             let mut peer = greeting(&router, serializer, "wampcra", &json!({"authid": authid}));
             component.asked();
             assert_eq!(peer.rest(), fault, "{authid}");

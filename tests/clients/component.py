@@ -64,6 +64,7 @@ USERS = {
     "number": 7,
     "long": {"role": "member", "secret": "x", "salt": "salt123", "iterations": 100, "keylen": 65},
     "half": {"role": "member", "secret": "x", "salt": "salt123"},
+    "empty": {"role": "member", "secret": ""},
 }
 
 

@@ -229,7 +229,7 @@ fn number(dict: &Dict, key: &str, most: u64) -> Result<Option<u32>, String> {
 
 /// The key of `wampcra`: of a secret, which is salted here where a salt is named.
 fn cra_key(proof: &Dict) -> Result<cra::Key, String> {
-    let secret = text(proof, "secret").ok_or("it named no secret")?;
+    let secret = text(proof, "secret").filter(|secret| !secret.is_empty()).ok_or("it named no secret")?;
     let rounds = number(proof, "iterations", MOST_ROUNDS)?;
     let length = number(proof, "keylen", LONGEST_KEY)?;
     match (text(proof, "salt"), rounds, length) {
