@@ -360,6 +360,7 @@ fn an_authenticator_of_autobahn_says_who_joins_by_which_proof() {
         check_details(&component.asked(), &json!("sam"), "wamp-scram", &nonce, &mut peer);
         let challenge = peer.message();
         let text = |key: &str| challenge[2][key].as_str().expect("a text");
+        // The proof is of the name that the client said, whatever the component makes of it.
         let told = Told {
             authid: "sam",
             client_nonce: "bm9uY2U=",
@@ -369,7 +370,7 @@ fn an_authenticator_of_autobahn_says_who_joins_by_which_proof() {
         };
         let proof = scram::prove("pencil", &told).expect("a password").expect("a salt");
         peer.send(&json!([5, proof.signature, {"nonce": text("nonce"), "channel_binding": null}]));
-        check_welcome(&mut peer, "sam", "wamp-scram", &json!({"verifier": proof.verifier}));
+        check_welcome(&mut peer, "samuel", "wamp-scram", &json!({"verifier": proof.verifier}));
         peer.leave();
 
         // A public key may be all that a client says of itself.

@@ -51,6 +51,7 @@ USERS = {
     # The values of RFC 7677, for the password pencil.
     "sam": {
         "role": "member",
+        "authid": "samuel",
         "kdf": "pbkdf2",
         "iterations": 4096,
         "memory": None,

@@ -172,7 +172,7 @@ impl Asking {
 
     /// Lets the client in, or asks it for the proof of which the component said how it is checked.
     fn grant(self, granted: Granted, lent: &mut Lent<'_>) -> Result<Next, String> {
-        let Self { mut candidate, key, nonce, .. } = self;
+        let Self { mut candidate, authid: said, key, nonce, .. } = self;
         let Granted { role, authid, extra, proof } = granted;
         if candidate.method == Method::Anonymous {
             return Ok(candidate.join(authid, role, extra, None));
@@ -190,9 +190,11 @@ impl Asking {
             }
             Method::WampScram => {
                 let nonce = nonce.unwrap_or_default();
+                // The client proves it of the authid that it has said, not knowing another.
+                let said = said.unwrap_or_default();
                 Exchange::Scram(scram::Exchange::begin(
                     scram_keys(&proof)?,
-                    &authid,
+                    &said,
                     &nonce,
                     lent.chance.random(),
                 ))
