@@ -442,8 +442,10 @@ fn an_authenticator_is_not_flooded_by_those_who_have_not_joined() {
     let much = "x".repeat(8192);
     for serializer in Serializer::ALL {
         for details in [json!({"authid": much}), json!({"authid": "joe", "authextra": {"x": much}})] {
-            let mut peer = greeting(&router, serializer, "wampcra", &details);
-            assert_eq!(peer.rest(), refused);
+            for method in ["wampcra", "ticket"] {
+                let mut peer = greeting(&router, serializer, method, &details);
+                assert_eq!(peer.rest(), refused, "{method}");
+            }
         }
         let mut peer = greeting(&router, serializer, "ticket", &json!({"authid": "joe"}));
         assert_eq!(peer.message(), json!([4, "ticket", {}]));

@@ -291,3 +291,30 @@ fn text_that_json_takes_for_binary_reaches_nobody_by_a_meta_procedure() {
         );
     }
 }
+
+#[test]
+fn what_is_nested_as_deep_as_the_configuration_can_allow_crosses() {
+    const DEEPEST: usize = 120;
+    for (from, to) in pairs() {
+        let router = Router::configured(&format!(
+            r#"
+            listeners = [{{ address = "127.0.0.1:0", limits = {{ nesting_depth = {DEEPEST} }} }}]
+            [[realms]]
+            name = "realm1"
+            anonymous = "anyone"
+            [[realms.roles]]
+            name = "anyone"
+            permissions = [{{ uri = "", match = "prefix", allow = ["publish", "subscribe"] }}]
+            "#
+        ));
+        let (mut near, mut far) = (Peer::join(&router, from), Peer::join(&router, to));
+        let subscription = far.subscribe("app.topic");
+        for nest in [|inner| json!([inner]), |inner| json!({"a": inner})] {
+            // The message is a level, and so are its arguments.
+            let nested = (2..DEEPEST).fold(json!(7), |inner, _| nest(inner));
+            near.send(&json!([16, 1, {}, "app.topic", [nested]]));
+            let event = far.message();
+            assert_eq!(event, json!([36, subscription, event[2], {}, [nested]]), "{from} to {to}");
+        }
+    }
+}

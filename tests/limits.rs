@@ -865,3 +865,17 @@ fn more_sessions_than_files_are_worth_a_warning() {
     assert!(line.contains(" WARN "), "{line}");
     drop(router);
 }
+
+#[test]
+fn a_message_that_is_large_before_a_session_has_joined_is_not_looked_into() {
+    let router = Router::start();
+    for serializer in Serializer::ALL {
+        let mut peer = Peer::connect(&router, serializer);
+        let authextra = json!({"x": "x".repeat(64 << 10)});
+        peer.send(&json!([1, "realm1", {"roles": {"caller": {}}, "authextra": authextra}]));
+        let text = "before a session has joined a message may have at most 65536 octets";
+        let told = abort("wamp.error.payload_size_exceeded", text);
+        assert_eq!(peer.rest(), [told, Received::Close(Some(1009)), Received::End]);
+    }
+    assert_eq!(Samples::of(&router).value("realmkeeper_limits_hit_total{limit=\"message_size\"}"), 3.0);
+}

@@ -217,7 +217,7 @@ pub struct SessionLimits {
     /// How many octets of a client may wait for its realm; at least 1KiB.
     pub credit: Octets,
     /// How deep lists and dicts may stand inside each other in a message; the message itself counts.
-    #[schemars(range(min = 8, max = 1024))]
+    #[schemars(range(min = 8, max = 120))]
     pub nesting_depth: usize,
     /// How many messages a client may send. Without it any number.
     pub message_rate: Option<Rate>,

@@ -55,6 +55,9 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, error};
 
+/// How many octets a message can have at most before its session has joined.
+const MOST_BEFORE_JOINING: usize = 64 << 10;
+
 /// How often a session reads its socket in one turn.
 const MOST_READS: usize = 4;
 
@@ -387,6 +390,11 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             let mut framer = Framer::default();
             self.outbox.push(framer.copy(frame, self.transport.serializer).frame(self.transport.framing));
             return None;
+        }
+        if matches!(self.phase, Phase::Handshake(_)) && frame.len() > MOST_BEFORE_JOINING {
+            self.environment.metrics.limit(Limit::MessageSize);
+            let text = "before a session has joined a message may have at most";
+            return Some(Cause::MessageTooBig(format!("{text} {MOST_BEFORE_JOINING} octets")));
         }
         let decoded =
             ClientMessage::decode(self.transport.serializer, frame, self.environment.settings.depth_limit);

@@ -79,17 +79,29 @@ struct Granted {
 }
 
 impl Asking {
-    /// What comes first: a ticket is shown before the component is asked about it.
+    /// What comes first: a ticket is shown before the component is asked about it. Of whom it would have to be told too
+    /// much even without the ticket, nothing is kept until then.
     pub(super) fn begin(self: Box<Self>) -> Next {
-        if self.candidate.method != Method::Ticket {
-            return self.ask(None);
+        match self.question(None) {
+            Err(refused) => Next::Refuse(refused),
+            Ok(_) if self.candidate.method == Method::Ticket => {
+                let challenge = Challenge { method: Method::Ticket.name().into(), extra: Dict::default() };
+                Next::Challenge { challenge, then: Handshake::Showing(self) }
+            }
+            Ok(question) => Next::Ask { question, then: self },
         }
-        let challenge = Challenge { method: Method::Ticket.name().into(), extra: Dict::default() };
-        Next::Challenge { challenge, then: Handshake::Showing(self) }
     }
 
-    /// Asks the component, with the ticket that was shown if it was one.
-    pub(super) fn ask(self: Box<Self>, ticket: Option<&Signature>) -> Next {
+    /// Asks the component, with the ticket that was shown.
+    pub(super) fn ask(self: Box<Self>, ticket: &Signature) -> Next {
+        match self.question(Some(ticket)) {
+            Err(refused) => Next::Refuse(refused),
+            Ok(question) => Next::Ask { question, then: self },
+        }
+    }
+
+    /// What the component is asked, unless that is too much.
+    fn question(&self, ticket: Option<&Signature>) -> Result<Question, Refused> {
         let Candidate { realm, method, promised, transport, .. } = &*self.candidate;
         let authid = || self.authid.as_deref().map_or(Value::Null, Value::copied);
         let told = [
@@ -106,10 +118,9 @@ impl Asking {
         let payload = Payload::build(transport.serializer, &arguments);
         if payload.is_ok_and(|payload| payload.len() > MOST_TOLD) {
             let text = "what the authenticator of the realm would have to be told is larger than";
-            return Next::Refuse(Refused::MessageTooBig(format!("{text} {MOST_TOLD} octets")));
+            return Err(Refused::MessageTooBig(format!("{text} {MOST_TOLD} octets")));
         }
-        let question = Question { realm: realm.clone(), procedure: self.procedure.clone(), arguments };
-        Next::Ask { question, then: self }
+        Ok(Question { realm: realm.clone(), procedure: self.procedure.clone(), arguments })
     }
 
     /// Takes what the component answered.

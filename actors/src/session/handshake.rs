@@ -155,7 +155,7 @@ impl Handshake {
                 Next::Refuse(Refused::LockedOut)
             }
             (Self::Showing(asking), ClientMessage::Authenticate(authenticate)) => {
-                asking.ask(Some(&authenticate.signature))
+                asking.ask(&authenticate.signature)
             }
             (_, ClientMessage::Abort(_)) => Next::Close,
             (Self::Opened, message) => unexpected(message.name(), "came before a session was joined"),
