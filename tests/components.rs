@@ -1,7 +1,7 @@
 //! Components of other people, written with autobahn-python, which the router asks: whatever they do, they let nobody
 //! in whom they do not name.
 
-use crate::support::{Peer, Router, clients, peer::Received, scrape::Samples};
+use crate::support::{Peer, Router, clients, form, peer::Received, scrape::Samples};
 use realmkeeper_actors::{
     codec::Serializer,
     session::access::{
@@ -456,6 +456,27 @@ fn an_authenticator_is_not_flooded_by_those_who_have_not_joined() {
         assert_eq!(component.asked()[1], "joe", "it was not asked about the others");
         assert_eq!(peer.message()[1], "wampcra");
     }
+}
+
+#[test]
+fn an_authenticator_is_told_nothing_that_it_could_not_read() {
+    let router = Router::configured(CONFIG);
+    let mut component = Component::start(&router, Serializer::Json);
+    let text = "authentication by ticket is not possible: what is said in HELLO.Details has no form in JSON";
+    let told = json!([3, {"message": text}, "wamp.error.authentication_required"]);
+    let hello = json!([1, "realm1", {
+        "roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "joe", "authextra": {"x": 0.5},
+    }]);
+    let mut octets = form::encode(Serializer::MessagePack, &hello);
+    let number = octets.windows(8).position(|octets| octets == 0.5_f64.to_be_bytes());
+    let number = number.expect("there is a number");
+    octets[number..number + 8].copy_from_slice(&f64::NAN.to_be_bytes());
+    let mut peer = Peer::connect(&router, Serializer::MessagePack);
+    peer.send_bytes(octets);
+    assert_eq!(peer.rest(), [Received::Message(told), Received::Close(Some(1000)), Received::End]);
+    let mut peer = greeting(&router, Serializer::Cbor, "wampcra", &json!({"authid": "joe"}));
+    assert_eq!(component.asked()[1], "joe", "it was not asked about the others");
+    assert_eq!(peer.message()[1], "wampcra");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
     refused::Refused,
 };
 use crate::{
-    codec::{Arguments, Payload},
+    codec::{Arguments, Payload, Serializer},
     message::{
         Challenge, Signature,
         uri::Uri,
@@ -115,8 +115,12 @@ impl Asking {
             told.into_iter().chain(ticket.map(|ticket| ("ticket", Value::copied(ticket.text())))).collect();
         let args = vec![Value::copied(realm), authid(), details.into()];
         let arguments = Arguments { args, ..Arguments::default() };
-        let payload = Payload::build(transport.serializer, &arguments);
-        if payload.is_ok_and(|payload| payload.len() > MOST_TOLD) {
+        // The component may speak another serializer than the client. What has a form in JSON has one in all.
+        let Ok(payload) = Payload::build(Serializer::Json, &arguments) else {
+            let lacks = "what is said in HELLO.Details has no form in JSON";
+            return Err(Refused::Incomplete { lacks, method: method.name() });
+        };
+        if payload.len() > MOST_TOLD {
             let text = "what the authenticator of the realm would have to be told is larger than";
             return Err(Refused::MessageTooBig(format!("{text} {MOST_TOLD} octets")));
         }
