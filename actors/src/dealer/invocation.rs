@@ -117,13 +117,13 @@ impl Dealer {
         self.calls.sequel(caller, message)
     }
 
-    /// Sends a call of a member on to a callee.
+    /// Sends a call of a member, which came at this uptime, on to a callee.
     pub(crate) fn call(
         &mut self,
         caller: &Member,
         message: Call,
-        rules: UriRules,
-        most: usize,
+        since: Duration,
+        (rules, most): (UriRules, usize),
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Result<(), Fault> {
@@ -135,13 +135,17 @@ impl Dealer {
             let what = "a session has too many calls that are not answered yet";
             return Err(Refusal::TooMany { limit: Limit::Calls, what, most }.into());
         }
+        let limit = message.options.timeout.filter(|limit| *limit > 0).map(Duration::from_millis);
+        if let Some(limit) = limit.filter(|limit| since + *limit <= step.uptime()) {
+            return Err(Refusal::Timeout(limit).into());
+        }
         let Some(registration) = self.registrations.best(&message.procedure) else {
             return Err(Refusal::NoSuchProcedure(message.procedure).into());
         };
         let order = Order {
             message,
             registration,
-            since: step.uptime(),
+            since,
             is_disclosed,
             may_be_disclosed: permission.discloses_caller != Disclosure::Never,
             trustlevel: permission.trustlevel,

@@ -21,7 +21,7 @@ use crate::{
     step::{Effect, QuestionOutcome, Reply, Step},
     verdict::{Verdict, Wish},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 /// A message of a session whose authorizer is asked, and what the session has sent since.
 #[derive(Debug)]
@@ -29,8 +29,11 @@ pub(super) struct Held {
     asked: Asked,
     wish: Wish,
     message: ClientMessage,
-    /// These wait in order. There is no more of them than the credit of the session allows.
-    later: VecDeque<ClientMessage>,
+    /// The uptime at which it came.
+    since: Duration,
+    /// These wait in order, with the uptime at which each came. There is no more of them than the credit of the session
+    /// allows.
+    later: VecDeque<(ClientMessage, Duration)>,
 }
 
 impl QuestionOutcome {
@@ -53,9 +56,9 @@ impl Realm {
     }
 
     /// Has a message wait behind others of the same session that do.
-    pub(super) fn hold(&mut self, from: SessionId, message: ClientMessage) {
+    pub(super) fn hold(&mut self, from: SessionId, message: ClientMessage, since: Duration) {
         if let Some(held) = self.held.get_mut(&from) {
-            held.later.push_back(message);
+            held.later.push_back((message, since));
         }
     }
 
@@ -65,26 +68,28 @@ impl Realm {
         &mut self,
         from: SessionId,
         message: ClientMessage,
-        sequel: Sequel,
+        (sequel, since): (Sequel, Duration),
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(None) };
-        let Some(authorizer) = member.role.asks() else { return self.act(from, message, sequel, step) };
+        let Some(authorizer) = member.role.asks() else {
+            return self.act(from, message, (sequel, since), step);
+        };
         let Some((wish, options)) =
             self.wish(&message, sequel).filter(|(wish, _)| !member.verdicts.has(wish))
         else {
-            return self.act(from, message, sequel, step);
+            return self.act(from, message, (sequel, since), step);
         };
         let arguments = question(member, &self.name, &wish, options);
         let (procedure, limit) = (authorizer.clone(), self.options.limits.component_timeout);
         match self.dealer.ask(&procedure, &arguments, Asker::Member(from), limit, &self.roster, step) {
             Ok(asked) => {
-                self.held.insert(from, Held { asked, wish, message, later: VecDeque::new() });
+                self.held.insert(from, Held { asked, wish, message, since, later: VecDeque::new() });
                 Ok(None)
             }
             Err(unanswered) => {
                 self.note_unanswered(from, QuestionOutcome::Absent, unanswered.to_string(), step);
-                self.act_upon(from, message, wish, (Verdict::Failed, false), step)
+                self.act_upon(from, message, since, (wish, Verdict::Failed, false), step)
             }
         }
     }
@@ -178,7 +183,9 @@ impl Realm {
 
     /// Lets go on what a session wanted to do, by what its authorizer said, and what it has sent since.
     fn resume(&mut self, session: SessionId, answer: Answer, step: &mut Step<'_>) {
-        let Some(Held { wish, message, mut later, .. }) = self.held.swap_remove(&session) else { return };
+        let Some(Held { wish, message, since, mut later, .. }) = self.held.swap_remove(&session) else {
+            return;
+        };
         let outcome = QuestionOutcome::of(&answer);
         let (verdict, is_kept) = match read(answer, &wish) {
             Ok(verdict) => {
@@ -192,10 +199,10 @@ impl Realm {
                 (Verdict::Failed, false)
             }
         };
-        let acted = self.act_upon(session, message, wish, (verdict, is_kept), step);
+        let acted = self.act_upon(session, message, since, (wish, verdict, is_kept), step);
         self.conclude(session, acted, step);
-        while let Some(message) = later.pop_front() {
-            self.take_one(session, message, step);
+        while let Some((message, since)) = later.pop_front() {
+            self.take_one(session, message, since, step);
             if let Some(held) = self.held.get_mut(&session) {
                 held.later = later;
                 return;
@@ -223,14 +230,14 @@ impl Realm {
         &mut self,
         from: SessionId,
         message: ClientMessage,
-        wish: Wish,
-        (verdict, is_kept): (Verdict, bool),
+        since: Duration,
+        (wish, verdict, is_kept): (Wish, Verdict, bool),
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
         if let Some(member) = self.roster.get_mut(from) {
             member.verdicts.learn(wish, verdict, is_kept);
         }
-        let acted = self.act(from, message, Sequel::None, step);
+        let acted = self.act(from, message, (Sequel::None, since), step);
         if let Some(member) = self.roster.get_mut(from) {
             member.verdicts.done();
         }

@@ -16,11 +16,12 @@ use crate::{
 use std::time::Duration;
 
 impl Realm {
-    /// Takes a call: for the dealer, or for the router itself.
+    /// Takes a call that came at this uptime: for the dealer, or for the router itself.
     pub(super) fn call(
         &mut self,
         from: SessionId,
         message: Call,
+        since: Duration,
         step: &mut Step<'_>,
     ) -> Result<(), Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(()) };
@@ -33,14 +34,14 @@ impl Realm {
         let called = match MetaProcedure::from_uri(&message.procedure, has_session_meta_api) {
             Some(procedure) => self.call_meta(from, procedure, &message, step).map_err(Fault::from),
             None => {
-                let (rules, most) = (self.uri_rules(), self.options.limits.calls);
+                let rules = (self.uri_rules(), self.options.limits.calls);
                 let called = match self.is_draining {
                     true => Err(Refusal::Stopping.into()),
                     false if self.is_kept_from(member, &message.procedure) => {
                         let (role, uri) = (member.authrole().clone(), message.procedure);
                         Err(Refusal::NotAuthorized { role, action: Action::Call.name(), uri }.into())
                     }
-                    false => self.dealer.call(member, message, rules, most, &self.roster, step),
+                    false => self.dealer.call(member, message, since, rules, &self.roster, step),
                 };
                 if let Err(Fault::Refusal(_)) = called {
                     step.called(CallOutcome::Refused);

@@ -309,22 +309,22 @@ impl Realm {
     pub fn receive(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
         #[cfg(feature = "fault-injection")]
         crate::fault::inject(&message, crate::fault::REALM);
-        self.take_one(from, message, step);
+        self.take_one(from, message, step.uptime(), step);
         if !self.settled.is_empty() {
             self.settle(step);
         }
     }
 
-    /// Takes a message, or has it wait behind others of its session.
+    /// Takes a message that came at this uptime, or has it wait behind others of its session.
     #[inline]
-    fn take_one(&mut self, from: SessionId, message: ClientMessage, step: &mut Step<'_>) {
+    fn take_one(&mut self, from: SessionId, message: ClientMessage, since: Duration, step: &mut Step<'_>) {
         if self.is_holding(from) {
-            return self.hold(from, message);
+            return self.hold(from, message, since);
         }
         // Messages are large, and each hand that they pass through costs a copy.
         let acted = match self.check_request(from, &message) {
-            Ok(sequel) if self.roster.is_asked_about() => self.consider(from, message, sequel, step),
-            Ok(sequel) => self.act(from, message, sequel, step),
+            Ok(sequel) if self.roster.is_asked_about() => self.consider(from, message, (sequel, since), step),
+            Ok(sequel) => self.act(from, message, (sequel, since), step),
             Err(violation) => Err(violation),
         };
         self.conclude(from, acted, step);
@@ -340,12 +340,13 @@ impl Realm {
         self.part_with(from, end, step);
     }
 
-    /// Does what a message asks for; gives the cause if the session ends by it.
+    /// Does what a message asks for, of which is known how it stands to those before it and at which uptime it came;
+    /// gives the cause if the session ends by it.
     fn act(
         &mut self,
         from: SessionId,
         message: ClientMessage,
-        sequel: Sequel,
+        (sequel, since): (Sequel, Duration),
         step: &mut Step<'_>,
     ) -> Result<Option<Cause>, Violation> {
         let Some(member) = self.roster.get(from) else { return Ok(None) };
@@ -422,7 +423,7 @@ impl Realm {
                 }
             }
             ClientMessage::Call(message) => match sequel {
-                Sequel::None | Sequel::Conflict => self.call(from, message, step)?,
+                Sequel::None | Sequel::Conflict => self.call(from, message, since, step)?,
                 Sequel::Part => self.dealer.call_on(member, message, &self.roster, step)?,
                 Sequel::Late => self.dealer.drop_part(from, &message),
             },

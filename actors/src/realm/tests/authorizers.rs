@@ -104,6 +104,28 @@ fn what_is_too_large_for_the_component_is_not_waited_for() {
 }
 
 #[test]
+fn the_time_of_a_call_runs_while_the_authorizer_is_asked() {
+    let mut realm = asked();
+    realm.receive("bob", r#"[64,1,{},"a.b"]"#);
+    realm.lines.clear();
+    realm.receive("ann", r#"[48,1,{"timeout":50},"a.b"]"#);
+    realm.receive("ann", r#"[48,2,{"timeout":50},"a.b"]"#);
+    question(&mut realm, 1, "a.b", "call", r#"{"timeout":50}"#);
+    realm.pass(30);
+    realm.receive("cid", "[70,1,{},[true]]");
+    assert_eq!(realm.lines.remove(0), "bob < [68,1,#2,{}]");
+    question(&mut realm, 2, "a.b", "call", r#"{"timeout":50}"#);
+    realm.pass(20);
+    let overdue = |request: u64| {
+        format!(
+            r#"ann < [8,48,{request},{{}},"wamp.error.timeout",["the call was not answered within 50 ms"]]"#
+        )
+    };
+    realm.check([&*overdue(1)]);
+    realm.expect("cid", "[70,2,{},[true]]", [&*overdue(2)]);
+}
+
+#[test]
 fn what_may_not_be_done_is_refused() {
     let mut realm = asked();
     for (request, kind, message, uri, action, options) in [
