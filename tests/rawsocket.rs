@@ -362,6 +362,43 @@ fn arguments_in_parts_end_with_the_part_that_their_callee_does_not_take() {
     assert_eq!(callee.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
 }
 
+#[test]
+fn who_was_not_sent_an_invocation_hears_nothing_of_its_end() {
+    let router = router(|_| ());
+    let features = ["progressive_call_invocations", "call_canceling"];
+    let mut callee = Peer::shake_hands(connect(router.address()), Serializer::Json, 3);
+    callee.announce("realm1", &features, &json!({}));
+    callee.register("com.example.parts", &json!({}));
+    let large = "x".repeat(4096);
+    let call = |options: Json| json!([48, 1, options, "com.example.parts", [large]]);
+    for (messages, ends) in [
+        (vec![call(json!({"progress": true}))], vec![too_large(48, 1)]),
+        (
+            vec![call(json!({"progress": true})), json!([48, 1, {}, "com.example.parts", ["last"]])],
+            vec![too_large(48, 1)],
+        ),
+        (
+            vec![call(json!({})), json!([49, 1, {}])],
+            vec![json!([8, 48, 1, {}, "wamp.error.canceled", ["the caller canceled the call"]])],
+        ),
+        (
+            vec![call(json!({})), json!([6, {}, "wamp.close.normal"])],
+            vec![json!([6, {}, "wamp.close.goodbye_and_out"])],
+        ),
+    ] {
+        let mut caller = Peer::connect_to(router.addresses()[1], Serializer::Json);
+        caller.announce("realm1", &features, &json!({}));
+        let frames: Vec<_> = messages.iter().map(|message| caller.frame(message)).collect();
+        // All at once, so that they are handled together.
+        caller.send_raw(&frames.concat());
+        for end in ends {
+            assert_eq!(caller.message(), end);
+        }
+        let told = callee.call("wamp.session.count", &json!([]), &json!({}));
+        assert_eq!(told[0], 50, "the callee hears {told}");
+    }
+}
+
 /// Asserts that a client is told that it does not take this message.
 fn check_too_large(what: &str, received: &Received) {
     let Received::Message(abort) = received else { panic!("{received:?} is no message") };

@@ -188,8 +188,19 @@ impl Dealer {
         }
     }
 
-    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes. Nothing of that was
-    /// sent.
+    /// Refuses a call of which the invocation, none of which was sent, is larger than its callee takes.
+    pub(crate) fn refuse_opening(
+        &mut self,
+        callee: SessionId,
+        invocation: RequestId,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) {
+        self.end(callee, invocation, &Refusal::TooLarge, CallOutcome::Error, roster, step);
+    }
+
+    /// Refuses a request whose answer, or a further part of whose invocation, is larger than its receiver takes. That was
+    /// not sent.
     pub(crate) fn refuse_oversized(
         &mut self,
         receiver: &Member,
@@ -201,13 +212,7 @@ impl Dealer {
         let (refusal, outcome) = (Refusal::TooLarge, CallOutcome::Error);
         match request_type {
             RequestType::Invocation => {
-                let call = self.calls.pending(receiver.id, request);
-                // Of a call in parts the callee may have some.
-                if call.is_some_and(|call| matches!(call.kept, Kept::Arguments(_) | Kept::Begun)) {
-                    self.interrupt_and_end(receiver.id, request, &refusal, outcome, roster, step);
-                } else {
-                    self.end(receiver.id, request, &refusal, outcome, roster, step);
-                }
+                self.interrupt_and_end(receiver.id, request, &refusal, outcome, roster, step);
             }
             RequestType::Call => match self.calls.find(receiver.id, request) {
                 // It was a part of the result.

@@ -222,6 +222,7 @@ impl RealmActor {
                         Oversized::Request(request_type, request) => {
                             realm.refuse_oversized(to, request_type, request, step);
                         }
+                        Oversized::Opening(invocation) => realm.refuse_opening(to, invocation, step),
                     }
                 }
             };
@@ -237,8 +238,8 @@ impl RealmActor {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
-                    if let Some(peer) = self.peers.get(&to) {
-                        delivery.send(to, &peer.receiver, &message);
+                    if let Some(peer) = self.peers.get_mut(&to) {
+                        delivery.send(to, &mut peer.receiver, &message);
                     }
                 }
                 Effect::Broadcast { to, message } => {
@@ -325,7 +326,7 @@ impl Handler<Join> for RealmActor {
         let joined = self.step(context, |realm, step| realm.join(newcomer, step));
         let (joined, effects) = joined.ok_or(Refused::RealmFailed)?;
         let id = joined?;
-        let receiver = Receiver { serializer, framing, outbox };
+        let receiver = Receiver { serializer, framing, outbox, invoked: None };
         self.peers.insert(id, Peer { receiver, session, held: 0 });
         self.metrics.joined(self.peers.len());
         if let Some(member) = self.realm.member(id) {

@@ -3,7 +3,7 @@
 use crate::{
     codec::Serializer,
     message::{
-        RequestType, RouterMessage,
+        Invocation, RequestType, RouterMessage,
         id::{RequestId, SessionId},
         uri::Uri,
     },
@@ -23,9 +23,21 @@ pub(super) struct Receiver {
     pub(super) serializer: Serializer,
     pub(super) framing: Framing,
     pub(super) outbox: Arc<Outbox>,
+    /// The newest invocation that was to be sent to it.
+    pub(super) invoked: Option<RequestId>,
 }
 
 impl Receiver {
+    /// Whether a message is the first that it gets of an invocation.
+    fn is_opened_by(&mut self, message: &RouterMessage) -> bool {
+        let RouterMessage::Invocation(Invocation { request, .. }) = message else { return false };
+        let is_new = Some(*request) > self.invoked;
+        if is_new {
+            self.invoked = Some(*request);
+        }
+        is_new
+    }
+
     /// Whether a message of so many octets can be sent, however little waits for the client.
     fn takes(&self, octets: usize) -> Result<(), TooLong> {
         self.framing.takes(octets).and_then(|()| self.outbox.takes(octets))
@@ -61,15 +73,21 @@ pub(super) struct Undelivered {
 pub(super) enum Oversized {
     /// WELCOME.
     Welcome(TooLong),
-    /// The answer to this request, or its invocation.
+    /// The answer to this request, or a further part of this invocation.
     Request(RequestType, RequestId),
+    /// The first of this invocation, of which the session knows nothing.
+    Opening(RequestId),
 }
 
 /// Whether something of the same request to the same session was not delivered.
 fn is_among(undelivered: &[Undelivered], to: SessionId, message: &RouterMessage) -> bool {
     let request = message.request();
-    undelivered.iter().any(|other| match other.of {
-        Oversized::Request(request_type, id) => other.to == to && request == Some((request_type, id)),
+    let interrupted =
+        if let RouterMessage::Interrupt(message) = message { Some(message.request) } else { None };
+    undelivered.iter().filter(|other| other.to == to).any(|other| match other.of {
+        Oversized::Request(request_type, id) => request == Some((request_type, id)),
+        // Nor does it hear of the end of what has not begun for it.
+        Oversized::Opening(id) => request == Some((RequestType::Invocation, id)) || interrupted == Some(id),
         Oversized::Welcome(_) => false,
     })
 }
@@ -81,8 +99,9 @@ impl<'a> Delivery<'a> {
 
     /// Queues a message for one session.
     #[inline]
-    pub(super) fn send(&mut self, to: SessionId, receiver: &Receiver, message: &RouterMessage) {
+    pub(super) fn send(&mut self, to: SessionId, receiver: &mut Receiver, message: &RouterMessage) {
         let Delivered { sent, undelivered } = &mut self.delivered;
+        let is_opened = receiver.is_opened_by(message);
         let mut encoded = self.framer.encode(message, receiver.serializer);
         match receiver.takes(encoded.length()) {
             // What follows a part that is too large is not sent either.
@@ -96,6 +115,9 @@ impl<'a> Delivery<'a> {
             Err(too_long) => match (message, message.request()) {
                 (RouterMessage::Welcome(_), _) => {
                     undelivered.push(Undelivered { to, of: Oversized::Welcome(too_long) });
+                }
+                (_, Some((_, request))) if is_opened => {
+                    undelivered.push(Undelivered { to, of: Oversized::Opening(request) });
                 }
                 (_, Some((request_type, request))) => {
                     undelivered.push(Undelivered { to, of: Oversized::Request(request_type, request) });

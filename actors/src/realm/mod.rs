@@ -499,8 +499,16 @@ impl Realm {
         self.settle(step);
     }
 
-    /// Refuses a request whose answer, or whose invocation, is larger than its receiver takes, and goes on without an
-    /// answer where a component was to be asked. Nothing of that was sent.
+    /// Refuses a call of which the invocation is larger than its callee takes, or goes on without the answer of a
+    /// component that was to be asked so. Nothing of it was sent.
+    pub(crate) fn refuse_opening(&mut self, callee: SessionId, invocation: RequestId, step: &mut Step<'_>) {
+        self.take_answer((callee, invocation), Answer::None(Unanswered::TooLarge));
+        self.dealer.refuse_opening(callee, invocation, &self.roster, step);
+        self.settle(step);
+    }
+
+    /// Refuses a request whose answer, or a further part of whose invocation, is larger than its receiver takes. That was
+    /// not sent.
     pub(crate) fn refuse_oversized(
         &mut self,
         receiver: SessionId,
@@ -508,11 +516,7 @@ impl Realm {
         request: RequestId,
         step: &mut Step<'_>,
     ) {
-        let asked = (receiver, request);
-        if request_type == RequestType::Invocation && self.dealer.is_asked(asked) {
-            self.take_answer(asked, Answer::None(Unanswered::TooLarge));
-            self.settle(step);
-        } else if let Some(receiver) = self.roster.get(receiver) {
+        if let Some(receiver) = self.roster.get(receiver) {
             self.dealer.refuse_oversized(receiver, request_type, request, &self.roster, step);
         }
     }

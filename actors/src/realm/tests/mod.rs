@@ -31,7 +31,7 @@ use crate::{
     codec::{Raw, Serializer},
     collections::{Map, Set},
     message::{
-        ClientMessage, RequestType, RouterMessage,
+        ClientMessage, RouterMessage,
         feature::{Feature, Features, Roles},
         id::{RequestId, SessionId},
         value::Value,
@@ -193,7 +193,7 @@ impl TestRealm {
     fn refuse_invocation(&mut self, name: &str, request: u64) {
         let (id, request) = (self.id(name), RequestId::new(request).unwrap());
         let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.refuse_oversized(id, RequestType::Invocation, request, &mut step);
+        self.realm.refuse_opening(id, request, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after an invocation of {name} was too large");
