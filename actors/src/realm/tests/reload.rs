@@ -268,3 +268,28 @@ fn who_was_banned_stays_so_besides_those_whom_the_configuration_bans() {
     realm.reload(RealmOptions::default(), |member| Some(member.role.clone()));
     assert!(realm.try_join("new", Some("mallory"), Role::unrestricted("user"), Serializer::Json).is_ok());
 }
+
+#[test]
+fn what_is_beyond_a_lowered_limit_of_retained_events_can_be_replaced() {
+    let mut realm = TestRealm::with(["ann", "bob"]);
+    let user = Arc::new(Role::unrestricted("user"));
+    for topic in ["a.a", "a.b"] {
+        realm.receive("ann", &format!(r#"[16,1,{{"retain":true}},"{topic}",["first"]]"#));
+    }
+    let limits = RealmLimits { retained: 1, retained_octets: 1, ..RealmLimits::default() };
+    realm.reload(RealmOptions { limits, ..RealmOptions::default() }, |_| Some(user.clone()));
+    realm.receive("ann", r#"[16,2,{"retain":true},"a.a",["new"]]"#);
+    realm.check([]);
+    let more = r#"[16,3,{"retain":true,"acknowledge":true},"a.c",["x"]]"#;
+    let text = "the realm retains too many events: at most 1";
+    let refused = format!(r#"ann < [8,16,3,{{}},"realmkeeper.error.limit_exceeded",["{text}"]]"#);
+    realm.expect("ann", more, [&*refused]);
+    let larger = r#"[16,4,{"retain":true,"acknowledge":true},"a.a",["longer"]]"#;
+    let text = "the retained events of the realm have too many octets: at most 1";
+    let refused = format!(r#"ann < [8,16,4,{{}},"realmkeeper.error.limit_exceeded",["{text}"]]"#);
+    realm.expect("ann", larger, [&*refused]);
+    realm.receive("bob", r#"[32,1,{"get_retained":true},"a.a"]"#);
+    assert_eq!(realm.lines.len(), 2, "{:?}", realm.lines);
+    assert!(realm.lines[1].ends_with(r#"{"retained":true},["new"]]"#), "{:?}", realm.lines);
+    realm.lines.clear();
+}
