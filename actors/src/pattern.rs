@@ -237,6 +237,12 @@ impl<T> Default for Wildcards<T> {
 }
 
 impl<T: Copy> Wildcards<T> {
+    /// The nodes that a component of a URI leads to: its own and that of any, which is one if it is empty.
+    fn steps(&self, from: usize, component: &str) -> [Option<usize>; 2] {
+        let own = (!component.is_empty()).then(|| self.step(from, component)).flatten();
+        [own, self.step(from, "")]
+    }
+
     fn step(&self, from: usize, component: &str) -> Option<usize> {
         self.edges.get(&EdgeRef { from, component }).copied()
     }
@@ -303,9 +309,7 @@ impl<T: Copy> Wildcards<T> {
         }
         let mut front = vec![ROOT];
         for component in uri.split('.') {
-            // A component of a topic is never empty, so that the two steps differ.
-            let next = |node: &usize| [self.step(*node, component), self.step(*node, "")];
-            front = front.iter().flat_map(next).flatten().collect();
+            front = front.iter().flat_map(|node| self.steps(*node, component)).flatten().collect();
             if front.is_empty() {
                 return;
             }
@@ -328,8 +332,8 @@ impl<T: Copy> Wildcards<T> {
                     }
                 }
                 Some(component) => {
-                    let next = [self.step(node, ""), self.step(node, component)];
-                    open.extend(next.into_iter().flatten().map(|next| (next, depth + 1)));
+                    let next = self.steps(node, component).into_iter().rev().flatten();
+                    open.extend(next.map(|next| (next, depth + 1)));
                 }
             }
         }
@@ -396,6 +400,18 @@ mod tests {
         assert_eq!(patterns.get(&uri, Match::Wildcard), Some(1));
         patterns.remove(&uri, Match::Wildcard);
         assert!(patterns.wildcard.edges.is_empty());
+    }
+
+    #[test]
+    fn an_empty_component_is_any_and_itself_at_once_and_found_but_once() {
+        let mut patterns = Patterns::default();
+        let uri = Uri::from(&*".".repeat(100));
+        patterns.insert(&uri, Match::Wildcard, 1);
+        let mut found = Vec::new();
+        patterns.matching(&uri, |one| found.push(one));
+        assert_eq!(found, [1]);
+        assert_eq!(patterns.best(&uri, |_| true), Some(1));
+        assert_eq!(patterns.best(&uri, |_| false), None);
     }
 
     /// The rules read literally, one pattern after the other.

@@ -310,12 +310,20 @@ impl From<Untranscodable> for Fault {
     }
 }
 
+/// How many components a wildcard can have: each costs its share in memory, and in what a look-up takes.
+const MOST_COMPONENTS: usize = 32;
+
 /// Refuses a URI that is not valid for its use.
 pub(crate) fn check_uri(uri: &Uri, matching: Match, rules: UriRules) -> Result<(), Refusal> {
     if uri.len() > rules.longest {
         return Err(Refusal::TooLongUri { octets: uri.len(), most: rules.longest });
     }
-    match uri_problem(uri, matching, rules.characters) {
+    let is_wildcard = matching == Match::Wildcard;
+    let problem = match is_wildcard && uri.split('.').nth(MOST_COMPONENTS).is_some() {
+        true => Some("has more components than the 32 that a wildcard can have"),
+        false => uri_problem(uri, matching, rules.characters),
+    };
+    match problem {
         Some(problem) => Err(Refusal::InvalidUri { uri: uri.clone(), problem }),
         None => Ok(()),
     }

@@ -49,9 +49,6 @@ pub fn pattern(data: &[u8]) {
 
 fn look_up(index: &Patterns<usize>, kept: &[(Uri, Match)], uri: &str) {
     validate(&uri.into(), Match::Exact);
-    if !Uri::from(uri).is_valid(Match::Exact, UriRule::Loose) {
-        return;
-    }
     let matching = |(pattern, matching): &(Uri, Match)| literally(pattern, *matching, uri);
     let expected: Vec<_> = (0..kept.len()).filter(|place| matching(&kept[*place])).collect();
     let mut found = Vec::new();

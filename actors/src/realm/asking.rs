@@ -27,6 +27,8 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Debug)]
 pub(super) struct Held {
     asked: Asked,
+    /// Who is asked.
+    authorizer: Uri,
     wish: Wish,
     message: ClientMessage,
     /// The uptime at which it came.
@@ -84,7 +86,10 @@ impl Realm {
         let (procedure, limit) = (authorizer.clone(), self.options.limits.component_timeout);
         match self.dealer.ask(&procedure, &arguments, Asker::Member(from), limit, &self.roster, step) {
             Ok(asked) => {
-                self.held.insert(from, Held { asked, wish, message, since, later: VecDeque::new() });
+                self.held.insert(
+                    from,
+                    Held { asked, authorizer: procedure, wish, message, since, later: VecDeque::new() },
+                );
                 Ok(None)
             }
             Err(unanswered) => {
@@ -183,7 +188,8 @@ impl Realm {
 
     /// Lets go on what a session wanted to do, by what its authorizer said, and what it has sent since.
     fn resume(&mut self, session: SessionId, answer: Answer, step: &mut Step<'_>) {
-        let Some(Held { wish, message, since, mut later, .. }) = self.held.swap_remove(&session) else {
+        let Some(Held { authorizer, wish, message, since, mut later, .. }) = self.held.swap_remove(&session)
+        else {
             return;
         };
         let outcome = QuestionOutcome::of(&answer);
@@ -199,7 +205,11 @@ impl Realm {
                 (Verdict::Failed, false)
             }
         };
-        let acted = self.act_upon(session, message, since, (wish, verdict, is_kept), step);
+        // What is said by one that is not asked any more counts for this message alone.
+        let is_current =
+            self.roster.get(session).is_some_and(|member| member.role.asks() == Some(&authorizer));
+        let verdict = (wish, verdict, is_kept && is_current);
+        let acted = self.act_upon(session, message, since, verdict, step);
         self.conclude(session, acted, step);
         while let Some((message, since)) = later.pop_front() {
             self.take_one(session, message, since, step);

@@ -472,3 +472,22 @@ fn whatever_a_component_does_every_request_is_answered_once_and_in_order() {
     assert_eq!(answered.iter().sum::<u64>() + rest as u64, sent.iter().sum::<u64>());
     assert!(answered.iter().all(|count| *count > 500), "{answered:?}");
 }
+
+#[test]
+fn what_an_authorizer_says_late_is_not_kept_when_another_is_asked() {
+    let mut realm = asked();
+    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
+    question(&mut realm, 1, "a.b", "subscribe", "{}");
+    let other = |name: &str| Role {
+        authorizer: Some("auth.other".into()),
+        ..Role::new(name, Permissions::new(Vec::new()))
+    };
+    let components = vec!["auth.ask".into(), "auth.other".into()];
+    realm.reload(RealmOptions { components, ..RealmOptions::default() }, |member| {
+        let is_asked = member.role.asks().is_some();
+        Some(if is_asked { other(member.authrole()).into() } else { member.role.clone() })
+    });
+    realm.expect("cid", r#"[70,1,{},[{"allow":true,"cache":true}]]"#, ["ann < [33,1,#2]"]);
+    // Nobody has registered the other one.
+    realm.expect("ann", r#"[32,2,{},"a.b"]"#, [&*failed(32, 2)]);
+}

@@ -283,3 +283,21 @@ fn only_a_permission_of_its_own_opens_the_means_to_take_a_subscription_away() {
         realm.lines.clear();
     }
 }
+
+#[test]
+fn a_wildcard_has_no_more_components_than_it_can_have() {
+    let mut realm = TestRealm::with(["ann"]);
+    let wildcard = |components: usize| "a.".repeat(components - 1);
+    let most = wildcard(32);
+    realm.expect("ann", &format!(r#"[32,1,{{"match":"wildcard"}},"{most}"]"#), ["ann < [33,1,#1]"]);
+    let beyond = wildcard(33);
+    let text = format!(r#"\"{beyond}\" has more components than the 32 that a wildcard can have"#);
+    for (kind, request) in [(32, 2), (64, 3)] {
+        realm.expect(
+            "ann",
+            &format!(r#"[{kind},{request},{{"match":"wildcard"}},"{beyond}"]"#),
+            [&*format!(r#"ann < [8,{kind},{request},{{}},"wamp.error.invalid_uri",["{text}"]]"#)],
+        );
+    }
+    realm.expect("ann", &format!(r#"[32,4,{{"match":"prefix"}},"{beyond}"]"#), ["ann < [33,4,#2]"]);
+}
