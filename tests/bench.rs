@@ -13,6 +13,7 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
     thread,
+    time::Duration,
 };
 
 /// What is wrong in a run, which must be nothing.
@@ -149,6 +150,28 @@ fn at_a_fixed_rate_no_more_is_asked_for_than_is_due() {
     // More than any router can do, so that some are left.
     let line = brief(&serving, "meta", &["--rate", "100000000", "--sessions", "2"]);
     assert!(line["behind"].as_u64() > Some(0), "{line}");
+}
+
+#[test]
+fn what_is_due_while_the_router_stops_counts_as_late_as_it_is() {
+    let serving = Serving::start();
+    let args = ["bench", "pubsub", "--url", serving.url(), "--publishers", "1", "--window", "1000"];
+    let timed = ["--rate", "20", "--seconds", "7", "--warmup", "0"];
+    let mut command = program(&[&args[..], &timed].concat());
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    // What the router does before it is stopped matters little: it is, while publications are due.
+    thread::sleep(Duration::from_secs(1));
+    serving.signal("STOP");
+    thread::sleep(Duration::from_secs(4));
+    serving.signal("CONT");
+    let Output { status, stdout, stderr } = run.wait_with_output().expect("the program ends");
+    assert_eq!((status.code(), text(&stderr)), (Some(0), ""), "{}", text(&stdout));
+    let line: Json = serde_json::from_slice(&stdout).expect("it is JSON");
+    assert_eq!(FLAWS.map(|flaw| line[flaw].as_u64()), [Some(0); 4], "{line}");
+    // 140 are due in the time, of which the last may be late.
+    assert!(line["operations"].as_u64() >= Some(130), "{line}");
+    // One is due at most 50 ms after the router was stopped.
+    assert!(line["latency_us"]["max"].as_f64() >= Some(3_950_000.0), "{line}");
 }
 
 #[test]

@@ -17,7 +17,8 @@ use super::pace::Pace;
 use super::router::{Router, Side};
 use super::run::{Flaws, Roles, Run};
 
-/// How long a full window may stand still before its publications are taken for lost and the next are sent.
+/// How long a full window may stand still before its publications are given up and the next are sent. Those that
+/// come all the same count, as late as they are.
 const STALL: Duration = Duration::from_secs(1);
 
 /// What a publisher and its subscribers know of each other.
@@ -33,12 +34,14 @@ pub(super) struct Topic {
 }
 
 /// Publications that some subscriber has not seen yet. Subscribers see them in order, so the oldest is the
-/// first to go.
+/// first to go. Those that were given up stay known, but take no room.
 #[derive(Debug, Default)]
 struct Window {
     /// How many publications there were.
     published: u64,
     open: VecDeque<Publication>,
+    /// How many publications there were when some were given up.
+    given_up: u64,
 }
 
 #[derive(Debug)]
@@ -118,9 +121,24 @@ impl Topic {
 }
 
 impl Window {
-    /// The number of the oldest publication in the window, or of the next one if it is empty.
+    /// The number of the oldest publication that is known, or of the next one if none is.
     fn first(&self) -> u64 {
         self.published - self.open.len() as u64
+    }
+
+    /// The number of the oldest publication that takes room, or of the next one if none does.
+    fn oldest(&self) -> u64 {
+        self.first().max(self.given_up)
+    }
+
+    /// How many publications take room.
+    fn under_way(&self) -> usize {
+        (self.published - self.oldest()) as usize
+    }
+
+    /// Waits no longer for what is under way.
+    fn give_up(&mut self) {
+        self.given_up = self.published;
     }
 
     /// Takes note of a publication; returns its number.
@@ -131,7 +149,7 @@ impl Window {
     }
 
     /// Takes note that one more subscriber has seen a publication, or will never see it. Returns when it was
-    /// sent, unless it was given up.
+    /// sent, or nothing if all have seen it.
     fn see(&mut self, number: u64) -> Option<Instant> {
         let at = usize::try_from(number.checked_sub(self.first())?).ok()?;
         let publication = self.open.get_mut(at)?;
@@ -163,15 +181,15 @@ impl Publisher {
         loop {
             let now = Instant::now();
             let has_more = self.fill_window(now, is_relayed);
-            let Self { client, run, topic, window, pace } = &mut self;
-            let under_way = topic.window.borrow().open.len();
+            let Self { client, run, topic, window: size, pace } = &mut self;
+            let under_way = topic.window.borrow().under_way();
             if !has_more && under_way == 0 {
                 run.fall_behind(pace);
                 return Ok(());
             }
             tokio::select! {
                 () = topic.room.notified() => {}
-                () = pace.due(run), if has_more && under_way < *window => {}
+                () = pace.due(run), if has_more && under_way < *size => {}
                 received = client.exchange() => {
                     received?;
                     if let Some(message) = client.incoming.next(&mut client.outgoing)? {
@@ -180,9 +198,10 @@ impl Publisher {
                 }
                 () = &mut stalled => {
                     let mut window = topic.window.borrow_mut();
-                    let oldest = (!window.open.is_empty()).then(|| window.first());
-                    if oldest == oldest_at_last_check {
-                        window.open.clear();
+                    let is_waited_for = under_way >= *size || !has_more;
+                    let oldest = (is_waited_for && under_way > 0).then(|| window.oldest());
+                    if oldest.is_some() && oldest == oldest_at_last_check {
+                        window.give_up();
                     }
                     oldest_at_last_check = oldest;
                     stalled.as_mut().reset(tokio::time::Instant::now() + STALL);
@@ -198,7 +217,7 @@ impl Publisher {
         let mut window = topic.window.borrow_mut();
         let has_more = |window: &Window| !run.is_over() && window.published < topic.limit;
         while has_more(&window)
-            && window.open.len() < *size
+            && window.under_way() < *size
             && let Some(since) = pace.next(now)
         {
             let number = window.publish(since, subscribers);
@@ -225,7 +244,7 @@ async fn take(
         let now = Instant::now();
         let mut window = topic.window.borrow_mut();
         let sequence = &mut topic.sequences.borrow_mut()[subscriber];
-        let open = window.open.len();
+        let under_way = window.under_way();
         while let Some(message) = client.incoming.next(&mut client.outgoing)? {
             let Message::Event { subscription, arguments } = message else {
                 return Err(Failure::unexpected(&message));
@@ -248,7 +267,7 @@ async fn take(
                 run.complete(now - since);
             }
         }
-        if window.open.len() < open {
+        if window.under_way() < under_way {
             topic.room.notify_one();
         }
     }
@@ -271,5 +290,22 @@ mod tests {
         assert_eq!(window.see(2), None, "never published");
         assert_eq!(window.see(1), Some(now));
         assert_eq!(window.open.len(), 0);
+    }
+
+    #[test]
+    fn what_was_given_up_takes_no_room_and_is_as_late_as_it_is() {
+        let mut window = Window::default();
+        let now = Instant::now();
+        let later = now + STALL;
+        window.publish(now, 1);
+        window.publish(now, 1);
+        window.give_up();
+        assert_eq!((window.under_way(), window.oldest()), (0, 2));
+        window.publish(later, 1);
+        assert_eq!((window.under_way(), window.oldest()), (1, 2));
+        assert_eq!([window.see(0), window.see(1)], [Some(now), Some(now)]);
+        assert_eq!(window.under_way(), 1);
+        assert_eq!(window.see(2), Some(later));
+        assert_eq!((window.under_way(), window.oldest()), (0, 3));
     }
 }
