@@ -510,6 +510,42 @@ fn a_procedure_is_answered_by_an_echo_or_by_a_command() {
 }
 
 #[test]
+fn what_another_client_writes_that_cannot_be_read_ends_no_command() {
+    let router = router();
+    let mut subscribe = Running::start(&mut command(&router, &["subscribe", "com.example.a"]));
+    assert_eq!(subscribe.error(), "subscribed to com.example.a; Ctrl-C ends it");
+    let mut echo = Running::start(&mut command(&router, &["register", "com.example.echo"]));
+    assert_eq!(echo.error(), "registered com.example.echo; Ctrl-C ends it");
+    let mut alice = join(&router, "alice");
+    for (payload, reason) in [
+        ("[1e400]", "number out of range at line 1 column 6"),
+        ("[\"\\ud800\"]", "unexpected end of hex escape at line 1 column 9"),
+    ] {
+        let request = alice.request();
+        let publish = format!(r#"[16,{request},{{}},"com.example.a",{payload}]"#);
+        alice.send_bytes(publish.into_bytes());
+        assert_eq!(subscribe.error(), format!("an event cannot be read: {reason}"));
+        let request = alice.request();
+        let call = format!(r#"[48,{request},{{}},"com.example.echo",{payload}]"#);
+        alice.send_bytes(call.into_bytes());
+        let refused = json!([8, 48, request, {}, "wamp.error.invalid_argument", [reason]]);
+        assert_eq!(alice.message(), refused);
+        assert_eq!(echo.error(), format!("a call cannot be read: {reason}"));
+    }
+    check(&router, &["publish", "com.example.a", "1"], &[], 0, "published to com.example.a as ID\n", "");
+    assert_eq!(subscribe.line(&[]), "TIME com.example.a [1]");
+    check(&router, &["call", "com.example.echo", "1"], &[], 0, "1\n", "");
+
+    alice.register("com.example.add", &json!({}));
+    let call = Running::start(&mut command(&router, &["call", "com.example.add"]));
+    let invocation = alice.message();
+    alice.send_bytes(format!("[70,{},{{}},[1e400]]", invocation[1]).into_bytes());
+    let told = "realmkeeper: what the router says makes no sense: the result cannot be read: number out of \
+                range at line 1 column 6\n";
+    assert_eq!(call.rest(), Ended::new(2, "", told));
+}
+
+#[test]
 fn who_joins_is_told_by_variables_and_files() {
     let router = Router::with(|settings| {
         let door = &mut settings.realms[0].door;

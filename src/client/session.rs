@@ -8,7 +8,8 @@ use super::{
     credentials::Proof,
 };
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json, value::RawValue};
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
@@ -58,11 +59,13 @@ impl Payload {
         Self { args, kwargs: Map::new() }
     }
 
-    /// The last elements of a message.
-    fn read(elements: &[Value]) -> Self {
-        let args = elements.first().and_then(Value::as_array).cloned().unwrap_or_default();
-        let kwargs = elements.get(1).and_then(Value::as_object).cloned().unwrap_or_default();
-        Self { args, kwargs }
+    /// The last elements of a message; an error says why they cannot be read.
+    fn read(elements: &[&RawValue]) -> Result<Self, String> {
+        fn part<T: Default + DeserializeOwned>(element: Option<&&RawValue>) -> Result<T, String> {
+            let part = element.map(|element| serde_json::from_str(element.get()));
+            part.transpose().map(Option::unwrap_or_default).map_err(|error| error.to_string())
+        }
+        Ok(Self { args: part(elements.first())?, kwargs: part(elements.get(1))? })
     }
 
     fn append_to(self, message: &mut Vec<Value>) {
@@ -109,8 +112,8 @@ pub(crate) struct Event {
     pub(crate) publication: u64,
     /// The details.
     pub(crate) details: Map<String, Value>,
-    /// What was published.
-    pub(crate) payload: Payload,
+    /// What was published, or why it cannot be read.
+    pub(crate) payload: Result<Payload, String>,
 }
 
 /// INVOCATION.
@@ -118,8 +121,8 @@ pub(crate) struct Event {
 pub(crate) struct Invocation {
     /// What the answer has to name.
     pub(crate) request: u64,
-    /// With what it was called.
-    pub(crate) payload: Payload,
+    /// With what it was called, or why that cannot be read.
+    pub(crate) payload: Result<Payload, String>,
 }
 
 /// What an invocation comes to.
@@ -286,7 +289,7 @@ async fn say_hello(connection: &mut Connection, peer: &Peer) -> Result<u64, Fail
     connection.send(Kind::Message, hello.into()).await.map_err(lost)?;
     loop {
         let message = match connection.receive().await.map_err(lost)? {
-            (Kind::Message, octets) => read(&octets)?,
+            (Kind::Message, octets) => read(&octets)?.0,
             (Kind::Ping, octets) => {
                 connection.send(Kind::Pong, octets).await.map_err(lost)?;
                 continue;
@@ -416,7 +419,7 @@ impl Conversation {
         let goodbye = vec![json!(6), json!({}), json!("wamp.close.close_realm")];
         if self.say(goodbye).await.is_ok() {
             while let Ok((kind, octets)) = self.connection.receive().await {
-                if kind == Kind::Message && read(&octets).is_ok_and(|message| code(&message) == 6) {
+                if kind == Kind::Message && read(&octets).is_ok_and(|(message, _)| code(&message) == 6) {
                     break;
                 }
             }
@@ -430,18 +433,21 @@ impl Conversation {
         bytes: &[u8],
         happen: &mpsc::Sender<Result<Happening, Failure>>,
     ) -> Result<(), Failure> {
-        let message = read(bytes)?;
+        let (message, payload) = read(bytes)?;
         let id = |at: usize| message.get(at).and_then(Value::as_u64).ok_or_else(|| unexpected(&message));
-        let rest = |from: usize| Payload::read(message.get(from..).unwrap_or_default());
         let code = code(&message);
         match code {
-            50 => self.reply(48, id(1)?, Ok(Reply::Result(rest(3)))),
+            50 => {
+                let unreadable = |reason| Failure::Unexpected(format!("the result cannot be read: {reason}"));
+                self.reply(48, id(1)?, payload.map(Reply::Result).map_err(unreadable));
+            }
             17 | 33 | 65 => self.reply(code - 1, id(1)?, Ok(Reply::Id(id(2)?))),
             8 => {
                 let (request, Some(uri)) = (id(2)?, message.get(4).and_then(Value::as_str)) else {
                     return Err(unexpected(&message));
                 };
-                let payload = rest(5);
+                let unreadable = |reason| format!("the rest cannot be read: {reason}").into();
+                let payload = payload.unwrap_or_else(|reason| Payload::of(vec![unreadable(reason)]));
                 let what = self.asked.get(&request).map(|asked| asked.what.clone()).unwrap_or_default();
                 let refused =
                     Refused { what, uri: uri.to_owned(), told: payload.args, keywords: payload.kwargs };
@@ -449,12 +455,12 @@ impl Conversation {
             }
             36 => {
                 let details = message.get(3).and_then(Value::as_object).cloned().unwrap_or_default();
-                let event = Event { subscription: id(1)?, publication: id(2)?, details, payload: rest(4) };
+                let event = Event { subscription: id(1)?, publication: id(2)?, details, payload };
                 // Nobody may be interested any more.
                 let _ = happen.send(Ok(Happening::Event(event))).await;
             }
             68 => {
-                let invocation = Invocation { request: id(1)?, payload: rest(4) };
+                let invocation = Invocation { request: id(1)?, payload };
                 let _ = happen.send(Ok(Happening::Invocation(invocation))).await;
             }
             35 | 67 if id(1)? == 0 => {
@@ -497,8 +503,21 @@ fn farewell(what: String, details: &Value, reason: &str) -> Failure {
     Refused { what, uri: reason.to_owned(), told, keywords: Map::new() }.into()
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<Value>, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| Failure::Unexpected(error.to_string()))
+/// The elements of a message up to its payload, which are the router's, and the payload, which may be what another
+/// client wrote: JSON, but maybe with numbers or text that cannot be read.
+fn read(bytes: &[u8]) -> Result<(Vec<Value>, Result<Payload, String>), Failure> {
+    let nonsense = |error: serde_json::Error| Failure::Unexpected(error.to_string());
+    let value = |element: &&RawValue| serde_json::from_str(element.get()).map_err(nonsense);
+    let elements: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(nonsense)?;
+    let first: Vec<Value> = elements.first().map(value).transpose()?.into_iter().collect();
+    let own = match code(&first) {
+        50 => 3,
+        36 | 68 => 4,
+        8 => 5,
+        _ => elements.len(),
+    };
+    let (own, payload) = elements.split_at(own.min(elements.len()));
+    Ok((own.iter().map(value).collect::<Result<_, _>>()?, Payload::read(payload)))
 }
 
 /// The code of a message; 0, which none has, if it has none.

@@ -194,7 +194,10 @@ pub(super) async fn subscribe(args: SubscribeArgs, interrupt: Interrupt) -> Resu
         while count.is_none_or(|count| seen < count) {
             if let Happening::Event(event) = happenings.next().await? {
                 seen += 1;
-                output.line(&shown(&event, &topic, json))?;
+                match &event.payload {
+                    Ok(payload) => output.line(&shown(&event, payload, &topic, json))?,
+                    Err(reason) => say(&format!("an event cannot be read: {reason}")),
+                }
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -202,8 +205,8 @@ pub(super) async fn subscribe(args: SubscribeArgs, interrupt: Interrupt) -> Resu
     .await
 }
 
-fn shown(event: &Event, subscribed: &str, json: bool) -> String {
-    let Event { publication, details, payload, .. } = event;
+fn shown(event: &Event, payload: &Payload, subscribed: &str, json: bool) -> String {
+    let Event { publication, details, .. } = event;
     // The router tells the topic where it is not what was subscribed to.
     let topic = details.get("topic").and_then(Value::as_str).unwrap_or(subscribed);
     let now = SystemTime::now();
@@ -233,6 +236,15 @@ pub(super) async fn register(args: RegisterArgs, interrupt: Interrupt) -> Result
                 }
                 happening = happenings.next(), if answers.len() < COMMANDS => {
                     if let Happening::Invocation(Invocation { request, payload }) = happening? {
+                        let payload = match payload {
+                            Ok(payload) => payload,
+                            Err(reason) => {
+                                say(&format!("a call cannot be read: {reason}"));
+                                let told = Payload::of(vec![reason.into()]);
+                                session.answer(request, Answer::Error("wamp.error.invalid_argument", told));
+                                continue;
+                            }
+                        };
                         let exec = exec.as_deref();
                         answers.push(async move {
                             let answer = match exec {

@@ -122,12 +122,12 @@ impl Watch {
 
     /// `joins` is the subscription to who joins.
     fn take(&mut self, happening: Happening, joins: u64) -> Result<(), Failure> {
-        match happening {
-            Happening::Event(event) if event.subscription == joins => {
-                self.joined(Details::read(event.payload.args.first())?, false)
-            }
-            Happening::Event(event) => self.left_by(&event),
-            Happening::Invocation(_) => Ok(()),
+        let Happening::Event(Event { subscription, payload, .. }) = happening else { return Ok(()) };
+        let payload = payload.map_err(Failure::Unexpected)?;
+        if subscription == joins {
+            self.joined(Details::read(payload.args.first())?, false)
+        } else {
+            self.left_by(payload)
         }
     }
 
@@ -206,11 +206,10 @@ impl Watch {
         Ok(())
     }
 
-    fn left_by(&mut self, event: &Event) -> Result<(), Failure> {
-        let Payload { args, kwargs } = &event.payload;
+    fn left_by(&mut self, Payload { args, kwargs }: Payload) -> Result<(), Failure> {
         match args.first().and_then(Value::as_u64) {
-            Some(id) => self.left(id, kwargs.clone(), false),
-            None => Err(Failure::unexpected("wamp.session.on_leave with", &args.clone().into())),
+            Some(id) => self.left(id, kwargs, false),
+            None => Err(Failure::unexpected("wamp.session.on_leave with", &args.into())),
         }
     }
 
