@@ -48,8 +48,14 @@ impl FromStr for Address {
             _ => return Err(FORMS),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(FORMS)?;
+        // Of a port that is none the parser of the URI says the same as where there is no port.
+        let authority = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+        let port = authority.and_then(|authority| authority.strip_prefix(host)?.strip_prefix(':'));
+        let port = match port.filter(|port| !port.is_empty()) {
+            Some(port) => port.parse().map_err(|_| FORMS)?,
+            None => usual_port.ok_or("must have a port, as rs://HOST:PORT")?,
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().or(usual_port).ok_or("must have a port, as rs://HOST:PORT")?;
         Ok(Self { text: text.to_owned(), place: Place::Tcp { host, port, is_secure }, is_web_socket })
     }
 }
@@ -89,6 +95,7 @@ mod tests {
         for (text, place, is_web_socket) in [
             ("ws://127.0.0.1:8080/ws", tcp("127.0.0.1", 8080, false), true),
             ("ws://[::1]/ws", tcp("::1", 80, false), true),
+            ("ws://example.com:/ws", tcp("example.com", 80, false), true),
             ("wss://example.com/ws", tcp("example.com", 443, true), true),
             ("rs://example.com:9000", tcp("example.com", 9000, false), false),
             ("rss://[::1]:9000", tcp("::1", 9000, true), false),
@@ -115,6 +122,9 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in ["", "localhost:8080", "http://localhost/", "ws:///ws", "ws://a b/", "unix:", "rs:/x"] {
+            assert_eq!(text.parse::<Address>(), Err(FORMS), "{text}");
+        }
+        for text in ["ws://127.0.0.1:80800/ws", "wss://a:65536/", "ws://[::1]:80800/ws", "rs://a:80800"] {
             assert_eq!(text.parse::<Address>(), Err(FORMS), "{text}");
         }
         assert_eq!("rs://localhost".parse::<Address>(), Err("must have a port, as rs://HOST:PORT"));
