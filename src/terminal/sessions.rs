@@ -249,10 +249,17 @@ async fn kill(session: &Session, victims: &[u64], how: &How, json: bool) -> Resu
         }
     }
     let mut code = ExitCode::SUCCESS;
+    // All are to be ended, whether that can be written or not.
+    let mut written = Ok(());
     for victim in victims {
         match session.call("wamp.session.kill", how.payload(vec![(*victim).into()])).await {
-            Ok(_) if json => output.line(&text::json(&json!({"killed": 1, "session": victim})))?,
-            Ok(_) => output.line(&format!("session {victim} is ended"))?,
+            Ok(_) => {
+                let line = match json {
+                    true => text::json(&json!({"killed": 1, "session": victim})),
+                    false => format!("session {victim} is ended"),
+                };
+                written = output.line(&line).and(written);
+            }
             Err(failure @ Failure::Refused(_)) => {
                 say(&format!("realmkeeper: {}", text::explained(&about(failure, *victim))));
                 code = ExitCode::from(REFUSED);
@@ -260,7 +267,11 @@ async fn kill(session: &Session, victims: &[u64], how: &How, json: bool) -> Resu
             Err(failure) => return Err(failure),
         }
     }
-    Ok(code)
+    match written {
+        // Whoever closed the output does not want to read it.
+        Ok(()) | Err(Failure::Output { is_closed: true, .. }) => Ok(code),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// One of the procedures that end several sessions.
