@@ -289,6 +289,22 @@ fn whoever_ends_several_sessions_has_to_mean_it() {
 }
 
 #[test]
+fn sessions_are_ended_whether_anybody_reads_that_or_not() {
+    let router = router();
+    let (mut alice, mut bob) = (join(&router, "alice"), join(&router, "bob"));
+    let ids = [alice.session.to_string(), bob.session.to_string()];
+    let kill = ["sessions", "kill", &ids[0], "5", &ids[1], "--yes"];
+    let (reader, writer) = io::pipe().expect("there is a pipe");
+    drop(reader);
+    let mut kill = Running::start_with(&mut command(&router, &kill), writer.into());
+    let nobody = "realmkeeper: session 5: there is no such session (wamp.error.no_such_session)";
+    assert_eq!((kill.error().as_str(), kill.wait()), (nobody, Some(1)));
+    for peer in [&mut alice, &mut bob] {
+        assert_eq!(peer.message(), json!([6, {}, "wamp.close.killed"]));
+    }
+}
+
+#[test]
 fn sessions_are_ended_by_authid_by_role_and_all() {
     let router = router();
     let victims = [join(&router, "alice"), join(&router, "alice"), join(&router, "bob")];
@@ -428,6 +444,9 @@ fn a_procedure_is_called_with_what_is_json_and_what_is_text() {
     let reply = [json!(["plain\ntext", {"b": "\u{9b}"}]), json!({"k": null})];
     let printed = "plain\ntext\n{\"b\":\"\\u009b\"}\n{\"k\":null}\n";
     assert_eq!(answered(&["--kwargs", r#"{"a": 1}"#], &invoked, &reply), Ended::new(0, printed, ""));
+    // A file or another program gets all of it.
+    let exact = "\u{1b}[31mred\u{1b}[0m\u{7}\r\u{8}";
+    assert_eq!(answered(&[], &[], &[json!([exact])]), Ended::new(0, &format!("{exact}\n"), ""));
     let printed = "{\"args\":[\"a\"],\"kwargs\":{}}\n";
     assert_eq!(answered(&["--json"], &[], &[json!(["a"])]), Ended::new(0, printed, ""));
     let reply = [json!("com.example.error.no"), json!(["\u{1b}[2J", 5]), json!({"why": 1})];

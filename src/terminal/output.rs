@@ -1,13 +1,14 @@
 //! What a command prints.
 
 use crate::client::Failure;
-use anstream::AutoStream;
+use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use std::io::{self, IsTerminal, Stdout, Write};
 
-/// Standard output, without colour where it is no terminal or NO_COLOR is set.
+/// Standard output, without styles where it is no terminal or NO_COLOR is set. Text is written as it is.
 pub(super) struct Output {
-    stdout: AutoStream<Stdout>,
+    stdout: Stdout,
+    has_styles: bool,
     /// Whether a person reads along.
     pub(super) is_terminal: bool,
 }
@@ -16,7 +17,8 @@ impl Output {
     /// Standard output.
     pub(super) fn new() -> Self {
         let stdout = io::stdout();
-        Self { is_terminal: stdout.is_terminal(), stdout: AutoStream::auto(stdout) }
+        let has_styles = AutoStream::choice(&stdout) != ColorChoice::Never;
+        Self { is_terminal: stdout.is_terminal(), has_styles, stdout }
     }
 
     /// How many columns the terminal has, if it is one.
@@ -27,12 +29,15 @@ impl Output {
 
     /// Prints a line.
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        self.styled(Style::new(), text)
+        writeln!(self.stdout, "{text}")?;
+        Ok(self.stdout.flush()?)
     }
 
     /// Prints a line in a style.
     pub(super) fn styled(&mut self, style: Style, text: &str) -> Result<(), Failure> {
-        writeln!(self.stdout, "{style}{text}{style:#}")?;
-        Ok(self.stdout.flush()?)
+        match self.has_styles {
+            true => self.line(&format!("{style}{text}{style:#}")),
+            false => self.line(text),
+        }
     }
 }
