@@ -130,12 +130,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the completion of a shell. Whoever closed the output does not want to read it.
+/// Prints the completion of a shell.
 fn complete(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "realmkeeper", &mut script);
-    let _ = io::stdout().write_all(&script);
-    ExitCode::SUCCESS
+    config::answer(String::from_utf8_lossy(&script).trim_end())
 }
 
 fn refuse(text: &str) -> ExitCode {

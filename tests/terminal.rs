@@ -944,6 +944,28 @@ fn whoever_stops_reading_ends_a_command_quietly() {
 }
 
 #[test]
+fn what_cannot_be_written_is_no_success() {
+    for args in [
+        &["completion", "bash"][..],
+        &["schema"],
+        &["check", "--config", "config/realmkeeper.toml"],
+        &["check", "--config", "config/realmkeeper.toml", "--print"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("the system has one");
+        let full = program(args).stdout(full).output().expect("the program starts");
+        let told = String::from_utf8_lossy(&full.stderr).into_owned();
+        let last = told.lines().last();
+        let cannot = "realmkeeper: cannot write: No space left on device (os error 28)";
+        assert_eq!((full.status.code(), last), (Some(2), Some(cannot)), "{args:?}");
+        let (reader, writer) = io::pipe().expect("there is a pipe");
+        drop(reader);
+        let closed = program(args).stdout(writer).output().expect("the program starts");
+        let told = String::from_utf8_lossy(&closed.stderr).into_owned();
+        assert!(closed.status.success() && !told.contains("cannot write"), "{args:?}: {told}");
+    }
+}
+
+#[test]
 fn shells_can_complete_the_commands() {
     for (shell, check) in [("bash", true), ("zsh", false), ("fish", false)] {
         let output = program(&["completion", shell]).output().expect("the program starts");

@@ -31,7 +31,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error.to_string()),
     };
-    say(&mut io::stderr(), &loaded.warnings.iter().map(Problem::to_string).collect::<Vec<_>>());
+    say(&loaded.warnings.iter().map(Problem::to_string).collect::<Vec<_>>());
     if !args.print {
         return answer(&format!("{}: ok: {}", args.config.display(), counts(&loaded)));
     }
@@ -71,21 +71,27 @@ fn counts(loaded: &Loaded) -> String {
     .join(", ")
 }
 
-/// Prints an answer.
-pub(crate) fn answer(text: &str) -> ExitCode {
-    say(&mut io::stdout(), &[text.to_owned()]);
-    ExitCode::SUCCESS
+/// Prints an answer. Whoever closed the output does not want to read it.
+pub fn answer(text: &str) -> ExitCode {
+    let mut output = io::stdout();
+    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            refuse(&format!("realmkeeper: cannot write: {error}"))
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Prints why there is none.
 pub(crate) fn refuse(text: &str) -> ExitCode {
-    say(&mut io::stderr(), &[text.to_owned()]);
+    say(&[text.to_owned()]);
     ExitCode::from(UNUSABLE)
 }
 
-/// Prints lines. Whoever closed the output does not want to read them.
-fn say(output: &mut impl Write, lines: &[String]) {
+/// Tells a person lines that are no output.
+fn say(lines: &[String]) {
     for line in lines {
-        let _ = writeln!(output, "{line}");
+        // There is nobody else to tell.
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }

@@ -20,8 +20,8 @@ mod value;
 mod word;
 
 pub(crate) use change::Contents;
-pub use command::{CheckArgs, check, print_schema};
-pub(crate) use command::{answer, refuse};
+pub(crate) use command::refuse;
+pub use command::{CheckArgs, answer, check, print_schema};
 pub use explain::{ExplainArgs, explain};
 pub use format::{
     Admin, Certificate, Config, Cra, Disclose, Jwt, Limits, Listener, Log, Permission, Principal, Rate,
