@@ -901,6 +901,11 @@ fn a_raw_socket_serves_as_well() {
         // What it prints is more than a pipe holds.
         let mut echo = Running::start_with(&mut echo, Stdio::null());
         assert_eq!(echo.error(), "registered com.example.echo; Ctrl-C ends it");
+        // The system asks whether the router is there, as not all that speak RawSocket take a ping: a timer of kind 2.
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the system tells it");
+        let sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut timers = sockets.filter(|fields| fields[2].ends_with(&format!(":{port:04X}")));
+        assert!(timers.any(|fields| fields[5].starts_with("02:")), "{scheme}");
         let long = "x".repeat(100_000);
         assert_eq!(told(&["call", "com.example.echo", &long]), Ended::new(0, &format!("{long}\n"), ""));
         echo.signal("INT");

@@ -9,7 +9,8 @@ use super::{
 use bytes::{Buf, BytesMut};
 use clap::ValueEnum;
 use serde::Serialize;
-use std::{io, sync::Arc};
+use socket2::{SockRef, TcpKeepalive};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -33,6 +34,11 @@ use tokio_tungstenite::tungstenite::{
 const MAGIC: u8 = 0x7f;
 /// The longest message that this client takes on a RawSocket, 16 MiB, as the handshake tells it.
 const LONGEST: u8 = 15;
+/// After how long a silence it is asked whether the router is there. On a WebSocket that is a ping; on a RawSocket,
+/// where not all routers take one, the system asks.
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
+/// How often the system asks within such a time, until it gives up.
+const PROBES: u32 = 4;
 /// How long the answer to an upgrade may be.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
@@ -156,6 +162,11 @@ impl Dialer {
             }
         };
         stream.set_nodelay(true).map_err(text)?;
+        if !self.address.is_web_socket {
+            let asking = TcpKeepalive::new().with_time(SILENCE);
+            let asking = asking.with_interval(SILENCE / PROBES).with_retries(PROBES);
+            SockRef::from(&stream).set_tcp_keepalive(&asking).map_err(text)?;
+        }
         let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
         let connected = connector.connect(name.clone(), stream).await;
         Ok(Box::new(connected.map_err(|error| format!("no TLS: {error}"))?))

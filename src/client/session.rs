@@ -6,6 +6,7 @@ use super::{
     Address, Authorities, Credentials, Dialer, Failure, OwnCertificate, Refused, Serializer,
     connection::{Connection, Kind},
     credentials::Proof,
+    dial::SILENCE,
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -22,8 +23,6 @@ use tokio::{
 
 /// How many events and calls wait for this program at most; when there are as many, it reads no more.
 const WAITING: usize = 1024;
-/// After how long a silence the router is asked for a sign of life; it may take as long again for it.
-const SILENCE: Duration = Duration::from_secs(20);
 /// How long the router may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -343,6 +342,8 @@ impl Conversation {
         let mut beat = interval_at(Instant::now() + SILENCE, SILENCE);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent = 0;
+        // The router may take as long again for a sign of life.
+        let pings = matches!(self.connection, Connection::WebSocket(_));
         let failure = loop {
             let reads = happen.capacity() > 0;
             let done = tokio::select! {
@@ -367,7 +368,7 @@ impl Conversation {
                         Err(reason) => Err(self.lost(reason)),
                     }
                 }
-                _ = beat.tick(), if reads => {
+                _ = beat.tick(), if reads && pings => {
                     silent += 1;
                     match silent {
                         // Not all answer a ping without a payload.
