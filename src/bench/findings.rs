@@ -1,7 +1,7 @@
 //! What a suite has found: figures of several rounds, what was seen besides, and what went wrong.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -95,12 +95,34 @@ pub(super) struct Findings {
     pub(super) wrong: Vec<String>,
 }
 
+/// The file of a document, open before there is anything to write.
+pub(super) struct Document {
+    file: File,
+    name: String,
+}
+
+impl Document {
+    /// Opens it. What it holds stays until the document is written.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        match File::options().write(true).create(true).truncate(false).open(path) {
+            Ok(file) => Ok(Self { file, name }),
+            Err(source) => Err(Failure::Write { file: name, source }),
+        }
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        // What is no file, such as a terminal, has no length.
+        let _ = self.file.set_len(0);
+        self.file.write_all(text.as_bytes()).map_err(|source| Failure::Write { file: self.name, source })
+    }
+}
+
 impl Findings {
     /// Writes the document, or prints what suits those who read.
-    pub(super) fn publish(&self, file: Option<&Path>) -> Result<ExitCode, Failure> {
-        if let Some(file) = file {
-            let failure = |source| Failure::Write { file: file.display().to_string(), source };
-            fs::write(file, &self.markdown).map_err(failure)?;
+    pub(super) fn publish(&self, document: Option<Document>) -> Result<ExitCode, Failure> {
+        if let Some(document) = document {
+            document.write(&self.markdown)?;
         } else {
             let mut stdout = io::stdout().lock();
             let text = self.lines.as_ref().filter(|_| stdout.is_terminal()).unwrap_or(&self.markdown);

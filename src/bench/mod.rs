@@ -62,6 +62,7 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 
 use failure::Failure;
+use findings::Document;
 use print::{Printed, print};
 
 /// What to measure.
@@ -139,10 +140,12 @@ async fn dispatch(benchmark: Benchmark) -> Result<ExitCode, Failure> {
         Benchmark::Slow(printed) => printed.conclude("slow", &slow::run(&printed.args).await?),
         Benchmark::Idle(printed) => printed.conclude("idle", &idle::run(&printed.args).await?),
         Benchmark::Report(args) => {
-            suite::run(report::run(&args)).await?.publish(args.suite.output.as_deref())
+            let document = args.suite.output.as_deref().map(Document::open).transpose()?;
+            suite::run(report::run(&args)).await?.publish(document)
         }
         Benchmark::Curves(args) => {
-            suite::run(curves::run(&args)).await?.publish(args.suite.output.as_deref())
+            let document = args.suite.output.as_deref().map(Document::open).transpose()?;
+            suite::run(curves::run(&args)).await?.publish(document)
         }
         Benchmark::Floor(args) => {
             let listener = floor::listen(&args).await?;
