@@ -78,6 +78,12 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
+    /// Call [`Realm::go_on`](crate::realm::Realm::go_on) when others have had their turn: more of a session waits than
+    /// there was room for in this step.
+    Unfinished {
+        /// The session.
+        session: SessionId,
+    },
     /// Take it that all messages of a session have had their effect, which had to wait.
     Released {
         /// The session.

@@ -107,6 +107,7 @@ impl World {
                 Effect::Undeliverable { .. }
                 | Effect::Unanswered { .. }
                 | Effect::Settled { .. }
+                | Effect::Unfinished { .. }
                 | Effect::Released { .. } => {}
                 Effect::Left { member, .. } => self.members.retain(|known| known.id != member.id),
             }

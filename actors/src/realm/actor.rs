@@ -67,6 +67,8 @@ pub struct RealmActor {
     effects: Vec<Effect>,
     /// What has to wait, since what its session sent before takes more than one turn.
     backlog: Backlog<Late>,
+    /// Whether it is to go on with that when others have had their turn.
+    goes_on: bool,
     router: Addr<Router>,
     metrics: RealmMetrics,
     /// Who wants to join and waits for the answer of a component, by number.
@@ -126,6 +128,7 @@ impl RealmActor {
             alarm: None,
             effects: Vec::new(),
             backlog: Backlog::default(),
+            goes_on: false,
             router,
             metrics,
             asking: Map::default(),
@@ -211,6 +214,7 @@ impl RealmActor {
         if effects.capacity() <= MOST_KEPT {
             self.effects = effects;
         }
+        self.go_on_after_others(context);
         if !undelivered.is_empty() {
             let answer = |realm: &mut Realm, step: &mut Step<'_>| {
                 for Undelivered { to, of } in undelivered {
@@ -255,6 +259,7 @@ impl RealmActor {
                 Effect::Unanswered { procedure, problem } => {
                     debug!(realm = %self.name, %procedure, problem, "a component gave no answer");
                 }
+                Effect::Unfinished { session } => self.backlog.put_back(session, Late::Held),
                 Effect::Released { session } => {
                     if let Some(peer) = self.peers.get_mut(&session) {
                         peer.receiver.outbox.give_back(std::mem::take(&mut peer.held));
@@ -393,10 +398,8 @@ impl Handler<Inbound> for RealmActor {
         if let Some(Late::Inbound(inbound)) = self.backlog.queue(from, Late::Inbound(inbound))
             && let Some(rest) = self.attend_to(inbound, context)
         {
-            if self.backlog.is_empty() {
-                self.go_on_after_others(context);
-            }
             self.backlog.put_back(from, Late::Inbound(rest));
+            self.go_on_after_others(context);
         }
     }
 }
@@ -423,6 +426,8 @@ impl Handler<Leave> for RealmActor {
 #[derive(Debug)]
 enum Late {
     Inbound(Inbound),
+    /// What the core holds of it.
+    Held,
     Leave(Cause),
 }
 
@@ -470,24 +475,37 @@ impl RealmActor {
         (inbound.messages.len() > 0 && context.state().alive()).then_some(inbound)
     }
 
-    fn go_on_after_others(&self, context: &mut Context<Self>) {
+    /// Sees to it that what waits has its turn.
+    fn go_on_after_others(&mut self, context: &mut Context<Self>) {
+        if self.goes_on || self.backlog.is_empty() {
+            return;
+        }
+        self.goes_on = true;
         context.spawn(turn::others().into_actor(self).map(|(), actor, context| actor.go_on(context)));
     }
 
     /// Goes on with the session whose turn it is.
     fn go_on(&mut self, context: &mut Context<Self>) {
+        self.goes_on = false;
         match self.backlog.next() {
             Some((session, Late::Inbound(inbound))) => {
                 if let Some(rest) = self.attend_to(inbound, context) {
                     self.backlog.put_back(session, Late::Inbound(rest));
                 }
             }
+            Some((session, Late::Held)) => {
+                // Who does not read what it asks for is about to be sent away.
+                if self.peers.get(&session).is_none_or(|peer| peer.receiver.outbox.is_overflowed()) {
+                    self.realm.forget_waiting(session);
+                }
+                if let Some(((), effects)) = self.step(context, |realm, step| realm.go_on(session, step)) {
+                    self.carry_out(effects, context);
+                }
+            }
             Some((session, Late::Leave(cause))) => self.leave(session, cause, context),
             None => {}
         }
-        if !self.backlog.is_empty() {
-            self.go_on_after_others(context);
-        }
+        self.go_on_after_others(context);
     }
 
     fn leave(&mut self, session: SessionId, cause: Cause, context: &mut Context<Self>) {

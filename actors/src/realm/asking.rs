@@ -23,19 +23,25 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Duration};
 
-/// A message of a session whose authorizer is asked, and what the session has sent since.
+/// What waits of a session.
 #[derive(Debug)]
 pub(super) struct Held {
+    /// The message about which its authorizer is asked, if it is that for which the others wait, and not their turn.
+    asked: Option<AskedAbout>,
+    /// What it has sent since, in order, with the uptime at which each came. There is no more of it than the credit of
+    /// the session allows.
+    later: VecDeque<(ClientMessage, Duration)>,
+}
+
+/// A message of a session whose authorizer is asked.
+#[derive(Debug)]
+struct AskedAbout {
     asked: Asked,
-    /// Who is asked.
     authorizer: Uri,
     wish: Wish,
     message: ClientMessage,
     /// The uptime at which it came.
     since: Duration,
-    /// These wait in order, with the uptime at which each came. There is no more of them than the credit of the session
-    /// allows.
-    later: VecDeque<(ClientMessage, Duration)>,
 }
 
 impl QuestionOutcome {
@@ -86,10 +92,8 @@ impl Realm {
         let (procedure, limit) = (authorizer.clone(), self.options.limits.component_timeout);
         match self.dealer.ask(&procedure, &arguments, Asker::Member(from), limit, &self.roster, step) {
             Ok(asked) => {
-                self.held.insert(
-                    from,
-                    Held { asked, authorizer: procedure, wish, message, since, later: VecDeque::new() },
-                );
+                let asked = Some(AskedAbout { asked, authorizer: procedure, wish, message, since });
+                self.held.insert(from, Held { asked, later: VecDeque::new() });
                 Ok(None)
             }
             Err(unanswered) => {
@@ -160,8 +164,8 @@ impl Realm {
 
     /// Ends what a session that leaves has asked, or was asked.
     pub(super) fn abandon(&mut self, session: SessionId, step: &mut Step<'_>) {
-        if let Some(held) = self.held.swap_remove(&session) {
-            self.dealer.withdraw_question(held.asked, &self.roster, step);
+        if let Some(Held { asked: Some(about), .. }) = self.held.swap_remove(&session) {
+            self.dealer.withdraw_question(about.asked, &self.roster, step);
         }
         let abandoned = self.dealer.abandon_questions(session);
         let left = |asker| (asker, Answer::None(Unanswered::Left));
@@ -188,10 +192,8 @@ impl Realm {
 
     /// Lets go on what a session wanted to do, by what its authorizer said, and what it has sent since.
     fn resume(&mut self, session: SessionId, answer: Answer, step: &mut Step<'_>) {
-        let Some(Held { authorizer, wish, message, since, mut later, .. }) = self.held.swap_remove(&session)
-        else {
-            return;
-        };
+        let Some(held) = self.held.get_mut(&session) else { return };
+        let Some(AskedAbout { authorizer, wish, message, since, .. }) = held.asked.take() else { return };
         let outcome = QuestionOutcome::of(&answer);
         let (verdict, is_kept) = match read(answer, &wish) {
             Ok(verdict) => {
@@ -211,14 +213,40 @@ impl Realm {
         let verdict = (wish, verdict, is_kept && is_current);
         let acted = self.act_upon(session, message, since, verdict, step);
         self.conclude(session, acted, step);
+        self.go_on_with(session, step);
+    }
+
+    /// Lets go on what a session has sent while it had to wait, as far as there is room in this step.
+    pub fn go_on(&mut self, session: SessionId, step: &mut Step<'_>) {
+        self.go_on_with(session, step);
+        self.settle(step);
+    }
+
+    fn go_on_with(&mut self, session: SessionId, step: &mut Step<'_>) {
+        let Some(Held { asked: None, mut later }) = self.held.swap_remove(&session) else { return };
         while let Some((message, since)) = later.pop_front() {
+            if step.is_full() {
+                later.push_front((message, since));
+                self.held.insert(session, Held { asked: None, later });
+                return step.ask(Effect::Unfinished { session });
+            }
             self.take_one(session, message, since, step);
             if let Some(held) = self.held.get_mut(&session) {
                 held.later = later;
                 return;
             }
+            if !self.roster.contains(session) {
+                return;
+            }
         }
         step.ask(Effect::Released { session });
+    }
+
+    /// Forgets what waits of a session, as far as nobody is asked about it.
+    pub(super) fn forget_waiting(&mut self, session: SessionId) {
+        if let Some(Held { later, .. }) = self.held.get_mut(&session) {
+            later.clear();
+        }
     }
 
     fn note_unanswered(
@@ -258,10 +286,10 @@ impl Realm {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_holding_soundly(&self) -> bool {
         self.settled.is_empty()
-            && self
-                .held
-                .iter()
-                .all(|(session, held)| self.roster.contains(*session) && self.dealer.is_asked(held.asked))
+            && self.held.iter().all(|(session, Held { asked, .. })| {
+                let is_asked = asked.as_ref().is_none_or(|about| self.dealer.is_asked(about.asked));
+                self.roster.contains(*session) && is_asked
+            })
     }
 }
 

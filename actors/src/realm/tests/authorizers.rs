@@ -453,6 +453,7 @@ fn whatever_a_component_does_every_request_is_answered_once_and_in_order() {
                 );
             }
         }
+        realm.finish();
         for line in std::mem::take(&mut realm.lines) {
             if line.contains(" < [68,") {
                 invoked += 1;
@@ -467,6 +468,7 @@ fn whatever_a_component_does_every_request_is_answered_once_and_in_order() {
     }
     for _ in 0..=sent.iter().max().copied().unwrap_or_default() {
         realm.pass(100);
+        realm.finish();
     }
     let rest = realm.lines.iter().filter(|line| !line.contains(" < [68,")).count();
     assert_eq!(answered.iter().sum::<u64>() + rest as u64, sent.iter().sum::<u64>());
@@ -490,4 +492,29 @@ fn what_an_authorizer_says_late_is_not_kept_when_another_is_asked() {
     realm.expect("cid", r#"[70,1,{},[{"allow":true,"cache":true}]]"#, ["ann < [33,1,#2]"]);
     // Nobody has registered the other one.
     realm.expect("ann", r#"[32,2,{},"a.b"]"#, [&*failed(32, 2)]);
+}
+
+#[test]
+fn what_waited_goes_on_in_turns() {
+    let mut realm = asked();
+    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
+    for request in 2..=200 {
+        realm.receive("ann", &format!("[34,{request},5]"));
+    }
+    question(&mut realm, 1, "a.b", "subscribe", "{}");
+    realm.receive("cid", "[70,1,{},[true]]");
+    assert_eq!(realm.lines.len(), 65, "{:?}", realm.lines);
+    assert_eq!(realm.lines.pop().as_deref(), Some("ann has to wait"));
+    // What comes meanwhile waits behind it.
+    realm.receive("ann", "[34,201,5]");
+    realm.go_on("ann");
+    realm.finish();
+    let text = "this session has no subscription 5";
+    let refused =
+        |request: u64| format!(r#"ann < [8,34,{request},{{}},"wamp.error.no_such_subscription",["{text}"]]"#);
+    let expected: Vec<_> =
+        std::iter::once("ann < [33,1,#2]".to_owned()).chain((2..=201).map(refused)).collect();
+    assert_eq!(std::mem::take(&mut realm.lines), expected);
+    realm.receive("ann", "[34,202,5]");
+    realm.check([&*refused(202)]);
 }

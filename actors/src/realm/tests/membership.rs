@@ -387,6 +387,7 @@ fn an_event_about_a_session_is_made_once_for_all_who_are_told_the_same() {
             Effect::Send { .. }
             | Effect::Undeliverable { .. }
             | Effect::Unanswered { .. }
+            | Effect::Unfinished { .. }
             | Effect::Released { .. }
             | Effect::Settled { .. }
             | Effect::Left { .. } => None,

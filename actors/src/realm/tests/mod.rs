@@ -189,6 +189,25 @@ impl TestRealm {
         assert!(self.realm.is_sound(), "an index is out of step after a message of {name}");
     }
 
+    /// Goes on with what had to wait of a member.
+    fn go_on(&mut self, name: &str) {
+        let id = self.id(name);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
+        self.realm.go_on(id, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after {name} went on");
+    }
+
+    /// Goes on with all that has to wait.
+    fn finish(&mut self) {
+        const WAITS: &str = " has to wait";
+        while let Some(place) = self.lines.iter().position(|line| line.ends_with(WAITS)) {
+            let line = self.lines.remove(place);
+            self.go_on(line.trim_end_matches(WAITS));
+        }
+    }
+
     /// An invocation turns out to be larger than this member takes.
     fn refuse_invocation(&mut self, name: &str, request: u64) {
         let (id, request) = (self.id(name), RequestId::new(request).unwrap());
@@ -293,6 +312,9 @@ impl TestRealm {
                         let line = format!("{} misses it: {problem}", self.name(to));
                         self.lines.push(line);
                     }
+                }
+                Effect::Unfinished { session } => {
+                    self.lines.push(format!("{} has to wait", self.name(session)))
                 }
                 Effect::Unanswered { .. } | Effect::Released { .. } | Effect::Settled { .. } => {}
                 Effect::Left { member, cause, farewell } => {

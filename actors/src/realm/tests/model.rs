@@ -160,6 +160,7 @@ impl Model {
                 | Effect::Broadcast { .. }
                 | Effect::Undeliverable { .. }
                 | Effect::Unanswered { .. }
+                | Effect::Unfinished { .. }
                 | Effect::Released { .. }
                 | Effect::Settled { .. } => {}
             }
