@@ -215,21 +215,34 @@ fn a_silent_peer_is_sent_pings_and_stays_if_it_answers() {
 
 #[test]
 fn where_there_are_no_pings_the_system_asks_whether_a_peer_is_there() {
-    let router = Router::configured(
-        r#"
-        listeners = [{ kind = "rawsocket", address = "127.0.0.1:0" }]
-        admin = { address = "127.0.0.1:0" }
-        realms = [{ name = "realm1" }]
-        "#,
-    );
-    let mut peer = Peer::shake_hands(connect(router.address()), Serializer::Json, 15);
-    let own = peer.stream().local_addr().expect("a socket has an address");
-    // The line of the router's end: local address, remote address, state, queues, timer.
-    let table = fs::read_to_string("/proc/net/tcp").expect("the connections of the machine are told");
-    let ends = format!("0100007F:{:04X} 0100007F:{:04X}", router.address().port(), own.port());
-    let line = table.lines().find(|line| line.contains(&ends));
-    let timer = line.and_then(|line| line.split_whitespace().nth(5));
-    assert!(timer.is_some_and(|timer| timer.starts_with("02:")), "no keepalive timer in {line:?}");
+    for kind in ["rawsocket", "websocket"] {
+        // The longest time that can be set is longer than the system can wait.
+        let router = Router::configured(&format!(
+            r#"
+            admin = {{ address = "127.0.0.1:0" }}
+            realms = [{{ name = "realm1" }}]
+            [[listeners]]
+            kind = "{kind}"
+            address = "127.0.0.1:0"
+            pings = false
+            limits = {{ ping_interval = "24h" }}
+            "#,
+        ));
+        let mut peer = match kind {
+            "rawsocket" => Peer::shake_hands(connect(router.address()), Serializer::Json, 15),
+            _ => Peer::connect(&router, Serializer::Json),
+        };
+        let port = peer.stream().local_addr().expect("a socket has an address").port();
+        // The line of the router's end: local address, remote address, state, queues, timer.
+        let table = fs::read_to_string("/proc/net/tcp").expect("the connections of the machine are told");
+        let ends = format!("0100007F:{:04X} 0100007F:{port:04X}", router.address().port());
+        let line = table.lines().find(|line| line.contains(&ends));
+        let timer = line.and_then(|line| line.split_whitespace().nth(5));
+        assert!(
+            timer.is_some_and(|timer| timer.starts_with("02:")),
+            "{kind}: no keepalive timer in {line:?}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::AllowedOrigin;
 use actix_http::uri::Authority;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use nix::unistd;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -194,8 +194,20 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let network = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse().ok());
         let network = network.filter(|network| *network == network.trunc());
-        network.map(Self).ok_or("must be a network such as 10.0.0.0/8 or ::1/128, or an address")
+        network
+            .map(canonical)
+            .map(Self)
+            .ok_or("must be a network such as 10.0.0.0/8 or ::1/128, or an address")
     }
+}
+
+/// The network of IPv4 of which this one is another form, if it is that: clients are known by the addresses of IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(96);
+    let network_v4 = address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    network_v4.map_or(network, IpNet::V4)
 }
 
 impl fmt::Display for Network {
@@ -456,6 +468,8 @@ mod tests {
             ("192.0.2.7", Some("192.0.2.7/32")),
             ("::1", Some("::1/128")),
             ("2001:db8::/32", Some("2001:db8::/32")),
+            ("::ffff:192.0.2.7", Some("192.0.2.7/32")),
+            ("::ffff:10.0.0.0/104", Some("10.0.0.0/8")),
             ("10.0.0.1/8", None),
             ("10.0.0.0/33", None),
             ("10.0.0/8", None),

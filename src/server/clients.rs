@@ -109,10 +109,12 @@ impl Clients {
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
             let opening = self.opening(&entrance, tls.clone());
+            let settings = listener.session.clone();
             let open = move |io: TcpStream| {
-                let opening = opening.clone();
+                let (opening, settings) = (opening.clone(), settings.clone());
                 async move {
                     let stream = opening.open(io).await.map_err(DispatchError::Io)?;
+                    keep_alive(&stream, &settings).map_err(DispatchError::Io)?;
                     let peer = stream.peer();
                     Ok((stream, Protocol::Http1, Some(peer)))
                 }
@@ -198,13 +200,16 @@ impl Clients {
     }
 }
 
+/// After how long a silence the system can be told to ask at most.
+const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
+
 /// Has the system ask whether the other end is there, where the session does not.
 fn keep_alive(stream: &Stream, settings: &SessionSettings) -> io::Result<()> {
     if settings.pings {
         return Ok(());
     }
-    // The system counts in seconds.
-    let seconds = |time: Duration| time.max(Duration::from_secs(1));
+    // The system counts in seconds, and not further than this.
+    let seconds = |time: Duration| time.clamp(Duration::from_secs(1), LONGEST_SILENCE);
     let asking = TcpKeepalive::new()
         .with_time(seconds(settings.ping_interval))
         .with_interval(seconds(settings.ping_timeout / PROBES))
