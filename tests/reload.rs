@@ -523,3 +523,25 @@ fn who_waits_for_an_authenticator_is_told_when_its_realm_is_removed() {
     let abort = json!([3, {"message": text}, "wamp.error.authentication_failed"]);
     assert_eq!(newcomer.rest(), [Received::Message(abort), Received::Close(Some(1011)), Received::End]);
 }
+
+#[test]
+fn certificates_that_no_listener_of_the_file_names_any_more_are_not_missed() {
+    let made = certificate::certificate("reload-gone", &["localhost"]);
+    let files = made.files.certificates[0].clone();
+    let tls = format!(
+        "[[listeners]]\naddress = \"[::1]:0\"\n[listeners.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        files.certificate.display(),
+        files.key.display()
+    );
+    let router = Reloading::start("gone", &format!("{SHOP}{tls}"));
+    router.read_again(SHOP, "success");
+    for file in [files.certificate, files.key] {
+        fs::remove_file(file).expect("it is there");
+    }
+    let limited = with(SHOP, "anonymous = \"guest\"\n", "anonymous = \"guest\"\nlimits = { sessions = 4 }\n");
+    let told = router.reload(&limited, "success");
+    assert!(
+        told.contains(&"INFO changed: realm shop, limits.sessions: none becomes 4".to_owned()),
+        "{told:?}"
+    );
+}

@@ -37,7 +37,7 @@ use self::{
     tls::Tls,
     unix::SocketFile,
 };
-use crate::{Listener, ListenerKind, NodeLimits, Settings, ShutdownTimes, TlsFiles};
+use crate::{Listener, ListenerKind, NodeLimits, Settings, ShutdownTimes};
 use actix::{Addr, MailboxError};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use realmkeeper_actors::{
@@ -267,8 +267,15 @@ impl Service {
     /// and so does the address for operators. Certificates are read again. If they cannot be used nothing changes.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), ServiceError> {
         let Settings { listeners, admin: _, realms, limits, lockout, shutdown } = settings;
-        let read = |files: &Option<TlsFiles>| files.clone().map(tls::Read::new).transpose();
-        let read = listeners.iter().map(|listener| read(&listener.tls)).collect::<Result<Vec<_>, _>>();
+        let read = |(listening, listener): (&Listening, &Listener)| {
+            let Some(files) = &listener.tls else { return Ok(None) };
+            match tls::Read::new(files.clone()) {
+                // The files that the configuration names were looked into: it does not name these any more.
+                Err(_) if listening.tls.as_ref().is_some_and(|tls| tls.is_of(files)) => Ok(None),
+                read => read.map(Some),
+            }
+        };
+        let read = self.listening.iter().zip(&listeners).map(read).collect::<Result<Vec<_>, _>>();
         let read = read.map_err(ServiceError::Certificate)?;
         // If the router is gone, the service ends.
         let _ = self.router.send(Reload { realms }).await;
@@ -282,8 +289,10 @@ impl Service {
         self.metrics.forget_certificates();
         for (listening, (listener, read)) in self.listening.iter().zip(listeners.into_iter().zip(read)) {
             listening.entrance.reload(listener);
-            if let (Some(tls), Some(read)) = (&listening.tls, read) {
-                tls.take(read);
+            match (&listening.tls, read) {
+                (Some(tls), Some(read)) => tls.take(read),
+                (Some(tls), None) => tls.keep(),
+                (None, _) => {}
             }
         }
         Ok(())

@@ -68,6 +68,16 @@ impl Tls {
         }
     }
 
+    /// Whether these are the files that were read.
+    pub(super) fn is_of(&self, files: &TlsFiles) -> bool {
+        self.current.load().files == *files
+    }
+
+    /// Goes on with what was read before.
+    pub(super) fn keep(&self) {
+        self.current.load().show(&self.metrics);
+    }
+
     /// Goes on with what was read.
     pub(super) fn take(&self, read: Read) {
         self.metrics.certificates_read(true);
