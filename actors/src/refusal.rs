@@ -310,20 +310,12 @@ impl From<Untranscodable> for Fault {
     }
 }
 
-/// How many components a wildcard can have: each costs its share in memory, and in what a look-up takes.
-const MOST_COMPONENTS: usize = 32;
-
 /// Refuses a URI that is not valid for its use.
 pub(crate) fn check_uri(uri: &Uri, matching: Match, rules: UriRules) -> Result<(), Refusal> {
     if uri.len() > rules.longest {
         return Err(Refusal::TooLongUri { octets: uri.len(), most: rules.longest });
     }
-    let is_wildcard = matching == Match::Wildcard;
-    let problem = match is_wildcard && uri.split('.').nth(MOST_COMPONENTS).is_some() {
-        true => Some("has more components than the 32 that a wildcard can have"),
-        false => uri_problem(uri, matching, rules.characters),
-    };
-    match problem {
+    match uri_problem(uri, matching, rules.characters) {
         Some(problem) => Err(Refusal::InvalidUri { uri: uri.clone(), problem }),
         None => Ok(()),
     }
@@ -337,7 +329,14 @@ pub(crate) fn check_unanswerable_uri(place: &'static str, uri: &Uri, rule: UriRu
     }
 }
 
+/// How many components a wildcard can have: each costs its share in memory, and in what a look-up takes.
+const MOST_COMPONENTS: usize = 32;
+const TOO_MANY_COMPONENTS: &str = "has more components than the 32 that a wildcard can have";
+
 fn uri_problem(uri: &Uri, matching: Match, rule: UriRule) -> Option<&'static str> {
+    if matching == Match::Wildcard && uri.split('.').nth(MOST_COMPONENTS).is_some() {
+        return Some(TOO_MANY_COMPONENTS);
+    }
     (!uri.is_valid(matching, rule)).then_some(match rule {
         UriRule::Loose => "is not a valid uri",
         UriRule::Strict => "is not a valid uri: this realm takes lower-case letters, digits and _ only",

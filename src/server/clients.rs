@@ -8,7 +8,7 @@ use super::{
     entrance::Entrance,
     listen::Bound,
     rawsocket::greet,
-    stream::{Opening, Stream},
+    stream::Opening,
     tls::Tls,
     unix::SocketFile,
     upgrade::{no_upgrade, upgrade},
@@ -27,9 +27,8 @@ use actix_web::{
 use realmkeeper_actors::{
     metrics::Metrics,
     router::actor::Router,
-    session::{SessionSettings, Verifier, access::Access, actor::Environment},
+    session::{Verifier, access::Access, actor::Environment},
 };
-use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::TcpListener,
@@ -43,9 +42,6 @@ use tracing_actix_web::TracingLogger;
 
 /// How late the clock may be by which requests are timed.
 const CLOCK: Duration = Duration::from_millis(500);
-
-/// How often the system asks in vain.
-const PROBES: u32 = 3;
 
 /// What the listeners share. Its clones go to the worker that serves them all.
 #[derive(Clone, Debug)]
@@ -109,12 +105,10 @@ impl Clients {
             let app = app.default_service(web::to(no_upgrade));
             let wait = listener.session.handshake_timeout + CLOCK;
             let opening = self.opening(&entrance, tls.clone());
-            let settings = listener.session.clone();
             let open = move |io: TcpStream| {
-                let (opening, settings) = (opening.clone(), settings.clone());
+                let opening = opening.clone();
                 async move {
                     let stream = opening.open(io).await.map_err(DispatchError::Io)?;
-                    keep_alive(&stream, &settings).map_err(DispatchError::Io)?;
                     let peer = stream.peer();
                     Ok((stream, Protocol::Http1, Some(peer)))
                 }
@@ -143,7 +137,6 @@ impl Clients {
                 let (entrance, opening) = (entrance.clone(), opening.clone());
                 async move {
                     let stream = opening.open(io).await?;
-                    keep_alive(&stream, &entrance.terms().listener.session)?;
                     let caller = Caller::over(&stream, &stream.route());
                     greet(stream, caller, entrance).await
                 }
@@ -198,21 +191,4 @@ impl Clients {
         let _ = self.up.send(entrance.clone());
         entrance
     }
-}
-
-/// After how long a silence the system can be told to ask at most.
-const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
-
-/// Has the system ask whether the other end is there, where the session does not.
-fn keep_alive(stream: &Stream, settings: &SessionSettings) -> io::Result<()> {
-    if settings.pings {
-        return Ok(());
-    }
-    // The system counts in seconds, and not further than this.
-    let seconds = |time: Duration| time.clamp(Duration::from_secs(1), LONGEST_SILENCE);
-    let asking = TcpKeepalive::new()
-        .with_time(seconds(settings.ping_interval))
-        .with_interval(seconds(settings.ping_timeout / PROBES))
-        .with_retries(PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&asking)
 }

@@ -6,8 +6,9 @@ use actix_rt::net::{ActixStream, Ready, TcpStream};
 use realmkeeper_actors::{
     metrics::Metrics,
     proxy::{Belief, ProxyHeader},
-    session::access::CertificateName,
+    session::{SessionSettings, access::CertificateName},
 };
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::SocketAddr,
@@ -15,10 +16,17 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
+
+/// How often the system asks in vain.
+const PROBES: u32 = 3;
+
+/// After how long a silence the system can be told to ask at most.
+const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
 
 /// What makes streams of the connections to one listener.
 #[derive(Debug)]
@@ -49,6 +57,7 @@ impl Opening {
         io.set_nodelay(true)?;
         let peer = io.peer_addr()?;
         let terms = self.entrance.terms();
+        keep_alive(&io, &terms.listener.session)?;
         let limit = terms.listener.session.handshake_timeout;
         let opened = tokio::time::timeout(limit, self.begin(io, peer, &terms.listener)).await;
         let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -188,4 +197,18 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket().as_fd()
     }
+}
+
+/// Has the system ask whether the other end is there, where the session does not.
+fn keep_alive(stream: &TcpStream, settings: &SessionSettings) -> io::Result<()> {
+    if settings.pings {
+        return Ok(());
+    }
+    // The system counts in seconds, and not further than this.
+    let seconds = |time: Duration| time.clamp(Duration::from_secs(1), LONGEST_SILENCE);
+    let asking = TcpKeepalive::new()
+        .with_time(seconds(settings.ping_interval))
+        .with_interval(seconds(settings.ping_timeout / PROBES))
+        .with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&asking)
 }

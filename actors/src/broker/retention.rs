@@ -22,6 +22,8 @@ pub(crate) struct RetentionLimits {
 #[derive(Debug)]
 pub(super) struct Retained {
     limits: RetentionLimits,
+    /// What there may be: the limits or, as long as there is more since they were lowered, what there is.
+    most: RetentionLimits,
     by_topic: BTreeMap<Uri, Vec<Arc<Kept>>>,
     events: usize,
     octets: usize,
@@ -29,12 +31,18 @@ pub(super) struct Retained {
 
 impl Retained {
     pub(super) fn new(limits: RetentionLimits) -> Self {
-        Self { limits, by_topic: BTreeMap::new(), events: 0, octets: 0 }
+        Self { limits, most: limits, by_topic: BTreeMap::new(), events: 0, octets: 0 }
     }
 
     /// Goes on with other limits. What there is beyond them stays until others take its place.
     pub(super) fn limit(&mut self, limits: RetentionLimits) {
         self.limits = limits;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let RetentionLimits { events, octets } = self.limits;
+        self.most = RetentionLimits { events: events.max(self.events), octets: octets.max(self.octets) };
     }
 
     /// Retains an event in the place of those that nobody would receive any more. Where there is no room, nothing
@@ -45,18 +53,17 @@ impl Retained {
         let replaced = olds.into_iter().flatten().filter(|old| replaces(old));
         let (fewer, less) = replaced.fold((0, 0), |(fewer, less), old| (fewer + 1, less + old.octets()));
         let (events, octets) = (self.events + 1 - fewer, self.octets + event.octets() - less);
-        // Beyond limits that were lowered, what takes the place of another is retained unless there is more then.
-        let RetentionLimits { events: most_events, octets: most_octets } = self.limits;
         let limit = Limit::Retention;
-        if events > most_events.max(self.events) {
+        if events > self.most.events {
             let what = "the realm retains too many events";
-            return Err(Refusal::TooMany { limit, what, most: most_events });
+            return Err(Refusal::TooMany { limit, what, most: self.limits.events });
         }
-        if octets > most_octets.max(self.octets) {
+        if octets > self.most.octets {
             let what = "the retained events of the realm have too many octets";
-            return Err(Refusal::TooMany { limit, what, most: most_octets });
+            return Err(Refusal::TooMany { limit, what, most: self.limits.octets });
         }
         (self.events, self.octets) = (events, octets);
+        self.bound();
         let kept = self.by_topic.entry(event.topic.clone()).or_default();
         kept.retain(|old| !replaces(old));
         kept.push(event);
@@ -80,12 +87,14 @@ impl Retained {
         })
     }
 
-    /// Whether it counts right.
+    /// Whether it counts right, and keeps to its bounds.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn is_sound(&self) -> bool {
         let all = || self.by_topic.values().flatten();
         all().count() == self.events
             && all().map(|event| event.octets()).sum::<usize>() == self.octets
+            && self.events <= self.most.events
+            && self.octets <= self.most.octets
             && self.by_topic.iter().all(|(topic, events)| {
                 !events.is_empty()
                     && events.iter().all(|event| event.topic == *topic)

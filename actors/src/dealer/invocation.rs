@@ -135,8 +135,7 @@ impl Dealer {
             let what = "a session has too many calls that are not answered yet";
             return Err(Refusal::TooMany { limit: Limit::Calls, what, most }.into());
         }
-        let limit = message.options.timeout.filter(|limit| *limit > 0).map(Duration::from_millis);
-        if let Some(limit) = limit.filter(|limit| since + *limit <= step.uptime()) {
+        if let Some(limit) = time_for(&message).filter(|limit| since + *limit <= step.uptime()) {
             return Err(Refusal::Timeout(limit).into());
         }
         let Some(registration) = self.registrations.best(&message.procedure) else {
@@ -173,8 +172,7 @@ impl Dealer {
         let mut details = order.details(procedure, callee, member, caller)?;
         let options = &order.message.options;
         let request = order.message.request;
-        let limit = options.timeout.filter(|_| details.timeout.is_none());
-        let limit = limit.filter(|limit| *limit > 0).map(Duration::from_millis);
+        let limit = time_for(&order.message).filter(|_| details.timeout.is_none());
         let timeout = limit.map(|limit| Timeout { limit, due: since + limit });
         let receives_progress = details.receive_progress == Some(true);
         let is_kept = is_shared
@@ -246,6 +244,11 @@ impl Dealer {
     pub(crate) fn cut_short(&mut self, caller: SessionId, request: RequestId) {
         self.calls.cut_short(caller, request);
     }
+}
+
+/// How long a call may take, if its caller says so.
+fn time_for(message: &Call) -> Option<Duration> {
+    message.options.timeout.filter(|limit| *limit > 0).map(Duration::from_millis)
 }
 
 impl Order {

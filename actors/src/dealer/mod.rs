@@ -71,7 +71,7 @@ impl Dealer {
         }
         self.registrations.check_room(member.id, most)?;
         if let Some(held) = held.filter(|_| takes_over) {
-            self.revoke_all(held, roster, step, &mut changes);
+            changes = self.revoke_those(held, |_| true, None, roster, step);
         }
         let callee = Callee { session: member.id, discloses_caller, forwards_timeout };
         let id = self.registrations.add(callee, (procedure, matching), invoke, step, &mut changes);
@@ -108,18 +108,22 @@ impl Dealer {
         }
     }
 
-    fn revoke_all(
+    /// Takes from a registration those of its callees that are meant.
+    fn revoke_those(
         &mut self,
         registration: RegistrationId,
+        is_meant: impl Fn(&Member) -> bool,
+        reason: Option<&str>,
         roster: &Roster,
         step: &mut Step<'_>,
-        changes: &mut Changes,
-    ) {
-        let callees: Vec<_> =
-            self.registrations.get(registration).into_iter().flat_map(Registration::callees).collect();
-        for callee in callees {
-            self.revoke(registration, callee, None, roster, step, changes);
+    ) -> Changes {
+        let mut changes = Changes::new();
+        let callees = self.registrations.get(registration).into_iter().flat_map(Registration::callees);
+        let meant = callees.filter(|callee| roster.get(*callee).is_some_and(&is_meant));
+        for callee in meant.collect::<Vec<_>>() {
+            self.revoke(registration, callee, reason, roster, step, &mut changes);
         }
+        changes
     }
 
     /// Takes from a member the registrations that its role does not allow. Calls that it has not answered yet stay
@@ -151,14 +155,11 @@ impl Dealer {
         roster: &Roster,
         step: &mut Step<'_>,
     ) -> Changes {
-        let mut changes = Changes::new();
-        let Some(registration) = self.registrations.of(procedure, Match::Exact) else { return changes };
-        let callees = self.registrations.get(registration).into_iter().flat_map(Registration::callees);
-        let is_trusted = |callee: SessionId| roster.get(callee).is_some_and(|member| member.role.is_trusted);
-        for callee in callees.filter(|callee| !is_trusted(*callee)).collect::<Vec<_>>() {
-            self.revoke(registration, callee, Some(reason), roster, step, &mut changes);
-        }
-        changes
+        let Some(registration) = self.registrations.of(procedure, Match::Exact) else {
+            return Changes::new();
+        };
+        let is_untrusted = |member: &Member| !member.role.is_trusted;
+        self.revoke_those(registration, is_untrusted, Some(reason), roster, step)
     }
 
     /// Answers the calls of a member that are in flight, since it is sent away together with those who carry them out.
