@@ -1,10 +1,10 @@
 //! What the router holds in memory: no more for what has been, a few times a large message, and for who does not read
 //! what may wait for it.
 
-use crate::support::{Peer, peer::raw_frame, program::Serving, router::PATIENCE};
+use crate::support::{Peer, form, peer::raw_frame, program::Serving, router::PATIENCE};
 use realmkeeper::ListenerKind;
-use realmkeeper_actors::codec::Serializer;
-use serde_json::json;
+use realmkeeper_actors::codec::Serializer::{self, Cbor, Json, MessagePack};
+use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -82,13 +82,13 @@ fn come_and_go(address: SocketAddr, sessions: usize) {
 
 /// Has so many events reach subscribers that come and go for it.
 fn publish(address: SocketAddr, events: usize) {
-    let mut publisher = Peer::join_over(ListenerKind::RawSocket, address, Serializer::Json);
+    let mut publisher = Peer::join_over(ListenerKind::RawSocket, address, Json);
     let publish = publisher.frame(&json!([16, 1, {}, "a.topic", ["x".repeat(100)]])).repeat(BATCH);
     let batches = events / SUBSCRIBERS / BATCH;
     let (done, wait) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..SUBSCRIBERS {
-            let mut peer = Peer::join_over(ListenerKind::RawSocket, address, Serializer::Json);
+            let mut peer = Peer::join_over(ListenerKind::RawSocket, address, Json);
             peer.subscribe("a.topic");
             let done = done.clone();
             scope.spawn(move || {
@@ -128,26 +128,46 @@ fn what_has_been_takes_no_memory() {
     }
 }
 
+/// What the router holds at most, in KiB, while it has these arguments reach one subscriber.
+fn cost(kind: ListenerKind, from: Serializer, to: Serializer, args: &Value) -> u64 {
+    let limits = "message_size = \"16MiB\"\noutbox = \"64MiB\"";
+    let program = serving("large.toml", kind, limits);
+    let mut publisher = Peer::join_over(kind, program.address(), from);
+    let mut subscriber = Peer::join_over(kind, program.address(), to);
+    subscriber.subscribe("a.topic");
+    let before = program.memory();
+    publisher.send(&json!([16, 1, {}, "a.topic", args]));
+    let event = subscriber.message();
+    assert!(event[4] == *args, "the event is another one");
+    program.peak() - before
+}
+
 #[test]
 fn a_large_message_costs_a_few_times_its_size() {
     const SIZE: u64 = 15 * MIB;
-    use Serializer::{Cbor, Json, MessagePack};
+    let args = json!(["x".repeat((SIZE << 10) as usize)]);
     for kind in KINDS {
-        for (from, to, most) in
-            [(Json, Json, 4), (Json, Cbor, 5), (MessagePack, Json, 4), (Cbor, MessagePack, 4)]
+        for (from, to) in [(Json, Json), (Json, Cbor), (MessagePack, Json), (Cbor, MessagePack)] {
+            let cost = cost(kind, from, to, &args);
+            assert!(cost < 4 * SIZE, "{kind:?}: {cost} KiB for {SIZE} KiB from {from} to {to}");
+        }
+    }
+}
+
+#[test]
+fn many_small_lists_cost_a_few_times_the_size_of_the_larger_message() {
+    // What else grows meanwhile.
+    const SLACK: u64 = MIB;
+    // Of the longer ones the number of items stands in more than one octet.
+    for (lists, items) in [(600_000, 1), (50_000, 16)] {
+        let args = json!(vec![vec![(); items]; lists]);
+        for (from, to) in
+            [(Json, MessagePack), (Json, Cbor), (MessagePack, Json), (MessagePack, Cbor), (Cbor, Json)]
         {
-            let limits = "message_size = \"16MiB\"\noutbox = \"64MiB\"";
-            let program = serving("large.toml", kind, limits);
-            let mut publisher = Peer::join_over(kind, program.address(), from);
-            let mut subscriber = Peer::join_over(kind, program.address(), to);
-            subscriber.subscribe("a.topic");
-            let before = program.memory();
-            let text = "x".repeat((SIZE << 10) as usize);
-            publisher.send(&json!([16, 1, {}, "a.topic", [text]]));
-            let event = subscriber.message();
-            assert!(event[4] == json!([text]), "the event is another one");
-            let cost = program.peak() - before;
-            assert!(cost < most * SIZE, "{kind:?}: {cost} KiB for {SIZE} KiB from {from} to {to}");
+            let size = [from, to].map(|serializer| form::encode(serializer, &args).len() as u64 >> 10);
+            let cost = cost(ListenerKind::WebSocket, from, to, &args);
+            let most = 5 * size[0].max(size[1]) + SLACK;
+            assert!(cost < most, "{cost} KiB for {size:?} KiB from {from} to {to}, {items} items each");
         }
     }
 }
@@ -163,7 +183,7 @@ fn who_does_not_read_costs_what_may_wait_for_it() {
             let limits = "outbox = \"16MiB\"\nwrite_stall = \"60m\"";
             let program = serving("stalled.toml", kind, limits);
             let [mut publisher, mut watcher, mut stalled] =
-                [(); 3].map(|()| Peer::join_over(kind, program.address(), Serializer::Json));
+                [(); 3].map(|()| Peer::join_over(kind, program.address(), Json));
             watcher.subscribe("wamp.session.on_leave");
             stalled.subscribe("a.topic");
             let before = program.memory();

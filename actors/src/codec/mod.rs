@@ -10,6 +10,7 @@ mod json;
 mod msgpack;
 mod payload;
 mod raw;
+mod transcode;
 mod writer;
 
 pub(crate) use json::from_json;

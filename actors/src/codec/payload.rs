@@ -1,11 +1,14 @@
-//! What the application sends: carried closed, opened only for meta procedures and between serializers.
+//! What the application sends: carried closed, and opened only for meta procedures.
 
-use super::{Malformed, Raw, Serializer, Writer, json, raw, writer};
+use super::{Malformed, Raw, Serializer, Writer, json, raw, transcode, writer};
 use crate::message::{
     Element,
     value::{Dict, INVALID_BINARY, OVER_64_BITS, Value},
 };
 use bytes::Bytes;
+use cbor4ii::core::utils::SliceReader;
+use serde::de::DeserializeSeed;
+use std::marker::PhantomData;
 
 /// Positional and keyword arguments as they travel (section "Application payload").
 ///
@@ -69,17 +72,8 @@ impl Payload {
 
     /// Builds a payload from values.
     pub fn build(serializer: Serializer, arguments: &Arguments) -> Result<Self, Untranscodable> {
-        Self::build_with_room(serializer, arguments, USUAL_OCTETS)
-    }
-
-    /// Builds a payload that has about so many octets.
-    fn build_with_room(
-        serializer: Serializer,
-        arguments: &Arguments,
-        octets: usize,
-    ) -> Result<Self, Untranscodable> {
         let unrepresentable = |problem| Untranscodable::Unrepresentable { to: serializer, problem };
-        let mut bytes = Vec::with_capacity(octets);
+        let mut bytes = Vec::with_capacity(USUAL_OCTETS);
         if !arguments.args.is_empty() {
             writer::encode(serializer, &arguments.args, &mut bytes).map_err(unrepresentable)?;
         }
@@ -87,10 +81,15 @@ impl Payload {
         if !arguments.kwargs.is_empty() {
             writer::encode(serializer, &arguments.kwargs, &mut bytes).map_err(unrepresentable)?;
         }
+        Ok(Self::split(serializer, bytes, args))
+    }
+
+    /// A payload of bytes of which so many are its positional arguments.
+    fn split(serializer: Serializer, bytes: Vec<u8>, args: usize) -> Self {
         let mut args_bytes = Bytes::from(bytes);
         let kwargs_bytes = args_bytes.split_off(args);
         let some = |bytes: Bytes| (!bytes.is_empty()).then_some(bytes);
-        Ok(Self::new(serializer, some(args_bytes), some(kwargs_bytes)))
+        Self::new(serializer, some(args_bytes), some(kwargs_bytes))
     }
 
     /// The same payload in memory of its own: what is kept for long does not keep all that was read with it.
@@ -130,15 +129,30 @@ impl Payload {
         if self.suits(serializer) {
             return Ok(self.clone());
         }
-        let arguments = self.open().map_err(|problem| {
+        let unrepresentable = |problem| Untranscodable::Unrepresentable { to: serializer, problem };
+        let unreadable = |problem| {
             if problem == INVALID_BINARY {
                 Untranscodable::Malformed(problem)
             } else {
-                Untranscodable::Unrepresentable { to: serializer, problem }
+                unrepresentable(problem)
             }
-        })?;
+        };
         // It is about as long in every form. A buffer that grew with it would be copied, and have twice the room.
-        Self::build_with_room(serializer, &arguments, USUAL_OCTETS.max(self.len() + self.len() / 8))
+        let mut bytes = Vec::with_capacity(USUAL_OCTETS.max(self.len() + self.len() / 8));
+        let mut refused = None;
+        let mut append = |part: &Option<Bytes>| {
+            if let Some(part) = part {
+                transcode::append(self.serializer, part, serializer, &mut bytes, &mut refused)
+                    .map_err(unreadable)?;
+            }
+            Ok(bytes.len())
+        };
+        let args = append(&self.args)?;
+        append(&self.kwargs)?;
+        match refused {
+            None => Ok(Self::split(serializer, bytes, args)),
+            Some(problem) => Err(unrepresentable(problem)),
+        }
     }
 
     /// Leaves no arguments behind.
@@ -186,8 +200,17 @@ impl Payload {
 
 /// Builds the value of well-formed bytes.
 pub(super) fn value(serializer: Serializer, bytes: &[u8]) -> Result<Value, String> {
+    read(serializer, bytes, PhantomData)
+}
+
+/// Reads well-formed bytes as `seed` says.
+pub(super) fn read<'de, S: DeserializeSeed<'de>>(
+    serializer: Serializer,
+    bytes: &'de [u8],
+    seed: S,
+) -> Result<S::Value, String> {
     match serializer {
-        Serializer::Json => match serde_json::from_slice(bytes) {
+        Serializer::Json => match seed.deserialize(&mut serde_json::Deserializer::from_slice(bytes)) {
             // As a value it is a float, and not the same number.
             Ok(_) if json::has_integer_over_64_bits(bytes) => Err(OVER_64_BITS.to_owned()),
             Ok(value) => Ok(value),
@@ -195,14 +218,19 @@ pub(super) fn value(serializer: Serializer, bytes: &[u8]) -> Result<Value, Strin
             Err(error) if error.is_data() => Err(INVALID_BINARY.to_owned()),
             Err(_) => Err("a number over the range of floats, or half a surrogate pair".to_owned()),
         },
-        Serializer::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
-        Serializer::Cbor => cbor4ii::serde::from_slice(bytes).map_err(|error| match error {
-            cbor4ii::serde::DecodeError::Custom(problem) => problem.into(),
-            // The bytes are well-formed; these are what no value can be built of.
-            cbor4ii::serde::DecodeError::Core(_) => {
-                "a tag, a simple value, or a key that is not a string".to_owned()
-            }
-        }),
+        Serializer::MessagePack => seed
+            .deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
+            .map_err(|error| error.to_string()),
+        Serializer::Cbor => {
+            let mut deserializer = cbor4ii::serde::Deserializer::new(SliceReader::new(bytes));
+            seed.deserialize(&mut deserializer).map_err(|error| match error {
+                cbor4ii::serde::DecodeError::Custom(problem) => problem.into(),
+                // The bytes are well-formed; these are what no value can be built of.
+                cbor4ii::serde::DecodeError::Core(_) => {
+                    "a tag, a simple value, or a key that is not a string".to_owned()
+                }
+            })
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 
 use super::{Payload, Serializer};
 use crate::message::value::Value;
+use base64::{display::Base64Display, prelude::BASE64_STANDARD};
 use serde::Serialize;
+use std::io::Write;
 
 /// How many octets there are around and behind a payload at most: separators, an empty list, the end of the message.
 const AROUND_PAYLOAD: usize = 8;
 
 /// Writes one message at the end of a buffer.
 pub(crate) struct Writer<'a> {
-    serializer: Serializer,
-    out: &'a mut Vec<u8>,
+    pub(super) serializer: Serializer,
+    pub(super) out: &'a mut Vec<u8>,
     start: usize,
 }
 
@@ -27,7 +29,7 @@ impl<'a> Writer<'a> {
                 self.separate();
                 self.out.push(b'[');
             }
-            Serializer::MessagePack => self.msgpack_head(count, (0x90, 15), None, [0xdc, 0xdd]),
+            Serializer::MessagePack => self.msgpack_head(count, Some((0x90, 15)), None, [0xdc, 0xdd]),
             Serializer::Cbor => self.cbor_head(4, count as u64),
         }
     }
@@ -45,7 +47,7 @@ impl<'a> Writer<'a> {
                 self.separate();
                 self.out.push(b'{');
             }
-            Serializer::MessagePack => self.msgpack_head(count, (0x80, 15), None, [0xde, 0xdf]),
+            Serializer::MessagePack => self.msgpack_head(count, Some((0x80, 15)), None, [0xde, 0xdf]),
             Serializer::Cbor => self.cbor_head(5, count as u64),
         }
     }
@@ -64,6 +66,15 @@ impl<'a> Writer<'a> {
         }
     }
 
+    pub(crate) fn null(&mut self) {
+        self.separate();
+        self.out.extend_from_slice(match self.serializer {
+            Serializer::Json => b"null",
+            Serializer::MessagePack => b"\xc0",
+            Serializer::Cbor => b"\xf6",
+        });
+    }
+
     pub(crate) fn integer(&mut self, number: u64) {
         match self.serializer {
             Serializer::Json => {
@@ -73,6 +84,32 @@ impl<'a> Writer<'a> {
             Serializer::MessagePack => self.msgpack_integer(number),
             Serializer::Cbor => self.cbor_head(0, number),
         }
+    }
+
+    /// Writes an integer below zero.
+    pub(crate) fn negative(&mut self, number: i64) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                json(self.out, &number);
+            }
+            Serializer::MessagePack => self.msgpack_negative(number),
+            Serializer::Cbor => self.cbor_head(1, (!number).cast_unsigned()),
+        }
+    }
+
+    /// Writes a float, which must be finite in JSON.
+    pub(crate) fn float(&mut self, number: f64) {
+        let marker = match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                return json(self.out, &number);
+            }
+            Serializer::MessagePack => 0xcb,
+            Serializer::Cbor => 0xfb,
+        };
+        self.out.push(marker);
+        self.out.extend_from_slice(&number.to_be_bytes());
     }
 
     pub(crate) fn boolean(&mut self, value: bool) {
@@ -93,7 +130,7 @@ impl<'a> Writer<'a> {
                 json(self.out, text);
             }
             Serializer::MessagePack => {
-                self.msgpack_head(text.len(), (0xa0, 31), Some(0xd9), [0xda, 0xdb]);
+                self.msgpack_head(text.len(), Some((0xa0, 31)), Some(0xd9), [0xda, 0xdb]);
                 self.out.extend_from_slice(text.as_bytes());
             }
             Serializer::Cbor => {
@@ -103,17 +140,32 @@ impl<'a> Writer<'a> {
         }
     }
 
+    pub(crate) fn binary(&mut self, octets: &[u8]) {
+        match self.serializer {
+            Serializer::Json => {
+                self.separate();
+                let text = Base64Display::new(octets, &BASE64_STANDARD);
+                // A vector takes all that is written.
+                let _ = write!(self.out, "\"\\u0000{text}\"");
+            }
+            Serializer::MessagePack => {
+                self.msgpack_head(octets.len(), None, Some(0xc4), [0xc5, 0xc6]);
+                self.out.extend_from_slice(octets);
+            }
+            Serializer::Cbor => {
+                self.cbor_head(2, octets.len() as u64);
+                self.out.extend_from_slice(octets);
+            }
+        }
+    }
+
     /// Writes a value, or null in its place if the serializer cannot carry it.
     pub(crate) fn value(&mut self, value: &Value) {
-        self.separate();
         let start = self.out.len();
+        self.separate();
         if encode(self.serializer, value, self.out).is_err() {
             self.out.truncate(start);
-            self.out.extend_from_slice(match self.serializer {
-                Serializer::Json => b"null",
-                Serializer::MessagePack => b"\xc0",
-                Serializer::Cbor => b"\xf6",
-            });
+            self.null();
         }
     }
 
@@ -182,8 +234,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// MessagePack: a head with a length in the shortest form: in the marker itself up to `most`, else in
-    /// one octet where there is a marker for it, two or four.
+    /// MessagePack: a head with a length in the shortest form: in the marker itself if it is `short` with the most
+    /// that it can say, or in one octet, where there are markers for these, else in two or four.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "each arm has checked the range; no message is over 4 GiB"
@@ -191,12 +243,16 @@ impl<'a> Writer<'a> {
     fn msgpack_head(
         &mut self,
         count: usize,
-        (short, most): (u8, usize),
+        short: Option<(u8, usize)>,
         one: Option<u8>,
         [two, four]: [u8; 2],
     ) {
+        if let Some((short, most)) = short
+            && count <= most
+        {
+            return self.out.push(short | count as u8);
+        }
         match (count, one) {
-            (0.., _) if count <= most => self.out.push(short | count as u8),
             (0..=0xff, Some(one)) => self.out.extend_from_slice(&[one, count as u8]),
             (0..=0xffff, _) => {
                 self.out.push(two);
@@ -228,12 +284,32 @@ impl<'a> Writer<'a> {
             }
         }
     }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each arm has checked the range")]
+    fn msgpack_negative(&mut self, number: i64) {
+        match number {
+            -0x20.. => self.out.push(number as u8),
+            -0x80.. => self.out.extend_from_slice(&[0xd0, number as u8]),
+            -0x8000.. => {
+                self.out.push(0xd1);
+                self.out.extend_from_slice(&(number as i16).to_be_bytes());
+            }
+            -0x8000_0000.. => {
+                self.out.push(0xd2);
+                self.out.extend_from_slice(&(number as i32).to_be_bytes());
+            }
+            _ => {
+                self.out.push(0xd3);
+                self.out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
 }
 
 fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Text and integers always have a JSON form, and a vector takes all that is written.
+    // Text and numbers always have a JSON form, and a vector takes all that is written.
     let written = serde_json::to_writer(out, value);
-    debug_assert!(written.is_ok(), "text and integers have a JSON form");
+    debug_assert!(written.is_ok(), "text and numbers have a JSON form");
 }
 
 /// Appends `value`, or says why the serializer cannot carry it; what was appended then is not a value.

@@ -9,15 +9,24 @@ use bytes::Bytes;
 /// As deep as a listener lets lists and dicts stand inside each other.
 const DEPTH: usize = 64;
 
-/// Decodes a frame; the first octet chooses its serializer. A payload that can be opened has to survive every way
-/// through the serializers that have a form for it.
+/// Decodes a frame; the first octet chooses its serializer. Its payload has to become the same in another serializer
+/// with and without values in between, and if it can be opened, to survive every way through the serializers that have
+/// a form for it.
 pub fn codec(data: &[u8]) {
     let Some((first, frame)) = data.split_first() else { return };
     let serializer = Serializer::ALL[usize::from(*first) % Serializer::ALL.len()];
     let frame = Bytes::copy_from_slice(frame);
     let Ok(mut message) = ClientMessage::decode(serializer, &frame, DEPTH) else { return };
     let Some(payload) = payload(&mut message) else { return };
-    let Ok(arguments) = payload.open() else { return };
+    let opened = payload.open();
+    for to in Serializer::ALL.into_iter().filter(|to| *to != serializer && !payload.is_empty()) {
+        let transcoded = payload.transcode(to);
+        match &opened {
+            Ok(arguments) => assert_eq!(transcoded, Payload::build(to, arguments), "to {to}"),
+            Err(_) => assert!(transcoded.is_err(), "to {to} came what cannot be read"),
+        }
+    }
+    let Ok(arguments) = opened else { return };
     for through in Serializer::ALL {
         let Ok(form) = Payload::build(through, &arguments) else { continue };
         let read = form.open().expect("what the router wrote can be read");
