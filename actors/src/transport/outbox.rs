@@ -255,10 +255,17 @@ impl Batch {
         self.pieces.push_back(frame);
     }
 
-    /// Has what comes next begin a new piece.
+    /// Has what comes next begin a new piece. A buffer that is mostly empty is kept for others.
     fn end_piece(&mut self) {
-        if !self.tail.is_empty() {
-            self.pieces.push_back(std::mem::take(&mut self.tail).into());
+        let tail = std::mem::take(&mut self.tail);
+        if tail.is_empty() {
+            return;
+        }
+        if tail.len() < tail.capacity() / 2 {
+            self.pieces.push_back(Bytes::copy_from_slice(&tail));
+            keep_buffer(tail);
+        } else {
+            self.pieces.push_back(tail.into());
         }
     }
 
@@ -419,6 +426,22 @@ mod tests {
         assert!(batch.pieces.iter().all(|piece| piece.len() <= MOST_COPIED));
         assert!(batch.tail.capacity() <= 2 * MOST_COPIED);
         assert_eq!(content(&mut batch).len(), (16 << 20) / 5000 * 5000);
+    }
+
+    #[test]
+    fn pieces_have_no_more_room_than_they_need() {
+        let outbox = Outbox::new(16 << 20);
+        for _ in 0..100 {
+            keep_buffer(Vec::with_capacity(128 << 10));
+        }
+        let large = vec![7; SHARED_FROM];
+        for _ in 0..50 {
+            outbox.push(b"a short message");
+            Outbox::push_to_all([&outbox].into_iter(), &large);
+        }
+        let batch = outbox.take();
+        let room: usize = batch.pieces.into_iter().map(|piece| Vec::from(piece).capacity()).sum();
+        assert_eq!(room, 50 * (15 + SHARED_FROM));
     }
 
     #[test]
