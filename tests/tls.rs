@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use std::{
     fs,
     io::{Read, Write},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     path::Path,
     sync::{
         Arc,
@@ -106,6 +106,17 @@ fn a_client_that_takes_nothing_is_cut_off_over_tls_too() {
     router.wait_for_sockets(1);
     let left = "realmkeeper_sessions_left_total{cause=\"slow_consumer\",realm=\"realm1\"}";
     assert_eq!(samples(&router).value(left), 1.0);
+}
+
+#[test]
+fn a_client_that_ends_without_a_word_of_tls_gets_what_waits_for_it() {
+    let router = router(&certificate("terse", &["localhost"]), |_| ());
+    let mut peer = Peer::on(open(router.address(), None, Serializer::Json), Serializer::Json);
+    told(&mut peer);
+    peer.send(&json!([6, {}, "wamp.close.close_realm"]));
+    peer.stream().sock.shutdown(Shutdown::Write).expect("the connection is open");
+    let goodbye = Received::Message(json!([6, {}, "wamp.close.goodbye_and_out"]));
+    assert_eq!(peer.rest(), [goodbye, Received::Close(Some(1000)), Received::End]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ use governor::DefaultDirectRateLimiter;
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
     future::Future,
+    io,
     os::fd::AsFd,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -286,6 +287,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             match self.connection.poll_read(task) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.end_reading(),
+                // TLS was not told that this is the end, which no message depends on.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return self.end_reading();
+                }
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
                 Poll::Ready(Ok(octets)) => {
                     self.environment.metrics.read(octets);
