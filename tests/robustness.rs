@@ -3,7 +3,7 @@
 
 use crate::support::{
     Peer, Router, log,
-    peer::{Received, frame, header, raw_frame},
+    peer::{Received, frame, header, open_on, raw_frame},
     program::Serving,
     router::PATIENCE,
     scrape::Samples,
@@ -11,6 +11,7 @@ use crate::support::{
 use realmkeeper::ListenerKind;
 use realmkeeper_actors::codec::Serializer;
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 use std::{
     io::{Read, Write},
     sync::{
@@ -80,6 +81,34 @@ fn a_stalled_peer_is_killed() {
         assert_eq!(came.last(), Some(&Received::End));
         assert!(came.len() < 300, "the stalled peer got everything");
     }
+}
+
+#[test]
+fn a_peer_that_reads_slowly_but_steadily_gets_everything() {
+    let router = Router::with(|settings| {
+        settings.listeners[0].session.outbox_limit = 64 << 20;
+        settings.listeners[0].session.write_stall = Duration::from_millis(1500);
+    });
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+    socket.set_recv_buffer_size(128 << 10).expect("a socket can be set");
+    socket.connect(&router.address().into()).expect("the router listens");
+    let headers = [("Sec-WebSocket-Protocol", Serializer::Json.subprotocol())];
+    let (socket, _) = open_on(socket.into(), "/ws", &headers).expect("the router upgrades the connection");
+    let mut slow = Peer::on(socket, Serializer::Json);
+    slow.say_hello("realm1", &json!({}));
+    let subscription = slow.subscribe("a.topic");
+    let mut publisher = Peer::join(&router, Serializer::Json);
+    publisher.flood("a.topic", 100 * 60_000);
+    for _ in 0..20 {
+        let event = slow.message();
+        assert_eq!((&event[0], &event[1]), (&json!(36), &json!(subscription)));
+        // Twenty of them take longer than `write_stall`, and are less than the third of what the system can hold.
+        thread::sleep(Duration::from_millis(200));
+    }
+    for _ in 20..100 {
+        assert_eq!(slow.message()[0], 36);
+    }
+    assert_eq!(slow.call("wamp.session.count", &json!([]), &json!({}))[3], json!([2]));
 }
 
 #[test]

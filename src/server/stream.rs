@@ -28,6 +28,10 @@ const PROBES: u32 = 3;
 /// After how long a silence the system can be told to ask at most.
 const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
 
+/// How much the system takes before it has sent it. A client that reads slowly takes this much often, where of all that
+/// the system could hold, up to megabytes, a third has to go before it takes more.
+const MOST_UNSENT: u32 = 128 << 10;
+
 /// What makes streams of the connections to one listener.
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -55,6 +59,7 @@ impl Opening {
     /// Takes a connection: all that comes before the first request is read, within the time for the handshake.
     pub(super) async fn open(&self, io: TcpStream) -> io::Result<Stream> {
         io.set_nodelay(true)?;
+        SockRef::from(&io).set_tcp_notsent_lowat(MOST_UNSENT)?;
         let peer = io.peer_addr()?;
         let terms = self.entrance.terms();
         keep_alive(&io, &terms.listener.session)?;
