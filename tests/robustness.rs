@@ -4,12 +4,16 @@
 use crate::support::{
     Peer, Router, log,
     peer::{Received, frame, header, open_on, raw_frame},
+    principal::backend,
     program::Serving,
     router::PATIENCE,
     scrape::Samples,
 };
 use realmkeeper::ListenerKind;
-use realmkeeper_actors::codec::Serializer;
+use realmkeeper_actors::{
+    codec::Serializer,
+    session::access::{Credentials, Principal, Ticket, cra},
+};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -329,5 +333,29 @@ fn who_would_get_more_at_once_than_may_wait_for_it_misses_that_and_stays() {
         assert_eq!(near.call("wamp.session.count", &json!([]), &json!({}))[3], json!([3]));
         let missed = "realmkeeper_undeliverable_events_total{realm=\"realm1\"}";
         assert_eq!(Samples::at(router.admin().expect("it has one")).value(missed), 1.0);
+    }
+}
+
+#[test]
+fn whose_challenge_is_more_than_may_wait_for_it_is_told_so() {
+    for kind in KINDS {
+        let router = Router::with(|settings| {
+            settings.listeners[0].kind = kind;
+            settings.listeners[0].session.message_limit = 8 << 10;
+            settings.listeners[0].session.outbox_limit = 8 << 10;
+            let credentials =
+                Credentials { cra: Some(cra::Key::plain("secret123")), ..Credentials::default() };
+            let joe = Principal { credentials, ..backend("joe", Ticket::plain("secret123")) };
+            settings.realms[0].door.principals.push(joe);
+        });
+        // In the text that is signed, which is JSON in JSON, each character takes four octets.
+        let details =
+            json!({"roles": {"caller": {}}, "authid": "\"".repeat(3000), "authmethods": ["wampcra"]});
+        let mut peer = Peer::connect_over(kind, router.address(), Serializer::Json);
+        peer.send(&json!([1, "realm1", details]));
+        let Received::Message(abort) = peer.receive() else { panic!("a message is due") };
+        assert_eq!((&abort[0], &abort[2]), (&json!(3), &json!("wamp.error.payload_size_exceeded")));
+        let text = abort[1]["message"].as_str().expect("it says why");
+        assert!(text.starts_with("CHALLENGE is too large: "), "{text}");
     }
 }

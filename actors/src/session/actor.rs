@@ -460,7 +460,8 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 let challenge = RouterMessage::from(challenge);
                 let mut framer = Framer::default();
                 let mut encoded = framer.encode(&challenge, self.transport.serializer);
-                let frame = match encoded.frame_within(self.transport.framing) {
+                let takes = self.outbox.takes(encoded.length());
+                let frame = match takes.and_then(|()| encoded.frame_within(self.transport.framing)) {
                     Ok(frame) => frame,
                     Err(too_long) => return self.refuse(&Refused::ChallengeTooBig(too_long)),
                 };
