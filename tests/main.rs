@@ -3,6 +3,7 @@
 mod addresses;
 mod admin;
 mod authentication;
+mod authorizers;
 mod balancers;
 mod bench;
 mod churn;

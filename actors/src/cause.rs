@@ -127,6 +127,19 @@ impl Cause {
         })
     }
 
+    /// Whether it lies in what the client has sent, so that all that came before has its effect first.
+    pub(crate) fn comes_in_turn(&self) -> bool {
+        matches!(
+            self,
+            Self::TransportClosed
+                | Self::TransportLost
+                | Self::ProtocolViolation(_)
+                | Self::InvalidUtf8
+                | Self::MessageTooBig(_)
+                | Self::Policy(_)
+        )
+    }
+
     /// Whether the peer may still take what is queued for it, and a close frame.
     pub(crate) fn is_orderly(&self) -> bool {
         !matches!(self, Self::PingTimeout)

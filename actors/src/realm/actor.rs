@@ -347,7 +347,7 @@ impl Handler<Join> for RealmActor {
         }
         self.carry_out(effects, context);
         let (realm, mailbox) = (context.address(), self.metrics.mailbox().clone());
-        Ok(Membership { session: id, realm, mailbox, has_left: false })
+        Ok(Membership { session: id, realm, mailbox, cause: None })
     }
 }
 
@@ -405,19 +405,21 @@ impl Handler<Inbound> for RealmActor {
 }
 
 /// A session has ended.
-#[derive(Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Leave {
     session: SessionId,
     cause: Cause,
+    /// Whether it leaves only when what waits of it for an authorizer is done.
+    is_in_turn: bool,
 }
 
 impl Handler<Leave> for RealmActor {
     type Result = ();
 
-    fn handle(&mut self, Leave { session, cause }: Leave, context: &mut Self::Context) {
-        if let Some(Late::Leave(cause)) = self.backlog.queue(session, Late::Leave(cause)) {
-            self.leave(session, cause, context);
+    fn handle(&mut self, leave: Leave, context: &mut Self::Context) {
+        if let Some(Late::Leave(leave)) = self.backlog.queue(leave.session, Late::Leave(leave)) {
+            self.leave(leave, context);
         }
     }
 }
@@ -428,7 +430,7 @@ enum Late {
     Inbound(Inbound),
     /// What the core holds of it.
     Held,
-    Leave(Cause),
+    Leave(Leave),
 }
 
 impl RealmActor {
@@ -502,20 +504,22 @@ impl RealmActor {
                     self.carry_out(effects, context);
                 }
             }
-            Some((session, Late::Leave(cause))) => self.leave(session, cause, context),
+            Some((_, Late::Leave(leave))) => self.leave(leave, context),
             None => {}
         }
         self.go_on_after_others(context);
     }
 
-    fn leave(&mut self, session: SessionId, cause: Cause, context: &mut Context<Self>) {
-        if let Some(((), effects)) = self.step(context, |realm, step| realm.leave(session, cause, step)) {
+    fn leave(&mut self, Leave { session, cause, is_in_turn }: Leave, context: &mut Context<Self>) {
+        let leave = if is_in_turn { Realm::leave_in_turn } else { Realm::leave };
+        if let Some(((), effects)) = self.step(context, |realm, step| leave(realm, session, cause, step)) {
             self.carry_out(effects, context);
         }
     }
 }
 
-/// The router stops: no more calls are taken. The guard is let go of when none is in flight, and none waits for its turn.
+/// The router stops: no more calls are taken. The guard is let go of when none is in flight, and nothing waits for its
+/// turn or for an authorizer that came before.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain(pub(crate) DropGuard);
@@ -524,10 +528,10 @@ impl Handler<Drain> for RealmActor {
     type Result = ();
 
     fn handle(&mut self, Drain(guard): Drain, context: &mut Self::Context) {
-        self.realm.drain();
+        self.realm.drain(self.started.elapsed());
         let mut guard = Some(guard);
         context.run_interval(TICK, move |realm, _| {
-            if realm.realm.calls_in_flight() == 0 && realm.backlog.is_empty() {
+            if realm.realm.is_drained() && realm.backlog.is_empty() {
                 guard.take();
             }
         });
@@ -629,7 +633,8 @@ pub(crate) struct Membership {
     session: SessionId,
     realm: Addr<RealmActor>,
     mailbox: Mailbox,
-    has_left: bool,
+    /// Why it leaves, once that is known.
+    cause: Option<Cause>,
 }
 
 impl Membership {
@@ -639,18 +644,21 @@ impl Membership {
         self.realm.do_send(Inbound { from: self.session, messages, credit, _waiting: self.mailbox.add() });
     }
 
-    /// Leaves for this cause.
-    pub(crate) fn leave(mut self, cause: Cause) {
-        self.has_left = true;
-        self.realm.do_send(Leave { session: self.session, cause });
+    /// Leaves for this cause: in its turn, if it lies in what the client has sent, and else at once.
+    pub(crate) fn leave(&mut self, cause: Cause) {
+        self.cause = Some(cause.clone());
+        let is_in_turn = cause.comes_in_turn();
+        self.realm.do_send(Leave { session: self.session, cause, is_in_turn });
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        if !self.has_left {
-            let cause = if std::thread::panicking() { Cause::Panic } else { Cause::TransportLost };
-            self.realm.do_send(Leave { session: self.session, cause });
-        }
+        let cause = self
+            .cause
+            .take()
+            .unwrap_or_else(|| if std::thread::panicking() { Cause::Panic } else { Cause::TransportLost });
+        // Who has left already has no effect by this.
+        self.realm.do_send(Leave { session: self.session, cause, is_in_turn: false });
     }
 }

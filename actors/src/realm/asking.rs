@@ -10,15 +10,16 @@ use crate::{
     dealer::{Answer, Asked, Asker, Sequel, Unanswered},
     limit::Limit,
     message::{
-        ClientMessage,
+        ClientMessage, RequestType,
         id::SessionId,
         uri::{Match, Uri},
         value::Value,
     },
+    meta::MetaProcedure,
     permission::{Action, Actions, Disclosure, Permission, SessionDetails},
-    refusal::{Violation, check_not_reserved, check_uri},
+    refusal::{Refusal, Violation, check_not_reserved, check_uri},
     roster::Member,
-    step::{Effect, QuestionOutcome, Reply, Step},
+    step::{CallOutcome, Effect, QuestionOutcome, Reply, Step},
     verdict::{Verdict, Wish},
 };
 use std::{collections::VecDeque, time::Duration};
@@ -31,6 +32,8 @@ pub(super) struct Held {
     /// What it has sent since, in order, with the uptime at which each came. There is no more of it than the credit of
     /// the session allows.
     later: VecDeque<(ClientMessage, Duration)>,
+    /// Why it leaves when all that has had its effect, if it does.
+    leaves: Option<Cause>,
 }
 
 /// A message of a session whose authorizer is asked.
@@ -70,6 +73,22 @@ impl Realm {
         }
     }
 
+    /// Has a session leave when all that it has sent before has had its effect.
+    pub fn leave_in_turn(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
+        match self.held.get_mut(&session) {
+            Some(held) => held.leaves = Some(cause),
+            None => self.leave(session, cause, step),
+        }
+    }
+
+    /// Whether a message waits that came before this uptime.
+    pub(super) fn is_holding_from_before(&self, uptime: Duration) -> bool {
+        self.held.values().any(|Held { asked, later, .. }| {
+            let first = asked.as_ref().map(|about| about.since).or(later.front().map(|(_, since)| *since));
+            first.is_some_and(|since| since < uptime)
+        })
+    }
+
     /// Does what a message asks for, of which the request id has been checked, or has it wait for the authorizer of
     /// its session.
     pub(super) fn consider(
@@ -93,7 +112,7 @@ impl Realm {
         match self.dealer.ask(&procedure, &arguments, Asker::Member(from), limit, &self.roster, step) {
             Ok(asked) => {
                 let asked = Some(AskedAbout { asked, authorizer: procedure, wish, message, since });
-                self.held.insert(from, Held { asked, later: VecDeque::new() });
+                self.held.insert(from, Held { asked, later: VecDeque::new(), leaves: None });
                 Ok(None)
             }
             Err(unanswered) => {
@@ -172,6 +191,37 @@ impl Realm {
         self.settled.extend(abandoned.into_iter().map(left));
     }
 
+    /// Answers the calls of a member that have no answer yet, since it is sent away together with those who would carry
+    /// them out.
+    pub(super) fn cut_off(&mut self, caller: SessionId, step: &mut Step<'_>) {
+        self.dealer.cut_off(caller, &self.roster, step);
+        let Some(Held { asked, later, .. }) = self.held.swap_remove(&caller) else { return };
+        let asked = asked.map(|about| {
+            self.dealer.withdraw_question(about.asked, &self.roster, step);
+            about.message
+        });
+        let Some(member) = self.roster.get(caller) else { return };
+        let sent = asked.into_iter().chain(later.into_iter().map(|(message, _)| message));
+        let is_last = |message: &_| matches!(message, ClientMessage::Goodbye(_) | ClientMessage::Abort(_));
+        for message in sent.take_while(|message| !is_last(message)) {
+            let ClientMessage::Call(call) = message else { continue };
+            match self.dealer.sequel(caller, &call) {
+                Sequel::None => {
+                    let (refusal, request) = (Refusal::RealmClosed, call.request);
+                    step.refuse(caller, &refusal, RequestType::Call, request, member.serializer());
+                    if MetaProcedure::from_uri(&call.procedure, self.options.session_meta_api).is_none() {
+                        step.called(CallOutcome::Canceled);
+                    }
+                    if call.options.progress == Some(true) {
+                        self.dealer.cut_short(caller, request);
+                    }
+                }
+                Sequel::Late => self.dealer.drop_part(caller, &call),
+                Sequel::Part | Sequel::Conflict => {}
+            }
+        }
+    }
+
     /// Lets go on what has waited for the answers that have come.
     pub(super) fn settle(&mut self, step: &mut Step<'_>) {
         while let Some((asker, answer)) = self.settled.pop_front() {
@@ -223,23 +273,29 @@ impl Realm {
     }
 
     fn go_on_with(&mut self, session: SessionId, step: &mut Step<'_>) {
-        let Some(Held { asked: None, mut later }) = self.held.swap_remove(&session) else { return };
+        if self.held.get(&session).is_none_or(|held| held.asked.is_some()) {
+            return;
+        }
+        let Some(Held { mut later, leaves, .. }) = self.held.swap_remove(&session) else { return };
         while let Some((message, since)) = later.pop_front() {
             if step.is_full() {
                 later.push_front((message, since));
-                self.held.insert(session, Held { asked: None, later });
+                self.held.insert(session, Held { asked: None, later, leaves });
                 return step.ask(Effect::Unfinished { session });
             }
             self.take_one(session, message, since, step);
             if let Some(held) = self.held.get_mut(&session) {
-                held.later = later;
+                (held.later, held.leaves) = (later, leaves);
                 return;
             }
             if !self.roster.contains(session) {
                 return;
             }
         }
-        step.ask(Effect::Released { session });
+        match leaves {
+            Some(cause) => self.part_with(session, cause, step),
+            None => step.ask(Effect::Released { session }),
+        }
     }
 
     /// Forgets what waits of a session, as far as nobody is asked about it.

@@ -35,13 +35,13 @@ impl Realm {
             Some(procedure) => self.call_meta(from, procedure, &message, step).map_err(Fault::from),
             None => {
                 let rules = (self.uri_rules(), self.options.limits.calls);
-                let called = match self.is_draining {
-                    true => Err(Refusal::Stopping.into()),
-                    false if self.is_kept_from(member, &message.procedure) => {
+                let called = match self.drains_from {
+                    Some(from) if since >= from => Err(Refusal::Stopping.into()),
+                    _ if self.is_kept_from(member, &message.procedure) => {
                         let (role, uri) = (member.authrole().clone(), message.procedure);
                         Err(Refusal::NotAuthorized { role, action: Action::Call.name(), uri }.into())
                     }
-                    false => self.dealer.call(member, message, since, rules, &self.roster, step),
+                    _ => self.dealer.call(member, message, since, rules, &self.roster, step),
                 };
                 if let Err(Fault::Refusal(_)) = called {
                     step.called(CallOutcome::Refused);

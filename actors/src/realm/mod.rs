@@ -96,8 +96,8 @@ pub struct Realm {
     held: Map<SessionId, Held>,
     /// The questions that have ended in this step.
     settled: VecDeque<(Asker, Answer)>,
-    /// Whether no more calls are taken, since the router stops.
-    is_draining: bool,
+    /// The uptime from which on no more calls are taken, since the router stops.
+    drains_from: Option<Duration>,
 }
 
 impl Realm {
@@ -115,13 +115,19 @@ impl Realm {
             bans,
             held: Map::default(),
             settled: VecDeque::new(),
-            is_draining: false,
+            drains_from: None,
         }
     }
 
-    /// Takes no more calls but those of its own procedures. Those in flight go on.
-    pub fn drain(&mut self) {
-        self.is_draining = true;
+    /// Takes no more calls but those of its own procedures, and those that came before this uptime and wait for an
+    /// authorizer. Those in flight go on.
+    pub fn drain(&mut self, uptime: Duration) {
+        self.drains_from = Some(uptime);
+    }
+
+    /// Whether the realm drains, and all that came before is done.
+    pub fn is_drained(&self) -> bool {
+        self.drains_from.is_some_and(|from| self.calls_in_flight() == 0 && !self.is_holding_from_before(from))
     }
 
     /// Goes on with these options, and with the role that each member has now. What a member holds and its role does
@@ -269,7 +275,7 @@ impl Realm {
     /// Forgets a session; what that settles goes on later in the step.
     fn part_with(&mut self, session: SessionId, cause: Cause, step: &mut Step<'_>) {
         if cause.is_of_the_realm() {
-            self.dealer.cut_off(session, &self.roster, step);
+            self.cut_off(session, step);
         }
         let Some(member) = self.roster.remove(session).map(Arc::new) else { return };
         let is_announced = cause.is_announced();
@@ -294,8 +300,8 @@ impl Realm {
     /// Ends every session, for a cause that nobody remains to be told of.
     pub fn close(&mut self, cause: &Cause, step: &mut Step<'_>) {
         debug_assert!(!cause.is_announced(), "nobody remains to be told");
-        for session in self.roster.ids() {
-            self.dealer.cut_off(session, &self.roster, step);
+        for session in self.roster.ids().collect::<Vec<_>>() {
+            self.cut_off(session, step);
         }
         let roster = std::mem::take(&mut self.roster);
         self.broker = self.options.broker(step);

@@ -110,8 +110,12 @@ enum Phase {
     Joining,
     /// It is a member of its realm.
     Joined(Membership),
-    /// It leaves its realm, which has not queued the last message yet. It is over by then.
-    Leaving(Instant),
+    /// It leaves its realm, which has not queued the last message yet.
+    Leaving {
+        /// When it is over, and leaves if it has not.
+        until: Instant,
+        _membership: Membership,
+    },
     /// The last message is queued.
     Closing(Closing),
     /// Nothing is left to do.
@@ -257,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
     fn may_read(&self, account: Account) -> bool {
         match self.phase {
             Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining | Phase::Over => false,
-            Phase::Leaving(_) | Phase::Closing(_) => self.closed_by_client.is_none(),
+            Phase::Leaving { .. } | Phase::Closing(_) => self.closed_by_client.is_none(),
             Phase::Handshake(_) | Phase::Joined(_) => {
                 account.unhandled <= self.environment.settings.credit
                     && account.waiting <= self.environment.settings.outbox_limit / 4
@@ -416,7 +420,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                 Phase::Verifying(..)
                 | Phase::Asking(_)
                 | Phase::Joining
-                | Phase::Leaving(_)
+                | Phase::Leaving { .. }
                 | Phase::Closing(_)
                 | Phase::Over,
                 _,
@@ -571,11 +575,13 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             return;
         }
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Joined(membership) => {
-                if cause.is_orderly() {
-                    self.phase = Phase::Leaving(Instant::now() + self.environment.settings.linger);
-                }
+            Phase::Joined(mut membership) => {
+                let is_orderly = cause.is_orderly();
                 membership.leave(cause);
+                if is_orderly {
+                    let until = Instant::now() + self.environment.settings.linger;
+                    self.phase = Phase::Leaving { until, _membership: membership };
+                }
             }
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining => {
                 let is_closed = matches!(cause, Cause::TransportClosed);
@@ -590,7 +596,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
                     }
                 }
             }
-            ending @ (Phase::Leaving(_) | Phase::Closing(_) | Phase::Over) => self.phase = ending,
+            ending @ (Phase::Leaving { .. } | Phase::Closing(_) | Phase::Over) => self.phase = ending,
         }
     }
 
@@ -639,7 +645,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
         let stage = match &self.phase {
             Phase::Handshake(_) | Phase::Verifying(..) | Phase::Asking(_) | Phase::Joining => Stage::Joining,
             Phase::Joined(_) => Stage::Joined,
-            Phase::Leaving(until) | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
+            Phase::Leaving { until, .. } | Phase::Closing(Closing { until, .. }) => Stage::Ending(*until),
             Phase::Over => return None,
         };
         self.clock.due(stage, &self.environment.settings)
@@ -659,7 +665,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Session<S> {
             let now = Instant::now();
             if when > now {
                 self.timer.as_mut().reset(deadline);
-            } else if now - when > HELD_UP && matches!(due, Due::Pong | Due::Stall) {
+            } else if self.is_held_back && due == Due::Pong
+                || now - when > HELD_UP && matches!(due, Due::Pong | Due::Stall)
+            {
                 self.clock.wait_anew(now);
             } else {
                 self.act(due, now, task);
@@ -770,7 +778,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Answered> for S
             | Phase::Verifying(..)
             | Phase::Joining
             | Phase::Joined(_)
-            | Phase::Leaving(_)
+            | Phase::Leaving { .. }
             | Phase::Closing(_)
             | Phase::Over) => self.phase = phase,
         }
@@ -794,7 +802,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + 'static> Handler<Ended> for Sess
             // It had joined, though the answer of the realm is still under way.
             self.environment.metrics.handshake(Outcome::Joined.label());
         }
-        if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving(_)) {
+        if matches!(self.phase, Phase::Joining | Phase::Joined(_) | Phase::Leaving { .. }) {
             let code = cause.close_code().or(self.closed_by_client.flatten());
             self.close(code, cause.awaits_goodbye());
         }

@@ -11,14 +11,14 @@ use crate::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Duration;
 
-const DETAILS: &str = concat!(
+pub(super) const DETAILS: &str = concat!(
     r#"{"session":ann,"authid":"ann","authrole":"asked","authmethod":"anonymous","authprovider":"static","#,
     r#""realm":"realm1","transport":{"channel_type":"tcp","channel_framing":"websocket","#,
     r#""channel_serializer":"json","peer":"tcp4:127.0.0.1:4711","is_secure":false,"#,
     r#""websocket_protocol":"wamp.2.json"}}"#
 );
 
-fn failed(request_type: u64, request: u64) -> String {
+pub(super) fn failed(request_type: u64, request: u64) -> String {
     let text = r#"the authorizer of the role \"asked\" has not said whether this may be done"#;
     format!(r#"ann < [8,{request_type},{request},{{}},"wamp.error.authorization_failed",["{text}"]]"#)
 }
@@ -28,20 +28,23 @@ fn denied(request_type: u64, request: u64, action: &str, uri: &str) -> String {
     format!(r#"ann < [8,{request_type},{request},{{}},"wamp.error.not_authorized",["{text}"]]"#)
 }
 
+/// A role that may do what its authorizer says.
+pub(super) fn asked_role() -> Role {
+    Role { authorizer: Some("auth.ask".into()), ..Role::new("asked", Permissions::new(Vec::new())) }
+}
+
 /// ann, whose role has an authorizer, and bob, whose role has not. Nobody answers for the authorizer.
-fn unanswered() -> TestRealm {
+pub(super) fn unanswered() -> TestRealm {
     let limits = RealmLimits { component_timeout: Duration::from_millis(100), ..RealmLimits::default() };
     let components = vec!["auth.ask".into()];
     let options = RealmOptions { limits, components, ..RealmOptions::default() };
     let mut realm = TestRealm::with_options(options, ["bob"]);
-    let role =
-        Role { authorizer: Some("auth.ask".into()), ..Role::new("asked", Permissions::new(Vec::new())) };
-    realm.try_join("ann", Some("ann"), role, Serializer::Json).unwrap();
+    realm.try_join("ann", Some("ann"), asked_role(), Serializer::Json).unwrap();
     realm.lines.clear();
     realm
 }
 
-fn component(realm: &mut TestRealm, name: &str, serializer: Serializer) {
+pub(super) fn component(realm: &mut TestRealm, name: &str, serializer: Serializer) {
     let role = Role { is_trusted: true, ..Role::unrestricted("component") };
     realm.try_join(name, Some(name), role, serializer).unwrap();
     realm.receive(name, r#"[64,1,{},"auth.ask"]"#);
@@ -49,7 +52,7 @@ fn component(realm: &mut TestRealm, name: &str, serializer: Serializer) {
 }
 
 /// The same with cid, who carries out the authorizer.
-fn asked() -> TestRealm {
+pub(super) fn asked() -> TestRealm {
     let mut realm = unanswered();
     component(&mut realm, "cid", Serializer::Json);
     realm
@@ -57,7 +60,7 @@ fn asked() -> TestRealm {
 
 /// What cid is asked, but for the registration.
 #[track_caller]
-fn question(realm: &mut TestRealm, request: u64, uri: &str, action: &str, options: &str) {
+pub(super) fn question(realm: &mut TestRealm, request: u64, uri: &str, action: &str, options: &str) {
     let lines = std::mem::take(&mut realm.lines);
     let expected = format!(r#"cid < [68,{request},#1,{{}},[{DETAILS},"{uri}","{action}",{options}]]"#);
     assert_eq!(lines, [expected]);
@@ -101,28 +104,6 @@ fn what_is_too_large_for_the_component_is_not_waited_for() {
     question(&mut realm, 2, "a.c", "subscribe", "{}");
     realm.pass(100);
     realm.check([&failed(32, 2)]);
-}
-
-#[test]
-fn the_time_of_a_call_runs_while_the_authorizer_is_asked() {
-    let mut realm = asked();
-    realm.receive("bob", r#"[64,1,{},"a.b"]"#);
-    realm.lines.clear();
-    realm.receive("ann", r#"[48,1,{"timeout":50},"a.b"]"#);
-    realm.receive("ann", r#"[48,2,{"timeout":50},"a.b"]"#);
-    question(&mut realm, 1, "a.b", "call", r#"{"timeout":50}"#);
-    realm.pass(30);
-    realm.receive("cid", "[70,1,{},[true]]");
-    assert_eq!(realm.lines.remove(0), "bob < [68,1,#2,{}]");
-    question(&mut realm, 2, "a.b", "call", r#"{"timeout":50}"#);
-    realm.pass(20);
-    let overdue = |request: u64| {
-        format!(
-            r#"ann < [8,48,{request},{{}},"wamp.error.timeout",["the call was not answered within 50 ms"]]"#
-        )
-    };
-    realm.check([&*overdue(1)]);
-    realm.expect("cid", "[70,2,{},[true]]", [&*overdue(2)]);
 }
 
 #[test]
@@ -216,68 +197,6 @@ fn an_answer_in_parts_counts_when_it_is_whole() {
 }
 
 #[test]
-fn what_a_session_sends_while_its_authorizer_is_asked_waits_in_order_and_nobody_else_does() {
-    let mut realm = asked();
-    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
-    question(&mut realm, 1, "a.b", "subscribe", "{}");
-    realm.expect("ann", r#"[16,2,{"acknowledge":true,"exclude_me":false},"a.b",[1]]"#, []);
-    realm.expect("ann", r#"[34,3,7]"#, []);
-    realm.expect("ann", r#"[48,4,{},"a.c"]"#, []);
-    realm.expect("ann", r#"[6,{},"wamp.close.normal"]"#, []);
-    realm.expect("ann", r#"[16,5,{"acknowledge":true},"a.b",["behind goodbye"]]"#, []);
-    realm.answers("bob", "wamp.session.count", "", "[3]");
-    realm.receive("cid", "[70,1,{},[true]]");
-    let options = r#"{"acknowledge":true,"exclude_me":false}"#;
-    realm.check([
-        "ann < [33,1,#2]",
-        &*format!(r#"cid < [68,2,#1,{{}},[{DETAILS},"a.b","publish",{options}]]"#),
-    ]);
-    realm.receive("cid", "[70,2,{},[true]]");
-    realm.check([
-        "ann < [36,#2,#3,{},[1]]",
-        "ann < [17,2,#3]",
-        r#"ann < [8,34,3,{},"wamp.error.no_such_subscription",["this session has no subscription 7"]]"#,
-        &*format!(r#"cid < [68,3,#1,{{}},[{DETAILS},"a.c","call",{{}}]]"#),
-    ]);
-    realm.receive("cid", "[70,3,{},[true]]");
-    realm.check([
-        r#"ann < [8,48,4,{},"wamp.error.no_such_procedure",["no callee has registered \"a.c\""]]"#,
-        r#"ann < [6,{},"wamp.close.goodbye_and_out"]"#,
-        "ann left: goodbye",
-    ]);
-}
-
-#[test]
-fn a_session_that_leaves_meanwhile_leaves_nothing_behind() {
-    let mut realm = asked();
-    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
-    realm.receive("ann", r#"[32,2,{},"a.c"]"#);
-    realm.lines.clear();
-    realm.leave("ann", Cause::TransportLost);
-    realm.check(["ann left: transport_lost"]);
-    realm.expect("cid", "[70,1,{},[true]]", []);
-    realm.pass(1000);
-    realm.check([]);
-
-    // Who is told to stop, is.
-    let mut realm = unanswered();
-    realm.announce(&[crate::message::feature::Feature::CallCanceling]);
-    component(&mut realm, "cid", Serializer::Json);
-    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
-    realm.lines.clear();
-    realm.expect(
-        "bob",
-        &realm.written(r#"[48,1,{},"wamp.session.kill",[@ann]]"#),
-        [
-            r#"ann < [6,{},"wamp.close.killed"]"#,
-            "ann left: killed by bob with wamp.close.killed",
-            r#"cid < [69,1,{"mode":"killnowait"}]"#,
-            "bob < [50,1,{}]",
-        ],
-    );
-}
-
-#[test]
 fn a_verdict_may_be_kept_and_discloses_as_it_says() {
     let mut realm = asked();
     realm.receive("bob", r#"[64,1,{},"a.procedure"]"#);
@@ -291,9 +210,7 @@ fn a_verdict_may_be_kept_and_discloses_as_it_says() {
     realm.receive("ann", r#"[48,2,{},"a.procedure"]"#);
     realm.check([&*invoked(2, ann)]);
     // Another session of the same role is asked about for itself.
-    let role =
-        Role { authorizer: Some("auth.ask".into()), ..Role::new("asked", Permissions::new(Vec::new())) };
-    realm.try_join("eve", Some("eve"), role, Serializer::Json).unwrap();
+    realm.try_join("eve", Some("eve"), asked_role(), Serializer::Json).unwrap();
     realm.lines.clear();
     realm.receive("eve", r#"[48,1,{},"a.procedure"]"#);
     assert!(realm.lines[0].starts_with(r#"cid < [68,2,#1,{},[{"session":eve,"#), "{:?}", realm.lines);
@@ -420,9 +337,7 @@ fn whatever_a_component_does_every_request_is_answered_once_and_in_order() {
     let mut realm = unanswered();
     let askers = ["ann", "amy", "ada"];
     for name in &askers[1..] {
-        let role =
-            Role { authorizer: Some("auth.ask".into()), ..Role::new("asked", Permissions::new(Vec::new())) };
-        realm.try_join(name, Some(name), role, Serializer::Json).unwrap();
+        realm.try_join(name, Some(name), asked_role(), Serializer::Json).unwrap();
     }
     realm.lines.clear();
     let (mut sent, mut answered, mut invoked) = ([0; 3], [0; 3], 0);
@@ -492,29 +407,4 @@ fn what_an_authorizer_says_late_is_not_kept_when_another_is_asked() {
     realm.expect("cid", r#"[70,1,{},[{"allow":true,"cache":true}]]"#, ["ann < [33,1,#2]"]);
     // Nobody has registered the other one.
     realm.expect("ann", r#"[32,2,{},"a.b"]"#, [&*failed(32, 2)]);
-}
-
-#[test]
-fn what_waited_goes_on_in_turns() {
-    let mut realm = asked();
-    realm.receive("ann", r#"[32,1,{},"a.b"]"#);
-    for request in 2..=200 {
-        realm.receive("ann", &format!("[34,{request},5]"));
-    }
-    question(&mut realm, 1, "a.b", "subscribe", "{}");
-    realm.receive("cid", "[70,1,{},[true]]");
-    assert_eq!(realm.lines.len(), 65, "{:?}", realm.lines);
-    assert_eq!(realm.lines.pop().as_deref(), Some("ann has to wait"));
-    // What comes meanwhile waits behind it.
-    realm.receive("ann", "[34,201,5]");
-    realm.go_on("ann");
-    realm.finish();
-    let text = "this session has no subscription 5";
-    let refused =
-        |request: u64| format!(r#"ann < [8,34,{request},{{}},"wamp.error.no_such_subscription",["{text}"]]"#);
-    let expected: Vec<_> =
-        std::iter::once("ann < [33,1,#2]".to_owned()).chain((2..=201).map(refused)).collect();
-    assert_eq!(std::mem::take(&mut realm.lines), expected);
-    realm.receive("ann", "[34,202,5]");
-    realm.check([&*refused(202)]);
 }

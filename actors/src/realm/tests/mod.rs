@@ -23,6 +23,7 @@ mod retention;
 mod subscriptions;
 mod testaments;
 mod timeouts;
+mod waiting;
 
 use super::{Realm, RealmOptions};
 use crate::{
@@ -225,6 +226,16 @@ impl TestRealm {
         let effects = step.into_effects();
         self.keep(effects);
         assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
+    }
+
+    /// Has a member leave when what it has sent is done.
+    fn leave_in_turn(&mut self, name: &str, cause: Cause) {
+        let id = self.id(name);
+        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
+        self.realm.leave_in_turn(id, cause, &mut step);
+        let effects = step.into_effects();
+        self.keep(effects);
+        assert!(self.realm.is_sound(), "an index is out of step after {name} has to leave");
     }
 
     /// Goes on with these options, and gives each member this role.
