@@ -22,12 +22,7 @@ pub(crate) fn greeting(service: &Service, realms: &[RealmSettings]) -> String {
     }
     // The name by which it was called works again, wherever the program lies.
     let program = env::args().next().unwrap_or_else(|| "realmkeeper".into());
-    // Where the load generator needs no certificate and no right to a file.
-    let plain = service
-        .urls()
-        .iter()
-        .find(|url| url.starts_with("ws://") || url.starts_with("rs://") && !url.starts_with("rs://unix:"));
-    let line = match (plain, realms.iter().find(|realm| is_open(realm))) {
+    let line = match (service.plain_url(), realms.iter().find(|realm| is_open(realm))) {
         (Some(url), Some(RealmSettings { name, .. })) => {
             Some(format!("{program} bench rpc --url {url} --realm {name} --seconds 2"))
         }

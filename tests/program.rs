@@ -264,6 +264,41 @@ fn the_addresses_that_it_listens_on_are_told() {
 }
 
 #[test]
+fn what_is_told_to_try_needs_no_balancer() {
+    const BALANCED: &str =
+        r#"{ address = "127.0.0.1:0", proxy_protocol = true, trusted_proxies = ["127.0.0.1"] }"#;
+    let open = r#"
+        [[realms]]
+        name = "realm1"
+        anonymous = "anyone"
+        [[realms.roles]]
+        name = "anyone"
+        [[realms.roles.permissions]]
+        uri = ""
+        match = "prefix"
+        allow = ["call", "register", "publish", "subscribe"]
+    "#;
+    let told = |name: &str, listeners: &str| {
+        let program = Serving::configured(name, &format!("listeners = [{listeners}]\n{open}"));
+        let url = program.url().to_owned();
+        program.signal("TERM");
+        let told = program.wait().1;
+        told.strip_prefix(&format!("realmkeeper {} listens on {url}\n", env!("CARGO_PKG_VERSION")))
+            .expect("it begins so")
+            .to_owned()
+    };
+    assert_eq!(told("balanced.toml", BALANCED), "realm: realm1 (anonymous as anyone)\n");
+    let both = told("balanced_and_plain.toml", &format!(r#"{BALANCED}, {{ address = "127.0.0.1:0" }}"#));
+    let (second, rest) = both.split_once('\n').expect("there are lines");
+    let second = second.strip_prefix("listens on ").expect("there is a second");
+    let try_this = format!(
+        "try: {} bench rpc --url {second} --realm realm1 --seconds 2",
+        env!("CARGO_BIN_EXE_realmkeeper")
+    );
+    assert_eq!(rest, format!("realm: realm1 (anonymous as anyone)\n{try_this}\n"));
+}
+
+#[test]
 fn the_log_has_the_level_and_the_form_that_are_set() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = taken.local_addr().expect("the port is known").to_string();

@@ -48,7 +48,8 @@ pub(super) fn listen(places: &[Place]) -> Result<Vec<Bound>, ServiceError> {
     });
     // In order, so that two routers do not wait for each other.
     let folders: BTreeMap<_, _> = each(folders)?.into_iter().collect();
-    let _reserved = each(folders.iter().map(|(folder, place)| (*place, unix::reserve(folder))))?;
+    let _reserved =
+        each(folders.iter().map(|(folder, place)| (*place, unix::reserve(folder, unix::PATIENCE))))?;
     let sockets = each(places.iter().map(|place| (place, bind(place))))?;
     each(places.iter().zip(sockets).map(|(place, (socket, file))| (place, take_connections(socket, file))))
 }

@@ -96,13 +96,15 @@ struct Listening {
 pub struct Service {
     /// At least one.
     urls: Vec<String>,
+    /// The first of them that needs no certificate, no right to a file and no balancer, if one does.
+    plain_url: Option<String>,
     addresses: Vec<SocketAddr>,
     /// Those of the Unix domain sockets, which go with it.
     _socket_files: Vec<SocketFile>,
     /// The listeners, in the order of the settings.
     listening: Vec<Listening>,
     admin_address: Option<SocketAddr>,
-    /// Where `/metrics` and the like are answered, if anywhere.
+    /// Where `/metrics` and the like are answered without encryption and to everybody, if anywhere.
     pages: Option<SocketAddr>,
     router: Addr<Router>,
     doorkeeper: Arc<Doorkeeper>,
@@ -153,14 +155,18 @@ impl Service {
         let answering = answering.filter(|_| admin_socket.is_none());
         let (mut urls, mut addresses, mut socket_files, mut tls) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut pages = admin_socket.as_ref().map(|(address, _)| *address);
+        let (mut pages, mut plain_url) = (admin_socket.as_ref().map(|(address, _)| *address), None);
         let mut server = Server::build().workers(1).disable_signals();
         for (index, (listener, bound)) in listeners.into_iter().zip(bound).enumerate() {
-            urls.push(listener.url(&bound));
+            let url = listener.url(&bound);
             if let Bound::Tcp(address, _) = bound {
                 addresses.push(address);
-                pages = pages.or((answering == Some(index)).then_some(address));
+                if listener.tls.is_none() && !listener.proxy_protocol {
+                    plain_url.get_or_insert_with(|| url.clone());
+                    pages = pages.or((answering == Some(index)).then_some(address));
+                }
             }
+            urls.push(url);
             let admin = (answering == Some(index)).then(|| admin.clone());
             let secured = listener.tls.clone().map(|files| Tls::new(files, clients.metrics.clone()));
             let secured = secured.transpose().map_err(ServiceError::Certificate)?.map(Arc::new);
@@ -206,6 +212,7 @@ impl Service {
         listening.iter().filter_map(|listening| listening.tls.as_ref()).for_each(Tls::keep_watching);
         Ok(Self {
             urls,
+            plain_url,
             addresses,
             _socket_files: socket_files,
             listening,
@@ -235,13 +242,18 @@ impl Service {
         &self.urls
     }
 
+    /// The first URL for whoever is on this machine: without TLS, without a balancer before it, and no file.
+    pub fn plain_url(&self) -> Option<&str> {
+        self.plain_url.as_deref()
+    }
+
     /// Where it answers `/metrics` and the like, if that is an address of its own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// Where it answers `/metrics` and the like, be it among WAMP clients. Nowhere if they all speak RawSocket and
-    /// there is no address for it.
+    /// Where whoever is on this machine gets `/metrics` and the like, be it among WAMP clients. Nowhere if there is no
+    /// address for it and the first listener for WebSocket has TLS or a balancer before it, or there is none.
     pub fn pages_address(&self) -> Option<SocketAddr> {
         self.pages
     }

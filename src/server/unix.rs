@@ -3,13 +3,12 @@
 use crate::UnixSocket;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
-        net::UnixStream,
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The file of a socket. It is removed when this is dropped, unless somebody has put another in its place.
@@ -26,11 +25,26 @@ pub(super) fn folder(wanted: &UnixSocket) -> io::Result<PathBuf> {
     fs::canonicalize(folder.unwrap_or(Path::new(".")))
 }
 
-/// Waits until no other router makes sockets in a folder, and keeps it for this one until what is given is dropped.
-pub(super) fn reserve(folder: &Path) -> io::Result<File> {
-    let folder = File::open(folder)?;
-    folder.lock()?;
-    Ok(folder)
+/// How long another process may keep a folder of sockets.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits so long at most until no other router makes sockets in a folder, and keeps it for this one until what is given is
+/// dropped.
+pub(super) fn reserve(folder: &Path, patience: Duration) -> io::Result<File> {
+    let (folder, start) = (File::open(folder)?, Instant::now());
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let problem = format!("another process has kept its folder locked for {patience:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            }
+        }
+    }
 }
 
 /// A socket with the file that is asked for, owned by whom it is asked for. Nobody can connect before it listens; until
@@ -59,10 +73,13 @@ fn clear(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Who takes no connections is not waited for.
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
     }
 }
 
@@ -83,7 +100,12 @@ mod tests {
         *,
     };
     use nix::unistd;
-    use std::{env, os::unix::net::UnixListener, process, sync::Barrier, thread};
+    use std::{
+        env,
+        os::unix::net::{UnixListener, UnixStream},
+        process,
+        sync::Barrier,
+    };
 
     /// A socket at a path of its own.
     fn wanted(name: &str) -> UnixSocket {
@@ -132,6 +154,27 @@ mod tests {
         assert_eq!(refusal(&wanted), "there is a file that is no socket");
         assert_eq!(fs::read_to_string(&wanted.path).unwrap(), "precious");
         fs::remove_file(&wanted.path).unwrap();
+    }
+
+    #[test]
+    fn who_listens_and_takes_nobody_is_not_waited_for() {
+        let wanted = wanted("full");
+        let (socket, _file) = bind(&wanted).unwrap();
+        socket.listen(0).unwrap();
+        let _waits = UnixStream::connect(&wanted.path).unwrap();
+        assert_eq!(refusal(&wanted), "another process listens there");
+    }
+
+    #[test]
+    fn a_folder_that_another_keeps_is_waited_for_no_longer_than_is_said() {
+        let folder = env::temp_dir().join(format!("realmkeeper-{}-kept", process::id()));
+        fs::create_dir(&folder).unwrap();
+        let kept = reserve(&folder, PATIENCE).unwrap();
+        let refusal = reserve(&folder, Duration::from_millis(20)).expect_err("it is kept").to_string();
+        assert_eq!(refusal, "another process has kept its folder locked for 20ms");
+        drop(kept);
+        reserve(&folder, PATIENCE).unwrap();
+        fs::remove_dir(&folder).unwrap();
     }
 
     #[test]
