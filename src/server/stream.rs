@@ -30,6 +30,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
 
 /// How much the system takes before it has sent it. A client that reads slowly takes this much often, where of all that
 /// the system could hold, up to megabytes, a third has to go before it takes more.
+#[cfg(target_os = "linux")]
 const MOST_UNSENT: u32 = 128 << 10;
 
 /// What makes streams of the connections to one listener.
@@ -59,6 +60,7 @@ impl Opening {
     /// Takes a connection: all that comes before the first request is read, within the time for the handshake.
     pub(super) async fn open(&self, io: TcpStream) -> io::Result<Stream> {
         io.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
         SockRef::from(&io).set_tcp_notsent_lowat(MOST_UNSENT)?;
         let peer = io.peer_addr()?;
         let terms = self.entrance.terms();
