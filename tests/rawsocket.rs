@@ -323,6 +323,32 @@ fn a_result_that_its_caller_does_not_take_becomes_an_error() {
 }
 
 #[test]
+fn of_events_in_a_row_each_comes_to_those_who_take_it() {
+    let router = router(|_| ());
+    let mut others = [15, 3].map(|length| joined(&router, Serializer::Json, length));
+    let subscribed = others.each_mut().map(|peer| peer.subscribe("a.topic"));
+    let mut publisher = Peer::connect_to(router.addresses()[1], Serializer::Json);
+    publisher.say_hello("realm1", &json!({}));
+    let texts =
+        ["one".to_owned(), "x".repeat(5_000), "three".to_owned(), "y".repeat(40_000), "five".to_owned()];
+    let all: Vec<_> = (1..)
+        .zip(&texts)
+        .flat_map(|(request, text)| publisher.frame(&json!([16, request, {}, "a.topic", [text]])))
+        .collect();
+    publisher.send_raw(&all);
+    for (peer, subscription, takes) in
+        [(0, subscribed[0], &[0, 1, 2, 3, 4][..]), (1, subscribed[1], &[0, 2, 4])]
+    {
+        for text in takes {
+            let event = others[peer].message();
+            assert_eq!(event, json!([36, subscription, event[2], {}, [texts[*text]]]));
+        }
+        let count = others[peer].call("wamp.session.count", &json!([]), &json!({}));
+        assert_eq!(count[3], json!([3]), "nothing else came");
+    }
+}
+
+#[test]
 fn a_result_in_parts_ends_with_the_part_that_its_caller_does_not_take() {
     let router = router(|_| ());
     let features = ["progressive_call_results", "call_canceling"];

@@ -100,6 +100,19 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The message, if it is broadcast to just these sessions.
+    pub(crate) fn broadcast_to(&self, sessions: &[SessionId]) -> Option<&RouterMessage> {
+        if let Self::Broadcast { to, message } = self
+            && **to == *sessions
+        {
+            Some(message)
+        } else {
+            None
+        }
+    }
+}
+
 /// What a component answers the router.
 #[derive(Debug, PartialEq)]
 pub enum Reply {

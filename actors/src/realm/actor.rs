@@ -28,7 +28,9 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use rand::{SeedableRng, rngs::StdRng};
+use smallvec::SmallVec;
 use std::{
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -237,9 +239,9 @@ impl RealmActor {
     }
 
     /// Gives what its receivers do not take, as far as something follows of that.
-    fn carry_out_each(&mut self, effects: impl Iterator<Item = Effect>) -> Vec<Undelivered> {
+    fn carry_out_each(&mut self, mut effects: vec::Drain<'_, Effect>) -> Vec<Undelivered> {
         let mut delivery = Delivery::new(&self.name, &mut self.framer);
-        for effect in effects {
+        while let Some(effect) = effects.next() {
             match effect {
                 Effect::Send { to, message } => {
                     if let Some(peer) = self.peers.get_mut(&to) {
@@ -247,8 +249,13 @@ impl RealmActor {
                     }
                 }
                 Effect::Broadcast { to, message } => {
+                    let others = effects.as_slice().iter().map_while(|effect| effect.broadcast_to(&to));
+                    let messages = iter::once(&message).chain(others).collect::<SmallVec<[_; 4]>>();
                     let peers = to.iter().filter_map(|to| self.peers.get(to));
-                    delivery.broadcast(peers.map(|peer| &peer.receiver), &message);
+                    delivery.broadcast(peers.map(|peer| &peer.receiver), &messages);
+                    let done = messages.len() - 1;
+                    drop(messages);
+                    effects.by_ref().take(done).for_each(drop);
                 }
                 Effect::Undeliverable { to, problem } => delivery.miss(to.len(), &problem),
                 Effect::Settled { newcomer, reply } => {

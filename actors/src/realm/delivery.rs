@@ -9,7 +9,7 @@ use crate::{
     },
     metrics::Sent,
     transport::{
-        framing::{Encoded, Framer, Framing, TooLong},
+        framing::{Framer, Framing, TooLong},
         outbox::Outbox,
     },
 };
@@ -130,22 +130,45 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Queues the same message for several sessions, which have the serializer of its payload, encoded once.
+    /// Queues the same messages, one behind the other, for several sessions, which have the serializer of their payloads.
+    /// Each is encoded once.
     pub(super) fn broadcast<'r>(
         &mut self,
         receivers: impl Iterator<Item = &'r Receiver>,
-        message: &RouterMessage,
+        messages: &[&RouterMessage],
     ) {
         // All are looked up before the first outbox is locked: the processor does not wait for one after the other then.
         let receivers: SmallVec<[_; 4]> = receivers.collect();
         let Some(first) = receivers.first() else { return };
-        let mut encoded = self.framer.encode(message, first.serializer);
-        let is_like_first = |receiver: &&&Receiver| receiver.framing.is_like(first.framing);
-        let others = || receivers.iter().filter(|receiver| !is_like_first(receiver));
-        let sent = &mut self.delivered.sent;
-        queue(receivers.iter().filter(is_like_first), first.framing, &mut encoded, message, sent);
-        if let Some(other) = others().next() {
-            queue(others(), other.framing, &mut encoded, message, sent);
+        let is_like_first = |receiver: &&Receiver| receiver.framing.is_like(first.framing);
+        let alike = || receivers.iter().copied();
+        self.queue(|| alike().filter(is_like_first), messages);
+        self.queue(|| alike().filter(|receiver| !is_like_first(receiver)), messages);
+    }
+
+    /// Queues messages for sessions that are framed alike. A session misses those that it does not take.
+    fn queue<'r, R: Iterator<Item = &'r Receiver>>(
+        &mut self,
+        receivers: impl Fn() -> R + Copy,
+        messages: &[&RouterMessage],
+    ) {
+        let Some(&Receiver { serializer, framing, .. }) = receivers().next() else { return };
+        let mut rest = messages;
+        while !rest.is_empty() {
+            let row = self.framer.row(rest, serializer, framing);
+            let (these, later) = rest.split_at(row.count);
+            rest = later;
+            let takes = |receiver: &&Receiver| receiver.takes(row.longest).is_ok();
+            let missing = receivers().filter(|receiver| !takes(receiver)).count();
+            if missing > 0 && these.len() > 1 {
+                these.iter().for_each(|message| self.queue(receivers, &[*message]));
+                continue;
+            }
+            let taking = receivers().filter(takes).map(|receiver| &*receiver.outbox);
+            let queued = Outbox::push_to_all(taking, row.frames);
+            let sent = &mut self.delivered.sent;
+            these.iter().for_each(|message| sent.note(message, queued));
+            sent.note_undeliverable(missing);
         }
     }
 
@@ -171,23 +194,4 @@ impl<'a> Delivery<'a> {
     pub(super) fn finish(self) -> Delivered {
         self.delivered
     }
-}
-
-/// Queues a message for sessions that are framed alike. Those that take less miss it.
-fn queue<'r>(
-    receivers: impl Iterator<Item = &'r &'r Receiver>,
-    framing: Framing,
-    encoded: &mut Encoded<'_>,
-    message: &RouterMessage,
-    sent: &mut Sent,
-) {
-    let (length, mut missing) = (encoded.length(), 0);
-    let taking = receivers.filter(|receiver| {
-        let takes = receiver.takes(length).is_ok();
-        missing += usize::from(!takes);
-        takes
-    });
-    let queued = Outbox::push_to_all(taking.map(|receiver| &*receiver.outbox), encoded.frame(framing));
-    sent.note(message, queued);
-    sent.note_undeliverable(missing);
 }

@@ -45,6 +45,14 @@ impl Framing {
         }
     }
 
+    /// Writes the header into the room before a message; gives where in the room it begins.
+    fn write_header(self, serializer: Serializer, octets: &mut [u8]) -> usize {
+        match self {
+            Self::WebSocket => websocket::write_header(serializer.is_text(), octets),
+            Self::RawSocket(_) => rawsocket::write_header(octets),
+        }
+    }
+
     /// The frame of a ping.
     pub(crate) fn ping(self) -> Vec<u8> {
         match self {
@@ -163,6 +171,9 @@ pub(super) fn receive_all(mut frames: Frames, octets: &[u8]) -> Result<Vec<Recei
 /// The longest header of a frame that a server sends.
 pub(super) const MOST_HEADER: usize = 10;
 
+/// How many octets the frames of several messages have together at most, to be built in a row.
+const MOST_IN_A_ROW: usize = 16 << 10;
+
 /// Builds frames, in a buffer that it keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Framer(Vec<u8>);
@@ -175,6 +186,16 @@ pub(crate) struct Encoded<'f> {
     serializer: Serializer,
 }
 
+/// The frames of messages for the same receivers, one behind the other.
+#[derive(Debug)]
+pub(crate) struct Row<'f> {
+    pub(crate) frames: &'f [u8],
+    /// How many messages they are.
+    pub(crate) count: usize,
+    /// How many octets the longest message has.
+    pub(crate) longest: usize,
+}
+
 impl Framer {
     /// Gives a message the form of a serializer.
     pub(crate) fn encode(&mut self, message: &RouterMessage, serializer: Serializer) -> Encoded<'_> {
@@ -182,6 +203,38 @@ impl Framer {
         self.0.resize(MOST_HEADER, 0);
         message.encode(serializer, &mut self.0);
         Encoded { octets: &mut self.0, serializer }
+    }
+
+    /// The frames of the first of these messages: of one at least, and of as many more as are short.
+    pub(crate) fn row(
+        &mut self,
+        messages: &[&RouterMessage],
+        serializer: Serializer,
+        framing: Framing,
+    ) -> Row<'_> {
+        let buffer = &mut self.0;
+        buffer.clear();
+        let (mut first, mut count, mut longest) = (0, 0, 0);
+        for message in messages {
+            let start = buffer.len();
+            buffer.resize(start + MOST_HEADER, 0);
+            message.encode(serializer, buffer);
+            if count > 0 && buffer.len() > MOST_IN_A_ROW {
+                buffer.truncate(start);
+                break;
+            }
+            let octets = buffer.get_mut(start..).unwrap_or_default();
+            let (end, length) = (start + octets.len(), octets.len() - MOST_HEADER);
+            let unused = framing.write_header(serializer, octets);
+            if count == 0 {
+                first = unused;
+            } else {
+                buffer.copy_within(start + unused.., start);
+                buffer.truncate(end - unused);
+            }
+            (count, longest) = (count + 1, longest.max(length));
+        }
+        Row { frames: buffer.get(first..).unwrap_or_default(), count, longest }
     }
 
     /// Takes a message that has its form.
@@ -202,10 +255,7 @@ impl Encoded<'_> {
 
     /// Its frame, whether or not a client takes as much.
     pub(crate) fn frame(&mut self, framing: Framing) -> &[u8] {
-        let start = match framing {
-            Framing::WebSocket => websocket::write_header(self.serializer.is_text(), self.octets),
-            Framing::RawSocket(_) => rawsocket::write_header(self.octets),
-        };
+        let start = framing.write_header(self.serializer, self.octets);
         self.octets.get(start..).unwrap_or_default()
     }
 
@@ -223,4 +273,36 @@ pub(super) fn is_text(bytes: &[u8], is_final: bool) -> bool {
             Ok(_) => true,
             Err(error) => !is_final && error.error_len().is_none(),
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Goodbye;
+
+    #[test]
+    fn short_messages_are_framed_in_a_row() {
+        let message = |octets: usize| RouterMessage::from(Goodbye::new("a", Some(&"x".repeat(octets))));
+        let messages = [100, 1, 200, MOST_IN_A_ROW, 3, MOST_IN_A_ROW - 500, 600, 4].map(message);
+        for (framing, serializer) in [
+            (Framing::WebSocket, Serializer::Json),
+            (Framing::WebSocket, Serializer::Cbor),
+            (Framing::RawSocket(rawsocket::Length::within(1 << 20)), Serializer::MessagePack),
+        ] {
+            let (mut framer, mut alone) = (Framer::default(), Framer::default());
+            let mut rest = messages.iter().collect::<Vec<_>>();
+            let mut counts = Vec::new();
+            while !rest.is_empty() {
+                let row = framer.row(&rest, serializer, framing);
+                let these = rest.drain(..row.count).map(|message| {
+                    let mut encoded = alone.encode(message, serializer);
+                    (encoded.length(), encoded.frame(framing).to_vec())
+                });
+                let (lengths, frames): (Vec<_>, Vec<_>) = these.unzip();
+                assert_eq!((Some(&row.longest), row.frames), (lengths.iter().max(), &*frames.concat()));
+                counts.push(row.count);
+            }
+            assert_eq!(counts, [3, 1, 2, 2]);
+        }
+    }
 }
