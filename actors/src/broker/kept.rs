@@ -3,7 +3,7 @@
 use super::Audience;
 use crate::{
     codec::Payload,
-    message::{EventDetails, Sparse, id::PublicationId, timestamp, uri::Uri, value::Value},
+    message::{EventDetails, Sparse, id::PublicationId, uri::Uri},
 };
 use std::time::SystemTime;
 
@@ -28,10 +28,5 @@ impl Kept {
     /// The details with the topic.
     pub(crate) fn details(&self) -> EventDetails {
         EventDetails { topic: Some(self.topic.clone()), ..(*self.details).clone() }
-    }
-
-    /// When it was published, as text.
-    pub(crate) fn timestamp(&self) -> Value {
-        timestamp::written(self.at).into()
     }
 }

@@ -84,6 +84,19 @@ impl Payload {
         Ok(Self::split(serializer, bytes, args))
     }
 
+    /// A payload of so many positional arguments, which `write` writes.
+    pub(crate) fn of_args(serializer: Serializer, count: usize, write: impl FnOnce(&mut Writer<'_>)) -> Self {
+        if count == 0 {
+            return Self::EMPTY;
+        }
+        let mut bytes = Vec::with_capacity(USUAL_OCTETS);
+        let mut writer = Writer::new(serializer, &mut bytes);
+        writer.list(count);
+        write(&mut writer);
+        writer.end_list();
+        Self::new(serializer, Some(bytes.into()), None)
+    }
+
     /// A payload of bytes of which so many are its positional arguments.
     fn split(serializer: Serializer, bytes: Vec<u8>, args: usize) -> Self {
         let mut args_bytes = Bytes::from(bytes);

@@ -197,7 +197,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    /// Writes a value that has its form already.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.separate();
         self.out.extend_from_slice(bytes);
     }

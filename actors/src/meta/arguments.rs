@@ -22,7 +22,11 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn open(payload: &'a Payload) -> Result<Self, Refusal> {
+    /// Opens arguments of at most so many octets: as values they take many times the room.
+    pub(super) fn open(payload: &'a Payload, most: usize) -> Result<Self, Refusal> {
+        if payload.len() > most {
+            return Err(invalid(&format!("the arguments have more than {most} octets")));
+        }
         match payload.open() {
             Ok(arguments) => Ok(Self { payload, arguments }),
             Err(problem) => Err(Refusal::InvalidArgument(format!("the arguments cannot be read: {problem}"))),

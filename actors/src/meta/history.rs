@@ -3,12 +3,9 @@
 use super::{Lent, Outcome, arguments::Given};
 use crate::{
     broker::{Kept, Subscription},
-    codec::{Arguments, Serializer, options_value},
+    codec::{Payload, Writer},
     limit::Limit,
-    message::{
-        timestamp,
-        value::{Dict, Value},
-    },
+    message::{Element, timestamp, value::Value},
     permission::Action,
     refusal::Refusal,
 };
@@ -40,17 +37,20 @@ pub(super) fn get_events(
     if is_reversed {
         found.reverse();
     }
-    let (mut args, mut octets) = (Vec::new(), 0);
-    let shown = found.iter().filter_map(|event| Some((event.octets(), shown(event, id, serializer)?)));
-    for (size, shown) in shown.take(limit) {
-        octets += size + AROUND;
+    let shown = found.iter().filter_map(|event| Some((*event, event.payload.transcode(serializer).ok()?)));
+    let (mut events, mut octets) = (Vec::new(), 0);
+    for (event, payload) in shown.take(limit) {
+        octets += payload.len() + AROUND;
         if octets > MOST_OCTETS {
             let what = "the events have too many octets for one answer, limit makes them fewer";
             return Err(Refusal::TooMany { limit: Limit::History, what, most: MOST_OCTETS });
         }
-        args.push(shown);
+        events.push((event, payload));
     }
-    Ok(Outcome::Answer(Arguments { args, ..Arguments::default() }))
+    let write = |writer: &mut Writer<'_>| {
+        events.iter().for_each(|(event, payload)| write(event, payload, id, writer));
+    };
+    Ok(Outcome::Events(Payload::of_args(serializer, events.len(), write)))
 }
 
 /// From where and to where events are asked for by the publications before, between or behind which they stand.
@@ -69,19 +69,25 @@ fn range(events: &[&Kept], given: &Given<'_>) -> Result<(usize, usize), Refusal>
     Ok((begin, end.max(begin)))
 }
 
-/// An event as it is told, if it has a form in this serializer.
-fn shown(event: &Kept, subscription: u64, serializer: Serializer) -> Option<Value> {
-    let Arguments { args, kwargs } = event.payload.transcode(serializer).ok()?.open().ok()?;
-    let known = [
-        ("timestamp", Some(event.timestamp())),
-        ("subscription", Some(subscription.into())),
-        ("publication", Some(event.publication.get().into())),
-        ("details", Some(options_value(&event.details()))),
-        ("args", (!args.is_empty()).then(|| args.into())),
-        ("kwargs", (!kwargs.is_empty()).then(|| kwargs.into())),
-    ];
-    let known = known.into_iter().filter_map(|(key, value)| Some((key, value?)));
-    Some(known.collect::<Dict>().into())
+/// Writes an event as it is told, with its payload in the serializer of the caller.
+fn write(event: &Kept, payload: &Payload, subscription: u64, writer: &mut Writer<'_>) {
+    let (args, kwargs) = payload.parts();
+    let arguments = [("args", args), ("kwargs", kwargs)];
+    let arguments = arguments.into_iter().filter_map(|(key, part)| Some((key, part?)));
+    writer.dict(4 + arguments.clone().count());
+    writer.key("timestamp");
+    writer.string(&timestamp::written(event.at));
+    writer.key("subscription");
+    writer.integer(subscription);
+    writer.key("publication");
+    writer.integer(event.publication.get());
+    writer.key("details");
+    event.details().write_element(writer);
+    for (key, part) in arguments {
+        writer.key(key);
+        writer.raw(part);
+    }
+    writer.end_dict();
 }
 
 /// Which of the events are asked for; all filters have to be met.

@@ -52,6 +52,8 @@ pub(crate) enum MetaProcedure {
 pub(crate) enum Outcome {
     /// The call is answered with these arguments.
     Answer(Arguments),
+    /// The call is answered with this.
+    Events(Payload),
     /// These sessions are ended, and then the call is answered.
     Kill {
         victims: Vec<SessionId>,
@@ -119,9 +121,14 @@ impl MetaProcedure {
         })
     }
 
+    /// How many octets its arguments can have.
+    fn most_octets(self) -> usize {
+        if matches!(self, Self::AddTestament) { 2 << 20 } else { 64 << 10 }
+    }
+
     /// Carries the procedure out, as far as answers go.
     pub(crate) fn call(self, payload: &Payload, lent: &Lent<'_>) -> Result<Outcome, Refusal> {
-        let given = Given::open(payload)?;
+        let given = Given::open(payload, self.most_octets())?;
         match self {
             Self::Count => session::count(&given, lent),
             Self::List => session::list(&given, lent),

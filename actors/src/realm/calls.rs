@@ -4,7 +4,7 @@ use super::{Realm, refuse};
 use crate::{
     ban::Culprit,
     cause::Cause,
-    codec::{Arguments, Payload},
+    codec::{Payload, Serializer, Untranscodable},
     dealer::{Change, Changes},
     limit::Limit,
     message::{Call, RequestType, Result as CallResult, Sparse, feature::Feature, id::SessionId, uri::Match},
@@ -87,18 +87,24 @@ impl Realm {
             now: step.now(),
         };
         let outcome = procedure.call(&message.payload, &lent)?;
-        let answer = self.carry_out(from, outcome, step);
-        let payload = Payload::build(serializer, &answer);
+        let payload = self.carry_out(from, serializer, outcome, step);
         let payload = payload.map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
         step.weigh(payload.len());
         step.send(from, CallResult { request: message.request, details: Sparse::default(), payload });
         Ok(())
     }
 
-    /// Does what a meta procedure said should happen; gives what its caller is answered.
-    fn carry_out(&mut self, caller: SessionId, outcome: Outcome, step: &mut Step<'_>) -> Arguments {
+    /// Does what a meta procedure said should happen; gives what its caller is answered, in its serializer.
+    fn carry_out(
+        &mut self,
+        caller: SessionId,
+        serializer: Serializer,
+        outcome: Outcome,
+        step: &mut Step<'_>,
+    ) -> Result<Payload, Untranscodable> {
         match outcome {
-            Outcome::Answer(answer) => return answer,
+            Outcome::Answer(answer) => return Payload::build(serializer, &answer),
+            Outcome::Events(events) => return Ok(events),
             Outcome::Kill { victims, kill, ban, all, answer } => {
                 for victim in victims {
                     if let Some(ban) = ban {
@@ -111,7 +117,7 @@ impl Realm {
                         step,
                     );
                 }
-                return answer;
+                return Payload::build(serializer, &answer);
             }
             Outcome::RemoveSubscriber { subscription, subscriber, reason } => {
                 if let Some(member) = self.roster.get(subscriber) {
@@ -126,7 +132,7 @@ impl Realm {
                 self.tell(&changes, step);
             }
         }
-        Arguments::default()
+        Ok(Payload::EMPTY)
     }
 
     /// Bans a member for a time, by its authid or, as who is anonymous has another the next time, by its address.

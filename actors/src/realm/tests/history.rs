@@ -224,6 +224,9 @@ fn what_has_no_form_for_who_asks_is_left_out() {
     publish(&mut realm, 1, "a", "", "[123456789012345678901234567890]");
     publish(&mut realm, 2, "a", "", r#"["\u0000AQI="]"#);
     realm.answers("cleo", GET, "[#1]", &told(1, &[(2, "#2", "a", r#"["\u0000AQI="]"#)]));
+    // Who speaks the serializer of the publisher is told everything as it came.
+    let whole = [(1, "#3", "a", "[123456789012345678901234567890]"), (2, "#2", "a", r#"["\u0000AQI="]"#)];
+    check(&mut realm, "[#1]", &told(1, &whole));
 }
 
 #[test]

@@ -362,3 +362,18 @@ fn every_kind_of_kill_refuses_a_wrong_reason_or_message() {
         realm.answers("alice", "wamp.session.count", "", "[2]");
     }
 }
+
+#[test]
+fn arguments_that_are_too_many_are_not_looked_at() {
+    let mut realm = TestRealm::with(["ann"]);
+    let text = |most: usize| {
+        format!("\"wamp.error.invalid_argument\",[\"the arguments have more than {most} octets\"]")
+    };
+    let of = |octets: usize| format!("[\"{}\"]", "x".repeat(octets - 4));
+    realm.answers("ann", "wamp.session.count", &of(65_537), &text(65_536));
+    let list = "\"wamp.error.invalid_argument\",[\"filter_authroles must be a list of strings\"]";
+    realm.answers("ann", "wamp.session.count", &of(65_536), list);
+    let most = 2 << 20;
+    let testament = format!("[\"a\",{},{{}}]", of(most - 8));
+    realm.answers("ann", "wamp.session.add_testament", &testament, &text(most));
+}

@@ -342,8 +342,11 @@ impl TestRealm {
     fn keep_message(&mut self, to: SessionId, message: &RouterMessage) {
         let (serializer, mut bytes) = (self.serializer(to), Vec::new());
         message.encode(serializer, &mut bytes);
-        let value = Raw { serializer, bytes: &bytes }.value().unwrap();
-        let json = serde_json::to_string(&value).unwrap_or_else(|_| format!("{value:?}"));
+        let json = match (Raw { serializer, bytes: &bytes }.value(), serializer) {
+            (Ok(value), _) => serde_json::to_string(&value).unwrap_or_else(|_| format!("{value:?}")),
+            (Err(_), Serializer::Json) => String::from_utf8(bytes).unwrap(),
+            (Err(problem), _) => panic!("{problem}"),
+        };
         let line = format!("{} < {}", self.name(to), self.shown(&json));
         self.lines.push(line);
     }
