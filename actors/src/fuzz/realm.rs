@@ -12,7 +12,7 @@ use crate::{
         id::SessionId,
         uri::Match,
     },
-    permission::Role,
+    permission::{Permissions, Role},
     realm::{HistoryOptions, Realm, RealmLimits, RealmOptions},
     roster::{Newcomer, Transport},
     step::{Effect, Step},
@@ -26,7 +26,11 @@ use std::{
 };
 
 const MOST_MEMBERS: usize = 8;
-const URIS: [&str; 6] = ["a", "a.b", "a.b.c", "a..c", "a.", "wamp.session.on_leave"];
+/// The procedure that is asked what sessions of the role `asked` may do.
+const AUTHORIZER: &str = "auth.ask";
+const URIS: [&str; 7] = ["a", "a.b", "a.b.c", "a..c", "a.", "wamp.session.on_leave", AUTHORIZER];
+/// What callees answer, authorizers among them.
+const ANSWERS: [&str; 4] = ["1", "true", "false", r#"{"allow":true,"cache":true}"#];
 const MATCHES: [&str; 3] = ["exact", "prefix", "wildcard"];
 const INVOKES: [&str; 5] = ["single", "first", "last", "roundrobin", "random"];
 const MODES: [&str; 3] = ["skip", "kill", "killnowait"];
@@ -39,6 +43,8 @@ struct World {
     members: Vec<Member>,
     /// Ids of subscriptions, registrations and publications that somebody was told.
     ids: Set<u64>,
+    /// Sessions of which more waits than there was room for in a step.
+    unfinished: Vec<SessionId>,
 }
 
 struct Member {
@@ -50,6 +56,8 @@ struct Member {
     calls: Set<u64>,
     /// Invocations to be answered.
     invocations: Set<u64>,
+    /// Whether it leaves when what it has sent is done.
+    leaves: bool,
 }
 
 /// Plays what the octets say in a realm: members join, leave, and send whatever, time passes. After each step the
@@ -60,6 +68,10 @@ pub fn realm(data: &[u8]) {
     let mut octets = Unstructured::new(data);
     while !octets.is_empty() && world.step(&mut octets).is_ok() {
         assert!(world.realm.is_sound(), "the indices of the realm disagree");
+    }
+    if data.len().is_multiple_of(2) {
+        world.play(|realm, step| realm.close(&Cause::Shutdown, step));
+        assert_eq!(world.members.len(), 0, "somebody is left in a realm that is closed");
     }
     while let Some(member) = world.members.first() {
         let id = member.id;
@@ -76,6 +88,7 @@ impl World {
             HistoryOptions { topic: topic.into(), matching, events: 4, octets: 200, age }
         };
         let options = RealmOptions {
+            components: vec![AUTHORIZER.into()],
             histories: vec![history("a.b", Match::Exact), history("a.", Match::Prefix)],
             limits: RealmLimits {
                 subscriptions: 4,
@@ -90,7 +103,8 @@ impl World {
         let mut chance = StdRng::seed_from_u64(1);
         let mut step = Step::new(SystemTime::UNIX_EPOCH, Duration::ZERO, &mut chance);
         let realm = Realm::new("realm1".into(), options, BanList::default(), &mut step);
-        Self { realm, chance, uptime: Duration::ZERO, members: Vec::new(), ids: Set::default() }
+        let (members, unfinished) = (Vec::new(), Vec::new());
+        Self { realm, chance, uptime: Duration::ZERO, members, ids: Set::default(), unfinished }
     }
 
     /// Lets the realm do something, and looks at what it asks for.
@@ -107,8 +121,8 @@ impl World {
                 Effect::Undeliverable { .. }
                 | Effect::Unanswered { .. }
                 | Effect::Settled { .. }
-                | Effect::Unfinished { .. }
                 | Effect::Released { .. } => {}
+                Effect::Unfinished { session } => self.unfinished.push(session),
                 Effect::Left { member, .. } => self.members.retain(|known| known.id != member.id),
             }
         }
@@ -152,6 +166,10 @@ impl World {
     }
 
     fn step(&mut self, octets: &mut Unstructured<'_>) -> Result<()> {
+        if let Some(session) = self.unfinished.pop() {
+            self.play(|realm, step| realm.go_on(session, step));
+            return Ok(());
+        }
         let choice = octets.int_in_range(0..=15)?;
         if choice == 0 || self.members.is_empty() {
             return self.join(octets);
@@ -162,7 +180,12 @@ impl World {
             1 => {
                 let causes = [Cause::TransportLost, Cause::SlowConsumer, Cause::Panic, Cause::Goodbye];
                 let cause = octets.choose(&causes)?.clone();
-                self.play(|realm, step| realm.leave(id, cause, step));
+                if octets.arbitrary()? {
+                    self.members[place].leaves = true;
+                    self.play(|realm, step| realm.leave_in_turn(id, cause, step));
+                } else {
+                    self.play(|realm, step| realm.leave(id, cause, step));
+                }
             }
             2 => {
                 self.uptime += Duration::from_millis(octets.int_in_range(0..=2000)?);
@@ -170,6 +193,8 @@ impl World {
                     self.play(Realm::expire);
                 }
             }
+            // It sends nothing more.
+            _ if self.members[place].leaves => {}
             _ => {
                 let json = self.message(place, choice, octets)?;
                 self.receive(place, &json);
@@ -195,7 +220,13 @@ impl World {
             promised: None,
             authextra: None,
             authid: Some((*octets.choose(&["joe", "ann"])?).into()),
-            role: Arc::new(Role::unrestricted(octets.choose(&["user", "guest"])?)),
+            role: Arc::new(match *octets.choose(&["user", "guest", "asked", "component"])? {
+                "asked" => Role {
+                    authorizer: Some(AUTHORIZER.into()),
+                    ..Role::new("asked", Permissions::new(Vec::new()))
+                },
+                name => Role { is_trusted: name == "component", ..Role::unrestricted(name) },
+            }),
             authmethod: "anonymous",
             authprovider: "static",
             transport: Transport::example(serializer),
@@ -205,7 +236,7 @@ impl World {
         let joined = self.play(|realm, step| realm.join(newcomer, step));
         if let Ok(id) = joined {
             let (calls, invocations) = (Set::default(), Set::default());
-            self.members.push(Member { id, serializer, request: 0, calls, invocations });
+            self.members.push(Member { id, serializer, request: 0, calls, invocations, leaves: false });
         }
         Ok(())
     }
@@ -265,7 +296,10 @@ impl World {
                 let call = member.calls.iter().next().copied().unwrap_or(1);
                 format!(r#"[49,{call},{{"mode":"{}"}}]"#, MODES[usize::from(some) % 3])
             }
-            10 | 11 => format!(r#"[70,{invocation},{{"progress":{}}},[1]]"#, choice == 10),
+            10 | 11 => {
+                let answer = ANSWERS[usize::from(some) % 4];
+                format!(r#"[70,{invocation},{{"progress":{}}},[{answer}]]"#, choice == 10)
+            }
             12 => {
                 let error = if flag(0) { "wamp.error.unavailable" } else { "a.error" };
                 format!(r#"[8,68,{invocation},{{}},"{error}"]"#)
