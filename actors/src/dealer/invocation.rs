@@ -100,14 +100,14 @@ impl Pending {
         }
     }
 
-    /// Whether further arguments are to come.
-    pub(super) fn awaits_arguments(&self) -> bool {
-        matches!(self.kept, Kept::Arguments(_))
+    /// The procedure, if further arguments are to come for it.
+    pub(super) fn awaited(&self) -> Option<&Uri> {
+        if let Kept::Arguments(opening) = &self.kept { Some(&opening.procedure) } else { None }
     }
 
     /// Whether a CALL with the same request id brings them.
     pub(super) fn is_continued_by(&self, message: &Call) -> bool {
-        matches!(&self.kept, Kept::Arguments(opening) if opening.procedure == message.procedure)
+        self.awaited() == Some(&message.procedure)
     }
 }
 
@@ -241,8 +241,8 @@ impl Dealer {
     }
 
     /// Notes that a call was refused of whose arguments further parts are on their way.
-    pub(crate) fn cut_short(&mut self, caller: SessionId, request: RequestId) {
-        self.calls.cut_short(caller, request);
+    pub(crate) fn cut_short(&mut self, caller: SessionId, request: RequestId, procedure: &Uri) {
+        self.calls.cut_short(caller, request, procedure);
     }
 }
 

@@ -9,10 +9,12 @@ use crate::{
     message::{
         Call,
         id::{RequestId, SessionId},
+        uri::Uri,
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::BuildHasher,
     time::Duration,
 };
 
@@ -40,9 +42,9 @@ struct Party {
     invocations: Lookup<RequestId, Pending>,
     /// The newest request that was sent to it.
     last_invocation: Option<RequestId>,
-    /// Calls that ended before all their arguments had come: what follows has no effect. Of too many the
-    /// oldest are forgotten, which have the smallest ids.
-    cut_short: BTreeSet<RequestId>,
+    /// Calls that ended before all their arguments had come, with the hashes of their procedures: what follows has no
+    /// effect. Of too many the oldest are forgotten, which have the smallest ids.
+    cut_short: BTreeMap<RequestId, u64>,
 }
 
 impl Calls {
@@ -63,6 +65,7 @@ impl Calls {
         let invocation = self.parties.entry(callee).or_default().invoke(call);
         let party = self.parties.entry(caller).or_default();
         party.calls.insert(request, (callee, invocation));
+        party.cut_short.remove(&request);
         party.kept += kept;
         if let Some(timeout) = timeout {
             self.timeouts.insert(timeout.due, callee, invocation);
@@ -78,14 +81,15 @@ impl Calls {
     /// Forgets a call, which has ended.
     pub(super) fn conclude(&mut self, callee: SessionId, invocation: RequestId) -> Option<Pending> {
         let call = self.parties.get_mut(&callee)?.invocations.remove(&invocation)?;
+        let awaited = call.awaited().map(|procedure| self.hash(procedure));
         if let Some(timeout) = call.timeout {
             self.timeouts.remove(timeout.due, callee, invocation);
         }
         if let Some(party) = self.parties.get_mut(&call.caller) {
             party.calls.remove(&call.request);
             party.kept -= call.kept_octets();
-            if call.awaits_arguments() {
-                party.cut_short(call.request);
+            if let Some(procedure) = awaited {
+                party.cut_short(call.request, procedure);
             }
         }
         Some(call)
@@ -99,9 +103,16 @@ impl Calls {
                 Some(call) if call.is_continued_by(message) => Sequel::Part,
                 Some(_) | None => Sequel::Conflict,
             },
-            None if party.cut_short.contains(&message.request) => Sequel::Late,
-            None => Sequel::None,
+            None => match party.cut_short.get(&message.request) {
+                Some(procedure) if *procedure == self.hash(&message.procedure) => Sequel::Late,
+                _ => Sequel::None,
+            },
         }
+    }
+
+    /// What is remembered of a procedure that may have any length.
+    fn hash(&self, procedure: &Uri) -> u64 {
+        self.parties.hasher().hash_one(procedure)
     }
 
     /// Who carries out a call, under which request.
@@ -126,7 +137,7 @@ impl Calls {
     /// Notes that no other callee can take over a call, so that nothing of it is kept any more.
     pub(super) fn has_begun(&mut self, callee: SessionId, invocation: RequestId) {
         if let Some(call) = self.pending_mut(callee, invocation)
-            && !call.awaits_arguments()
+            && call.awaited().is_none()
         {
             let (caller, kept) = (call.caller, call.kept_octets());
             call.kept = Kept::Begun;
@@ -165,8 +176,9 @@ impl Calls {
     }
 
     /// Remembers that a call has ended before all its arguments had come.
-    pub(super) fn cut_short(&mut self, caller: SessionId, request: RequestId) {
-        self.parties.entry(caller).or_default().cut_short(request);
+    pub(super) fn cut_short(&mut self, caller: SessionId, request: RequestId, procedure: &Uri) {
+        let procedure = self.hash(procedure);
+        self.parties.entry(caller).or_default().cut_short(request, procedure);
     }
 
     /// Forgets a call that was cut short, since all its arguments have come now.
@@ -210,7 +222,7 @@ impl Calls {
             });
             let pending = own.calls.values().filter_map(|(callee, call)| self.pending(*callee, *call));
             let kept = pending.map(Pending::kept_octets).sum::<usize>() == own.kept;
-            let ended = own.cut_short.iter().all(|request| !own.calls.contains_key(request));
+            let ended = own.cut_short.keys().all(|request| !own.calls.contains_key(request));
             is_member(*session) && calling && called && kept && ended && own.cut_short.len() <= MOST_CUT_SHORT
         });
         let pending = self.parties.values().flat_map(|party| party.invocations.values());
@@ -231,8 +243,8 @@ impl Party {
         next
     }
 
-    fn cut_short(&mut self, request: RequestId) {
-        self.cut_short.insert(request);
+    fn cut_short(&mut self, request: RequestId, procedure: u64) {
+        self.cut_short.insert(request, procedure);
         if self.cut_short.len() > MOST_CUT_SHORT {
             self.cut_short.pop_first();
         }

@@ -213,7 +213,7 @@ impl Realm {
                         step.called(CallOutcome::Canceled);
                     }
                     if call.options.progress == Some(true) {
-                        self.dealer.cut_short(caller, request);
+                        self.dealer.cut_short(caller, request, &call.procedure);
                     }
                 }
                 Sequel::Late => self.dealer.drop_part(caller, &call),

@@ -31,6 +31,7 @@ impl Realm {
         check_announced(progress, Feature::ProgressiveCallInvocations, member.as_caller())?;
         check_announced(passthru, Feature::PayloadPassthruMode, member.as_caller())?;
         let has_session_meta_api = self.options.session_meta_api;
+        let open = is_open.then(|| message.procedure.clone());
         let called = match MetaProcedure::from_uri(&message.procedure, has_session_meta_api) {
             Some(procedure) => self.call_meta(from, procedure, &message, step).map_err(Fault::from),
             None => {
@@ -51,8 +52,8 @@ impl Realm {
         };
         let Err(fault) = called else { return Ok(()) };
         let Some(member) = self.roster.get(from) else { return Ok(()) };
-        if is_open {
-            self.dealer.cut_short(from, request);
+        if let Some(procedure) = open {
+            self.dealer.cut_short(from, request, &procedure);
         }
         refuse(fault, RequestType::Call, request, member, step)
     }

@@ -163,10 +163,27 @@ fn parts_that_follow_the_end_of_a_call_have_no_effect() {
         realm.lines.clear();
         realm.expect("bob", end, [answer]);
         realm.expect("alice", r#"[48,5,{"progress":true},"a.b",[2]]"#, []);
+        // What is for another procedure is another call.
+        realm.expect(
+            "alice",
+            r#"[48,5,{},"a.c"]"#,
+            [r#"alice < [8,48,5,{},"wamp.error.no_such_procedure",["no callee has registered \"a.c\""]]"#],
+        );
         realm.expect("alice", r#"[48,5,{},"a.b",[3]]"#, []);
         // All parts have come, and a client that counts so may begin with it again.
         realm.expect("alice", r#"[48,5,{},"a.b",[4]]"#, ["bob < [68,2,#1,{},[4]]"]);
     }
+}
+
+#[test]
+fn a_request_id_may_be_used_again_for_another_procedure() {
+    let mut realm = registered();
+    realm.receive("bob", r#"[64,9,{},"a.d"]"#);
+    realm.receive("alice", r#"[48,5,{"progress":true},"a.b",[1]]"#);
+    realm.receive("bob", "[70,1,{}]");
+    realm.lines.clear();
+    realm.expect("alice", r#"[48,5,{},"a.d",[2]]"#, ["bob < [68,2,#2,{},[2]]"]);
+    realm.expect("bob", "[70,2,{},[3]]", ["alice < [50,5,{},[3]]"]);
 }
 
 #[test]
