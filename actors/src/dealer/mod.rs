@@ -19,7 +19,7 @@ use crate::{
     message::{
         Register, Unregister, Unregistered, UnregisteredDetails,
         feature::Feature,
-        id::{RegistrationId, SessionId},
+        id::{RegistrationId, RequestId, SessionId},
         uri::{Match, Uri, UriRules},
     },
     permission::Action,
@@ -31,6 +31,7 @@ use answer::interrupt;
 use party::Calls;
 use question::Questions;
 use registration::Callee;
+use std::collections::BTreeSet;
 
 /// All registrations and calls of a realm.
 #[derive(Debug, Default)]
@@ -162,12 +163,20 @@ impl Dealer {
         self.revoke_those(registration, is_untrusted, Some(reason), roster, step)
     }
 
-    /// Answers the calls of a member that are in flight, since it is sent away together with those who carry them out.
-    pub(crate) fn cut_off(&mut self, caller: SessionId, roster: &Roster, step: &mut Step<'_>) {
-        for (callee, invocation) in self.calls.made_by(caller).into_values() {
+    /// Answers the calls of a member that are in flight, since it is sent away together with those who carry them out;
+    /// gives their requests.
+    pub(crate) fn cut_off(
+        &mut self,
+        caller: SessionId,
+        roster: &Roster,
+        step: &mut Step<'_>,
+    ) -> BTreeSet<RequestId> {
+        let calls = self.calls.made_by(caller);
+        for (callee, invocation) in calls.values() {
             let (refusal, outcome) = (Refusal::RealmClosed, CallOutcome::Canceled);
-            self.interrupt_and_end(callee, invocation, &refusal, outcome, roster, step);
+            self.interrupt_and_end(*callee, *invocation, &refusal, outcome, roster, step);
         }
+        calls.into_keys().collect()
     }
 
     /// Forgets a session that is no member any more: who carries out its calls is told to stop, who waits for

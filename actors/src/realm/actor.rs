@@ -640,8 +640,8 @@ pub(crate) struct Membership {
     session: SessionId,
     realm: Addr<RealmActor>,
     mailbox: Mailbox,
-    /// Why it leaves, once that is known.
-    cause: Option<Cause>,
+    /// Why it leaves, once that is known. In a box, as for most of the time there is none.
+    cause: Option<Box<Cause>>,
 }
 
 impl Membership {
@@ -653,7 +653,7 @@ impl Membership {
 
     /// Leaves for this cause: in its turn, if it lies in what the client has sent, and else at once.
     pub(crate) fn leave(&mut self, cause: Cause) {
-        self.cause = Some(cause.clone());
+        self.cause = Some(cause.clone().into());
         let is_in_turn = cause.comes_in_turn();
         self.realm.do_send(Leave { session: self.session, cause, is_in_turn });
     }
@@ -661,10 +661,10 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let cause = self
-            .cause
-            .take()
-            .unwrap_or_else(|| if std::thread::panicking() { Cause::Panic } else { Cause::TransportLost });
+        let cause = self.cause.take().map_or_else(
+            || if std::thread::panicking() { Cause::Panic } else { Cause::TransportLost },
+            |cause| *cause,
+        );
         // Who has left already has no effect by this.
         self.realm.do_send(Leave { session: self.session, cause, is_in_turn: false });
     }

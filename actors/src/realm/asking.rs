@@ -194,7 +194,7 @@ impl Realm {
     /// Answers the calls of a member that have no answer yet, since it is sent away together with those who would carry
     /// them out.
     pub(super) fn cut_off(&mut self, caller: SessionId, step: &mut Step<'_>) {
-        self.dealer.cut_off(caller, &self.roster, step);
+        let mut answered = self.dealer.cut_off(caller, &self.roster, step);
         let Some(Held { asked, later, .. }) = self.held.swap_remove(&caller) else { return };
         let asked = asked.map(|about| {
             self.dealer.withdraw_question(about.asked, &self.roster, step);
@@ -205,19 +205,13 @@ impl Realm {
         let is_last = |message: &_| matches!(message, ClientMessage::Goodbye(_) | ClientMessage::Abort(_));
         for message in sent.take_while(|message| !is_last(message)) {
             let ClientMessage::Call(call) = message else { continue };
-            match self.dealer.sequel(caller, &call) {
-                Sequel::None => {
-                    let (refusal, request) = (Refusal::RealmClosed, call.request);
-                    step.refuse(caller, &refusal, RequestType::Call, request, member.serializer());
-                    if MetaProcedure::from_uri(&call.procedure, self.options.session_meta_api).is_none() {
-                        step.called(CallOutcome::Canceled);
-                    }
-                    if call.options.progress == Some(true) {
-                        self.dealer.cut_short(caller, request, &call.procedure);
-                    }
+            // Others are parts of calls that are answered.
+            if self.dealer.sequel(caller, &call) == Sequel::None && answered.insert(call.request) {
+                let (refusal, request) = (Refusal::RealmClosed, call.request);
+                step.refuse(caller, &refusal, RequestType::Call, request, member.serializer());
+                if MetaProcedure::from_uri(&call.procedure, self.options.session_meta_api).is_none() {
+                    step.called(CallOutcome::Canceled);
                 }
-                Sequel::Late => self.dealer.drop_part(caller, &call),
-                Sequel::Part | Sequel::Conflict => {}
             }
         }
     }

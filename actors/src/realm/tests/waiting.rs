@@ -195,6 +195,8 @@ fn calls_that_wait_are_answered_when_the_realm_closes() {
         realm.receive("ann", r#"[48,3,{"progress":true},"a.b"]"#);
         realm.receive("ann", r#"[48,3,{},"a.b"]"#);
         realm.receive("ann", r#"[48,4,{},"wamp.session.count"]"#);
+        // Who uses an id twice is answered once.
+        realm.receive("ann", r#"[48,1,{},"a.c"]"#);
         realm.lines.clear();
         if spread {
             realm.leave("ann", Cause::Shutdown);
