@@ -97,7 +97,10 @@ fn every_benchmark_tells_what_it_has_found() {
     check(&line, &timed(&[&load[..], &["callees", "callers"]].concat()));
     assert_eq!((&line["callers"], &line["bystanders"]), (&3.into(), &5.into()));
     let line = brief(&serving, "pubsub", &["--publishers", "2"]);
-    check(&line, &timed(&[&load[..], &["publishers"]].concat()));
+    check(&line, &timed(&[&load[..], &["publishers", "subscribers"]].concat()));
+    let line = brief(&serving, "pubsub", &["--publishers", "2", "--subscribers", "3"]);
+    assert_eq!((&line["publishers"], &line["subscribers"]), (&2.into(), &3.into()), "{line}");
+    check(&line, &timed(&[&load[..], &["publishers", "subscribers"]].concat()));
     let line = brief(&serving, "fanout", &["--subscribers", "20"]);
     check(&line, &timed(&[&load[..], &["subscribers"]].concat()));
     assert_eq!(line["operations"].as_u64().map(|events| events >= 20), Some(true), "{line}");

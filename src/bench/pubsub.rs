@@ -1,13 +1,10 @@
-//! Events per second: publishers of which each has its own topic with its own subscribers. Many publishers
-//! with one subscriber each measure publish and subscribe, one publisher with many subscribers measures
-//! fan-out.
+//! Events per second: publishers of which each has its own topic with its own subscriber, or who publish to one topic
+//! with several, measure publish and subscribe; one publisher with many subscribers measures fan-out.
 //!
 //! An operation is an event: from the moment its publication was written to the moment one subscriber has
-//! read it. The window is the number of publications of a topic that some subscriber has not seen yet. Each
+//! read it. The window is the number of publications of a publisher that some subscriber has not seen yet. Each
 //! event carries the number of its publication, so what a subscriber misses, sees twice or sees too late is
 //! counted.
-
-use std::rc::Rc;
 
 use clap::Args;
 use serde::Serialize;
@@ -42,7 +39,7 @@ pub(super) struct Common {
     floor: bool,
 }
 
-/// Publishers with one subscriber each.
+/// Publishers with one subscriber each, or several for all.
 #[derive(Clone, Debug, Args, Serialize)]
 pub(super) struct PubsubArgs {
     #[command(flatten)]
@@ -51,6 +48,9 @@ pub(super) struct PubsubArgs {
     /// Publishers; each has a topic of its own, with one subscriber.
     #[arg(long, default_value_t = 4, value_parser = super::count)]
     publishers: usize,
+    /// Subscribers of one topic, to which all publish.
+    #[arg(long, value_parser = super::count)]
+    subscribers: Option<usize>,
     /// Events that each publisher may have under way.
     #[arg(long, default_value_t = 8, value_parser = super::count)]
     window: usize,
@@ -72,17 +72,23 @@ pub(super) struct FanoutArgs {
 
 /// Runs the benchmark with several publishers.
 pub(super) async fn run(args: &PubsubArgs) -> Result<Outcome, Failure> {
-    publish_and_subscribe(&args.common, args.publishers, 1, args.window).await
+    let PubsubArgs { common, publishers, subscribers, window } = args;
+    let topics = match subscribers {
+        Some(_) => vec![*publishers],
+        None => vec![1; *publishers],
+    };
+    publish_and_subscribe(common, &topics, subscribers.unwrap_or(1), *window).await
 }
 
 /// Runs the benchmark with several subscribers.
 pub(super) async fn run_fanout(args: &FanoutArgs) -> Result<Outcome, Failure> {
-    publish_and_subscribe(&args.common, 1, args.subscribers, args.window).await
+    publish_and_subscribe(&args.common, &[1], args.subscribers, args.window).await
 }
 
+/// Runs it with topics that have so many publishers each, and so many subscribers.
 async fn publish_and_subscribe(
     common: &Common,
-    topics: usize,
+    topics: &[usize],
     subscribers: usize,
     window: usize,
 ) -> Result<Outcome, Failure> {
@@ -90,20 +96,21 @@ async fn publish_and_subscribe(
     let router = target.router(*floor)?;
     let run = Run::new();
     let mut roles = Roles::new();
-    bystanders.join(&router, &mut roles, topics * (1 + subscribers)).await?;
-    let mut shared = Vec::new();
-    for number in 0..topics {
-        let topic = Rc::new(Topic::new(format!("bench.topic.{number}"), "x".repeat(*payload), subscribers));
+    let publishers = topics.iter().sum();
+    bystanders.join(&router, &mut roles, publishers + topics.len() * subscribers).await?;
+    let (mut shared, text) = (Vec::new(), "x".repeat(*payload));
+    for (number, publishers) in topics.iter().enumerate() {
+        let topic = Topic::for_each_of(*publishers, &format!("bench.topic.{number}"), &text, subscribers);
         for subscriber in 0..subscribers {
-            topic.spawn_subscriber(&router, &run, &mut roles, subscriber).await?;
+            Topic::spawn_subscriber(&topic, &router, &run, &mut roles, subscriber).await?;
         }
-        shared.push(topic);
+        shared.extend(topic);
     }
     for (number, topic) in shared.iter().enumerate() {
-        let pace = rate.pace(number, topics);
+        let pace = rate.pace(number, publishers);
         topic.spawn_publisher(&router, &run, &mut roles, window, pace).await?;
     }
-    let interval = run.conduct(&mut roles, topics, timing).await?;
+    let interval = run.conduct(&mut roles, publishers, timing).await?;
     for topic in shared {
         run.flaw(|flaws| topic.add_flaws(flaws));
     }

@@ -64,11 +64,12 @@ impl FromStr for Other {
 }
 
 /// What is run, and what its figure is. What looks at the memory of a server that has just been started comes first.
-const BENCHMARKS: [(Kind, &str, &str, &str); 10] = [
+const BENCHMARKS: [(Kind, &str, &str, &str); 11] = [
     (Kind::Idle, "idle", "--sessions 10000", "KB a session"),
     (Kind::Rpc, "rpc", "--callers 4 --callees 4 --window 32", "calls/s"),
     (Kind::Rpc, "rpc", "--callers 1 --callees 1 --window 1", "calls/s"),
     (Kind::Pubsub, "pubsub", "--publishers 4 --window 8", "events/s"),
+    (Kind::Pubsub, "pubsub", "--publishers 4 --subscribers 4 --window 8", "events/s"),
     (Kind::Fanout, "fanout", "--subscribers 1000 --window 4", "events/s"),
     (Kind::Fanout, "fanout", "--subscribers 1000 --window 32", "events/s"),
     (Kind::Join, "join", "--concurrency 16", "joins and leaves/s"),

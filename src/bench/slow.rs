@@ -105,7 +105,8 @@ pub(super) async fn run(args: &SlowArgs) -> Result<SlowOutcome, Failure> {
     let topic = Rc::new(Topic::limited(name, "x".repeat(*payload), *subscribers, publications));
     let (slow, _) = topic.subscribe(&router).await?;
     for number in 0..*subscribers {
-        topic.spawn_subscriber(&router, &run, &mut roles, number).await?;
+        let publishers = std::slice::from_ref(&topic);
+        Topic::spawn_subscriber(publishers, &router, &run, &mut roles, number).await?;
     }
     run.end_warmup();
     let before = server.map(Process::resident_kb).transpose()?;

@@ -24,6 +24,12 @@ fn calls_and_events_pass_the_relay_without_a_flaw() {
             assert!(rpc.operations >= 128, "{rpc:?}");
             assert_eq!(rpc.flaws, Flaws::default());
 
+            for own in [&["--publishers", "2"][..], &["--publishers", "3", "--subscribers", "2"]] {
+                let pubsub = pubsub::run(&parse(&[&common[..], own].concat())).await.unwrap();
+                assert!(pubsub.operations >= 16, "{pubsub:?}");
+                assert_eq!(pubsub.flaws, Flaws::default());
+            }
+
             let fanout = [&common[..], &["--subscribers", "50", "--payload", "70000"]].concat();
             let fanout = pubsub::run_fanout(&parse(&fanout)).await.unwrap();
             assert!(fanout.operations >= 50, "{fanout:?}");

@@ -1,5 +1,6 @@
-//! A topic of a benchmark: one publisher that keeps a window of publications under way, and subscribers that look at what
-//! they get.
+//! A topic of a benchmark: a publisher that keeps a window of publications under way, and subscribers that look at what
+//! they get. Where several publish to the same topic, each counts for itself, and their publications are told apart by
+//! the numbers that they carry.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ const STALL: Duration = Duration::from_secs(1);
 pub(super) struct Topic {
     name: String,
     text: String,
+    /// Which of the publishers to the topic this is, and how many they are.
+    place: (u64, u64),
     /// How many publications there are to be.
     limit: u64,
     sequences: RefCell<Vec<Sequence>>,
@@ -59,7 +62,22 @@ impl Topic {
     /// A topic to which so much is published.
     pub(super) fn limited(name: String, text: String, subscribers: usize, limit: u64) -> Self {
         let sequences = RefCell::new((0..subscribers).map(|_| Sequence::default()).collect());
-        Self { name, text, limit, sequences, window: RefCell::default(), room: Notify::new() }
+        Self { name, text, place: (0, 1), limit, sequences, window: RefCell::default(), room: Notify::new() }
+    }
+
+    /// The same for each of so many publishers to one topic.
+    pub(super) fn for_each_of(
+        publishers: usize,
+        name: &str,
+        text: &str,
+        subscribers: usize,
+    ) -> Vec<Rc<Self>> {
+        let publishers = publishers as u64;
+        let topic = |place| Self {
+            place: (place, publishers),
+            ..Self::new(name.to_owned(), text.to_owned(), subscribers)
+        };
+        (0..publishers).map(|place| Rc::new(topic(place))).collect()
     }
 
     /// How many publications there were.
@@ -86,16 +104,17 @@ impl Topic {
         Ok((client, subscription))
     }
 
-    /// Adds a subscriber that takes events for as long as it is let.
+    /// Adds a subscriber that takes the events of all publishers to a topic for as long as it is let.
     pub(super) async fn spawn_subscriber(
-        self: &Rc<Self>,
+        publishers: &[Rc<Self>],
         router: &Router,
         run: &Rc<Run>,
         roles: &mut Roles,
         number: usize,
     ) -> Result<(), Failure> {
-        let (client, subscription) = self.subscribe(router).await?;
-        roles.spawn_local(take(client, Rc::clone(run), Rc::clone(self), number, subscription));
+        let Some(topic) = publishers.first() else { return Ok(()) };
+        let (client, subscription) = topic.subscribe(router).await?;
+        roles.spawn_local(take(client, Rc::clone(run), publishers.to_vec(), number, subscription));
         Ok(())
     }
 
@@ -114,7 +133,26 @@ impl Topic {
         Ok(())
     }
 
-    /// The number of the publication whose arguments these are.
+    /// Takes note that a subscriber has got a publication; gives whether there is one of this number.
+    fn see(&self, number: u64, subscriber: usize, now: Instant, run: &Run) -> bool {
+        let mut window = self.window.borrow_mut();
+        if number >= window.published {
+            return false;
+        }
+        let passed = self.sequences.borrow_mut()[subscriber].see(number);
+        // Those that were passed over are lost to this subscriber and no longer waited for.
+        for number in number + 1 - passed..number {
+            window.see(number);
+        }
+        if passed > 0
+            && let Some(since) = window.see(number)
+        {
+            run.complete(now - since);
+        }
+        true
+    }
+
+    /// The number that the publication carries whose arguments these are.
     pub(super) fn number(&self, arguments: Reader<'_>) -> Result<u64, Malformed> {
         arguments.payload(&self.text)
     }
@@ -220,7 +258,8 @@ impl Publisher {
             && window.under_way() < *size
             && let Some(since) = pace.next(now)
         {
-            let number = window.publish(since, subscribers);
+            let (place, of) = topic.place;
+            let number = window.publish(since, subscribers) * of + place;
             match is_relayed {
                 false => client.outgoing.publish(&topic.name, number, &topic.text),
                 true => client.outgoing.relayed_publish(number, &topic.text),
@@ -231,44 +270,37 @@ impl Publisher {
     }
 }
 
-/// Takes events for as long as it is let.
+/// Takes the events of all publishers to a topic for as long as it is let.
 async fn take(
     mut client: Client,
     run: Rc<Run>,
-    topic: Rc<Topic>,
+    publishers: Vec<Rc<Topic>>,
     subscriber: usize,
     subscribed: u64,
 ) -> Result<(), Failure> {
+    let mut under_way = Vec::new();
     loop {
         client.exchange().await?;
         let now = Instant::now();
-        let mut window = topic.window.borrow_mut();
-        let sequence = &mut topic.sequences.borrow_mut()[subscriber];
-        let under_way = window.under_way();
+        under_way.clear();
+        under_way.extend(publishers.iter().map(|topic| topic.window.borrow().under_way()));
         while let Some(message) = client.incoming.next(&mut client.outgoing)? {
             let Message::Event { subscription, arguments } = message else {
                 return Err(Failure::unexpected(&message));
             };
-            let number = match topic.number(arguments) {
-                Ok(number) if subscription == subscribed && number < window.published => number,
-                _ => {
-                    run.flaw(|flaws| flaws.errors += 1);
-                    continue;
-                }
-            };
-            let passed = sequence.see(number);
-            // Those that were passed over are lost to this subscriber and no longer waited for.
-            for number in number + 1 - passed..number {
-                window.see(number);
-            }
-            if passed > 0
-                && let Some(since) = window.see(number)
-            {
-                run.complete(now - since);
+            let number = publishers[0].number(arguments).ok().filter(|_| subscription == subscribed);
+            let of = publishers.len() as u64;
+            let is_taken = number.is_some_and(|number| {
+                publishers[(number % of) as usize].see(number / of, subscriber, now, &run)
+            });
+            if !is_taken {
+                run.flaw(|flaws| flaws.errors += 1);
             }
         }
-        if window.under_way() < under_way {
-            topic.room.notify_one();
+        for (topic, before) in publishers.iter().zip(&under_way) {
+            if topic.window.borrow().under_way() < *before {
+                topic.room.notify_one();
+            }
         }
     }
 }
@@ -290,6 +322,21 @@ mod tests {
         assert_eq!(window.see(2), None, "never published");
         assert_eq!(window.see(1), Some(now));
         assert_eq!(window.open.len(), 0);
+    }
+
+    #[test]
+    fn publishers_to_one_topic_count_each_for_itself() {
+        let (topics, run, now) = (Topic::for_each_of(2, "a", "x", 1), Run::new(), Instant::now());
+        assert_eq!(topics.iter().map(|topic| topic.place).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+        for topic in &topics {
+            assert_eq!([0, 1].map(|_| topic.window.borrow_mut().publish(now, 1)), [0, 1]);
+        }
+        let seen = [(0, 1), (1, 0), (1, 1), (1, 2)];
+        let seen = seen.map(|(publisher, number)| topics[publisher].see(number, 0, now, &run));
+        assert_eq!(seen, [true, true, true, false], "the last was never published");
+        let mut flaws = Flaws::default();
+        topics.iter().for_each(|topic| topic.add_flaws(&mut flaws));
+        assert_eq!(flaws, Flaws { lost: 1, ..Flaws::default() });
     }
 
     #[test]

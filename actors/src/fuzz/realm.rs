@@ -56,6 +56,8 @@ struct Member {
     calls: Set<u64>,
     /// Invocations to be answered.
     invocations: Set<u64>,
+    /// Whether its authorizer is asked: then what it sends may wait.
+    is_asked: bool,
     /// Whether it leaves when what it has sent is done.
     leaves: bool,
 }
@@ -216,11 +218,12 @@ impl World {
             subscriber: features,
             ..Roles::default()
         };
+        let role = *octets.choose(&["user", "guest", "asked", "component"])?;
         let newcomer = Newcomer {
             promised: None,
             authextra: None,
             authid: Some((*octets.choose(&["joe", "ann"])?).into()),
-            role: Arc::new(match *octets.choose(&["user", "guest", "asked", "component"])? {
+            role: Arc::new(match role {
                 "asked" => Role {
                     authorizer: Some(AUTHORIZER.into()),
                     ..Role::new("asked", Permissions::new(Vec::new()))
@@ -236,7 +239,9 @@ impl World {
         let joined = self.play(|realm, step| realm.join(newcomer, step));
         if let Ok(id) = joined {
             let (calls, invocations) = (Set::default(), Set::default());
-            self.members.push(Member { id, serializer, request: 0, calls, invocations, leaves: false });
+            let is_asked = role == "asked";
+            let member = Member { id, serializer, request: 0, calls, invocations, is_asked, leaves: false };
+            self.members.push(member);
         }
         Ok(())
     }
@@ -256,8 +261,9 @@ impl World {
             0 => 1,
             count => member.invocations[octets.choose_index(count)?],
         };
-        // Now and then a request once more, as a call that goes on.
-        let is_more = choice == 7 && flag(6) && !member.calls.is_empty();
+        // Now and then a request once more, as a call that goes on; or as another one, if the first has been answered, which
+        // is not known while it waits.
+        let is_more = choice == 7 && flag(6) && !member.calls.is_empty() && !member.is_asked;
         if !is_more {
             member.request += 1;
         }
