@@ -282,6 +282,10 @@ impl<S: Read + Write> Peer<S> {
                 Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     panic!("nothing came within {PATIENCE:?}")
                 }
+                // The process was stopped for a moment.
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    be_patient(start);
+                }
                 Err(_) => return Received::End,
             }
         }
