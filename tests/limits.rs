@@ -5,6 +5,7 @@ use crate::support::{
     http::{self, Answer},
     log,
     peer::{Received, header},
+    router::PATIENCE,
     scrape::Samples,
 };
 use realmkeeper::{
@@ -757,7 +758,7 @@ fn an_address_connects_no_more_often_than_it_may() {
     drop(Peer::connect_to(second, Serializer::Json));
     let start = Instant::now();
     while try_upgrade(first).status != http::UPGRADED {
-        assert!(start.elapsed() < Duration::from_secs(10), "it may not connect again");
+        assert!(start.elapsed() < PATIENCE, "it may not connect again");
     }
 }
 
@@ -801,13 +802,12 @@ fn a_session_that_sends_too_many_messages_is_ended() {
 
 #[test]
 fn a_goodbye_behind_too_many_messages_is_an_answer() {
-    let linger = Duration::from_secs(60);
     let router = Router::with(|settings| {
         settings.listeners[0].session.message_rate = rate(1, 1);
-        settings.listeners[0].session.linger = linger;
+        // Longer than anything is waited for.
+        settings.listeners[0].session.linger = Duration::from_secs(3600);
     });
     let mut peer = Peer::join(&router, Serializer::Json);
-    let start = Instant::now();
     let messages = [
         json!([48, 1, {}, "wamp.session.count"]),
         json!([48, 2, {}, "wamp.session.count"]),
@@ -819,7 +819,6 @@ fn a_goodbye_behind_too_many_messages_is_an_answer() {
     assert_eq!(peer.message()[2], json!("wamp.error.not_authorized"));
     assert_eq!(peer.receive(), Received::Close(Some(1008)));
     assert_eq!(peer.receive(), Received::End);
-    assert!(start.elapsed() < linger);
 }
 
 #[test]

@@ -59,12 +59,12 @@ const RAWSOCKET: &str = r#"
 #[test]
 fn a_stalled_peer_is_killed() {
     for kind in KINDS {
-        let linger = Duration::from_millis(300);
         let router = Router::with(|settings| {
             settings.listeners[0].kind = kind;
-            settings.listeners[0].session.linger = linger;
+            settings.listeners[0].session.linger = Duration::from_millis(300);
             settings.listeners[0].session.outbox_limit = 64 << 20;
-            settings.listeners[0].session.write_stall = Duration::from_secs(60);
+            // Nothing else ends it.
+            settings.listeners[0].session.write_stall = Duration::from_secs(3600);
         });
         let mut killer = Peer::join_over(kind, router.address(), Serializer::Json);
         let mut stalled = Peer::join_over(kind, router.address(), Serializer::Json);
@@ -75,11 +75,8 @@ fn a_stalled_peer_is_killed() {
             killer.send(&json!([16, request, {}, "a.topic", [event]]));
         }
         let answer = killer.call("wamp.session.kill", &json!([stalled.session]), &json!({}));
-        let killed = Instant::now();
         assert_eq!(answer, json!([50, 301, {}]));
         router.wait_for_sockets(1);
-        let took = killed.elapsed();
-        assert!(took < linger + Duration::from_secs(1), "the socket was shut after {took:?}");
         // What the kernel had taken before may still come, and then the end.
         let came = stalled.rest();
         assert_eq!(came.last(), Some(&Received::End));
