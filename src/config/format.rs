@@ -201,7 +201,7 @@ pub struct SessionLimits {
     pub handshake_timeout: Time,
     /// How long a client may take to answer CHALLENGE.
     pub authentication_timeout: Time,
-    /// How long a session that has ended waits for the client to close its side.
+    /// How long a session that has ended waits for its authorizer, and for the client to close its side.
     pub linger: Time,
     /// After how long a silent client is sent a ping.
     pub ping_interval: Time,

@@ -171,8 +171,8 @@ pub(super) fn receive_all(mut frames: Frames, octets: &[u8]) -> Result<Vec<Recei
 /// The longest header of a frame that a server sends.
 pub(super) const MOST_HEADER: usize = 10;
 
-/// How many octets the frames of several messages have together at most, to be built in a row.
-const MOST_IN_A_ROW: usize = 16 << 10;
+/// With how many octets a row of frames is long enough.
+const LONG_ROW: usize = 16 << 10;
 
 /// Builds frames, in a buffer that it keeps.
 #[derive(Debug, Default)]
@@ -205,7 +205,7 @@ impl Framer {
         Encoded { octets: &mut self.0, serializer }
     }
 
-    /// The frames of the first of these messages: of one at least, and of as many more as are short.
+    /// The frames of the first of these messages: of one at least, and of more until the row is long enough.
     pub(crate) fn row(
         &mut self,
         messages: &[&RouterMessage],
@@ -219,10 +219,6 @@ impl Framer {
             let start = buffer.len();
             buffer.resize(start + MOST_HEADER, 0);
             message.encode(serializer, buffer);
-            if count > 0 && buffer.len() > MOST_IN_A_ROW {
-                buffer.truncate(start);
-                break;
-            }
             let octets = buffer.get_mut(start..).unwrap_or_default();
             let (end, length) = (start + octets.len(), octets.len() - MOST_HEADER);
             let unused = framing.write_header(serializer, octets);
@@ -233,6 +229,9 @@ impl Framer {
                 buffer.truncate(end - unused);
             }
             (count, longest) = (count + 1, longest.max(length));
+            if buffer.len() >= LONG_ROW {
+                break;
+            }
         }
         Row { frames: buffer.get(first..).unwrap_or_default(), count, longest }
     }
@@ -283,7 +282,7 @@ mod tests {
     #[test]
     fn short_messages_are_framed_in_a_row() {
         let message = |octets: usize| RouterMessage::from(Goodbye::new("a", Some(&"x".repeat(octets))));
-        let messages = [100, 1, 200, MOST_IN_A_ROW, 3, MOST_IN_A_ROW - 500, 600, 4].map(message);
+        let messages = [100, 1, 200, LONG_ROW, 3, LONG_ROW - 500, 600, 4].map(message);
         for (framing, serializer) in [
             (Framing::WebSocket, Serializer::Json),
             (Framing::WebSocket, Serializer::Cbor),
@@ -302,7 +301,7 @@ mod tests {
                 assert_eq!((Some(&row.longest), row.frames), (lengths.iter().max(), &*frames.concat()));
                 counts.push(row.count);
             }
-            assert_eq!(counts, [3, 1, 2, 2]);
+            assert_eq!(counts, [4, 3, 1]);
         }
     }
 }

@@ -183,21 +183,23 @@ impl TestRealm {
     fn receive_bytes(&mut self, name: &str, serializer: Serializer, bytes: Vec<u8>) {
         let message = ClientMessage::decode(serializer, &Bytes::from(bytes), 64).unwrap();
         let id = self.id(name);
+        self.play(|realm, step| realm.receive(id, message, step), &format!("a message of {name}"));
+    }
+
+    /// Has the realm take one step, and keeps what it asks for.
+    #[track_caller]
+    fn play(&mut self, play: impl FnOnce(&mut Realm, &mut Step<'_>), what: &str) {
         let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.receive(id, message, &mut step);
+        play(&mut self.realm, &mut step);
         let effects = step.into_effects();
         self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after a message of {name}");
+        assert!(self.realm.is_sound(), "an index is out of step after {what}");
     }
 
     /// Goes on with what had to wait of a member.
     fn go_on(&mut self, name: &str) {
         let id = self.id(name);
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.go_on(id, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after {name} went on");
+        self.play(|realm, step| realm.go_on(id, step), &format!("{name} went on"));
     }
 
     /// Goes on with all that has to wait.
@@ -212,47 +214,28 @@ impl TestRealm {
     /// An invocation turns out to be larger than this member takes.
     fn refuse_invocation(&mut self, name: &str, request: u64) {
         let (id, request) = (self.id(name), RequestId::new(request).unwrap());
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.refuse_opening(id, request, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after an invocation of {name} was too large");
+        let what = format!("an invocation of {name} was too large");
+        self.play(|realm, step| realm.refuse_opening(id, request, step), &what);
     }
 
     fn leave(&mut self, name: &str, cause: Cause) {
         let id = self.id(name);
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.leave(id, cause, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after {name} has left");
+        self.play(|realm, step| realm.leave(id, cause, step), &format!("{name} has left"));
     }
 
     /// Has a member leave when what it has sent is done.
     fn leave_in_turn(&mut self, name: &str, cause: Cause) {
         let id = self.id(name);
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.leave_in_turn(id, cause, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after {name} has to leave");
+        self.play(|realm, step| realm.leave_in_turn(id, cause, step), &format!("{name} has to leave"));
     }
 
     /// Goes on with these options, and gives each member this role.
     fn reload(&mut self, options: RealmOptions, role_of: impl Fn(&Member) -> Option<Arc<Role>>) {
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.reload(options, role_of, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound(), "an index is out of step after a reload");
+        self.play(|realm, step| realm.reload(options, role_of, step), "a reload");
     }
 
     fn close(&mut self, cause: &Cause) {
-        let mut step = Step::new(self.now, self.uptime, &mut self.chance);
-        self.realm.close(cause, &mut step);
-        let effects = step.into_effects();
-        self.keep(effects);
-        assert!(self.realm.is_sound());
+        self.play(|realm, step| realm.close(cause, step), "the close");
     }
 
     /// Lets so many milliseconds pass, with the calls that are due in them.
